@@ -1,0 +1,495 @@
+//! The whole way for LeNet-5: data, training, quantization-aware training, files.
+
+use crate::data::{Augmentation, DataError, DataSet, Images};
+use crate::export::{self, Description, ExportError};
+use crate::nn::{Initialization, Layer, Network, ShapeError};
+use crate::output::{OutputError, OutputFolder};
+use crate::parameters;
+use crate::quantize::{
+    FakeQuantization, ModelError, Quantization, QuantizedNetwork, insert_fake_quantization, pixels_to_int8,
+};
+use crate::train::{Evaluation, Progress, Recipe, Schedule, Trainer, evaluate};
+use crate::verify::{self, Outputs};
+use crate::visualize::{self, Curve, DrawError, Prediction};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{fs, io};
+
+/// Height, width and channels of the input.
+pub const INPUT: [usize; 3] = [28, 28, 1];
+/// Number of classes.
+pub const CLASSES: usize = 10;
+
+/// The exported network.
+pub const MODEL_FILE: &str = "lenet.rs";
+/// The test images as the int8 network's inputs, one after another, for other machines to repeat the test.
+pub const INPUTS_FILE: &str = "inputs.i8";
+/// A byte for each test image: its class.
+pub const LABELS_FILE: &str = "labels.u8";
+/// The int8 network's outputs for [`INPUTS_FILE`].
+pub const OUTPUTS_FILE: &str = "outputs.i8";
+/// The picture of test digits.
+pub const DIGITS_FILE: &str = "digits.png";
+
+/// LeNet-5 as it is trained today (after Y. LeCun et al., *Gradient-Based Learning Applied to
+/// Document Recognition*, 1998): ReLU and max pooling instead of sigmoids and averages, and a
+/// softmax at the end.
+pub const LAYERS: [Layer; 11] = [
+    conv(6, 2),
+    Layer::Relu,
+    POOL,
+    conv(16, 0),
+    Layer::Relu,
+    POOL,
+    Layer::Dense { outputs: 120 },
+    Layer::Relu,
+    Layer::Dense { outputs: 84 },
+    Layer::Relu,
+    Layer::Dense { outputs: CLASSES },
+];
+
+const POOL: Layer = Layer::MaxPool2d { window: [2, 2], stride: [2, 2] };
+
+const fn conv(filters: usize, padding: usize) -> Layer {
+    Layer::Conv2d { filters, filter: [5, 5], stride: [1, 1], padding: [padding, padding] }
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder with the four IDX files of MNIST (or of data in its form); the embedded subset of
+    /// MNIST if absent.
+    pub data: Option<PathBuf>,
+    /// Where the results go.
+    pub out: PathBuf,
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// Epochs of training in `f32`; if absent, as many as the number of images asks for. A quarter
+    /// as many follow with quantization.
+    pub epochs: Option<usize>,
+    /// Number of threads; all cores if absent. The results do not depend on it.
+    pub threads: Option<usize>,
+    /// Few epochs, to try out the way rather than to train well.
+    pub quick: bool,
+}
+
+/// The two phases of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// In `f32`.
+    Float,
+    /// Quantization-aware.
+    QuantizationAware,
+}
+
+/// One epoch in the report.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EpochReport {
+    /// The phase it belongs to.
+    pub phase: Phase,
+    /// Mean training loss, with label smoothing and augmentation.
+    pub train_loss: f64,
+    /// Share of augmented training images classified right.
+    pub train_accuracy: f64,
+    /// Cross-entropy on the test images.
+    pub test_loss: f64,
+    /// Share of test images classified right. Shown, never used to choose anything.
+    pub test_accuracy: f64,
+    /// Speed of training.
+    pub images_per_second: f64,
+}
+
+/// The numbers of a run, written as `training.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name of the network.
+    pub network: &'static str,
+    /// Where the images come from.
+    pub data: String,
+    /// Number of training images.
+    pub train_images: usize,
+    /// Number of test images.
+    pub test_images: usize,
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// Number of weights and biases.
+    pub parameters: usize,
+    /// Test accuracy of the `f32` network before quantization-aware training.
+    pub float_accuracy: f64,
+    /// Test accuracy of the `f32` network rounded to int8 without further training.
+    pub rounded_accuracy: f64,
+    /// Test accuracy of the int8 network after quantization-aware training: that of `bareconv`'s own outputs.
+    pub int8_accuracy: f64,
+    /// What computed the int8 outputs of all test images, with the same bytes each.
+    pub verified_on: Vec<&'static str>,
+    /// Duration of training in `f32`.
+    pub float_seconds: f64,
+    /// Duration of quantization-aware training.
+    pub quantization_seconds: f64,
+    /// All epochs in order.
+    pub epochs: Vec<EpochReport>,
+}
+
+/// What a run made.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The numbers.
+    pub report: Report,
+    /// The images used.
+    pub data: DataSet,
+    /// The architecture in `f32`.
+    pub network: Network,
+    /// The parameters in `f32`, before quantization-aware training.
+    pub parameters: Vec<f32>,
+    /// The int8 network.
+    pub quantized: QuantizedNetwork,
+    /// Its outputs for all test images.
+    pub outputs: Vec<i8>,
+    /// Names of the files in the output folder.
+    pub files: Vec<&'static str>,
+}
+
+/// News while it works.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Training is about to begin.
+    Start {
+        /// The images.
+        data: &'a DataSet,
+        /// Epochs of training in `f32`.
+        float_epochs: usize,
+        /// Epochs of quantization-aware training.
+        quantization_epochs: usize,
+    },
+    /// A step is done.
+    Step {
+        /// The phase.
+        phase: Phase,
+        /// The epoch within the phase, counted from 0.
+        epoch: usize,
+        /// State of the epoch.
+        progress: Progress,
+    },
+    /// An epoch is done and tested.
+    Epoch(&'a EpochReport),
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The output folder.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The architecture.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Quantization or model files.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Pictures.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// Threads.
+    #[error("cannot start threads: {0}; try --threads 1")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The report.
+    #[error("cannot write the report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Export, or evaluation by the library.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// Two backends give different bytes.
+    #[error(
+        "`{one}` and `{other}` give different outputs: {bytes} bytes in all. This is a defect of bareconv; please \
+         report it with the seed and the data"
+    )]
+    Differing {
+        /// One of them.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+        /// Number of differing bytes.
+        bytes: usize,
+    },
+    /// Results of a run cannot be read back.
+    #[error("cannot read {path}: {source}; run `host-trainer lenet` with the same --out first")]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Results of a run do not fit together.
+    #[error("{path} has {have} bytes, not {want}; run `host-trainer lenet` with the same --out again")]
+    ResultsLength {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        have: usize,
+        /// What it should be.
+        want: usize,
+    },
+    /// Training needs images.
+    #[error("{data}: there are no {part} images; training needs both kinds")]
+    NoImages {
+        /// The data set.
+        data: String,
+        /// "training" or "test".
+        part: &'static str,
+    },
+    /// Training ended in numbers that are none.
+    #[error("training diverged (the loss is {loss}); this seed or these images need a lower learning rate")]
+    Diverged {
+        /// The last loss.
+        loss: f64,
+    },
+}
+
+/// Loads data, trains, quantizes, and writes the results.
+///
+/// # Errors
+/// When the data cannot be used or the output folder cannot be written, before training starts.
+pub fn run(options: &Options, events: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Outcome, Error> {
+    let data = match &options.data {
+        Some(folder) => DataSet::load(folder)?,
+        None => DataSet::embedded(),
+    };
+    data.require([INPUT[0], INPUT[1]], CLASSES)?;
+    let folder = OutputFolder::open(&options.out)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build()?;
+    let mut outcome = pool.install(|| train(options, data, events))?;
+    let Outcome { report, data, network, parameters, quantized, outputs, .. } = &outcome;
+    let description = Description {
+        title: report.network.to_owned(),
+        text: format!(
+            "Trained on {} images ({}, seed {}); {:.2} % of {} test images right in int8.\nWritten by host-trainer {}.",
+            report.train_images,
+            report.data,
+            report.seed,
+            100.0 * report.int8_accuracy,
+            report.test_images,
+            env!("CARGO_PKG_VERSION")
+        ),
+    };
+    let test = &data.test;
+    let files = [
+        (MODEL_FILE, export::rust_file(quantized, &description)?.into_bytes()),
+        ("training.json", serde_json::to_vec_pretty(report)?),
+        ("lenet5-f32.safetensors", parameters::to_bytes(network, parameters)?),
+        ("lenet5-int8.safetensors", quantized.to_bytes()?),
+        (INPUTS_FILE, pixels_to_int8(&test.pixels).iter().map(|&value| value.cast_unsigned()).collect()),
+        (LABELS_FILE, test.labels.clone()),
+        (OUTPUTS_FILE, outputs.iter().map(|&value| value.cast_unsigned()).collect()),
+        ("training.png", visualize::training(&curves(report))?),
+        (DIGITS_FILE, visualize::contact_sheet(test, &predictions(outputs, &test.labels), "int8 network on the PC")?),
+    ];
+    folder.write(&files)?;
+    outcome.files = files.iter().map(|(name, _)| *name).collect();
+    Ok(outcome)
+}
+
+/// Draws [`DIGITS_FILE`] anew, from the outputs in the file `outputs` of the folder `out`, by whatever computed them.
+/// `who` is what the picture calls it. Returns how many digits are wrong, of how many.
+///
+/// # Errors
+/// When a file of the run is missing or does not fit the others, or the picture cannot be written.
+pub fn draw_digits(out: &Path, outputs: &str, who: &str) -> Result<(usize, usize), Error> {
+    let read = |name: &str| {
+        let path = out.join(name);
+        fs::read(&path).map_err(|source| Error::Results { path, source })
+    };
+    let labels = read(LABELS_FILE)?;
+    let read_all = |name: &str, each: usize| {
+        let (bytes, want) = (read(name)?, labels.len() * each);
+        if bytes.len() == want {
+            Ok(bytes)
+        } else {
+            Err(Error::ResultsLength { path: out.join(name), have: bytes.len(), want })
+        }
+    };
+    // An int8 input is a pixel less 128.
+    let pixels = read_all(INPUTS_FILE, INPUT[0] * INPUT[1])?.iter().map(|byte| byte ^ 0x80).collect();
+    let outputs: Vec<i8> = read_all(outputs, CLASSES)?.into_iter().map(u8::cast_signed).collect();
+    let predictions = predictions(&outputs, &labels);
+    let images = Images { size: [INPUT[0], INPUT[1]], pixels, labels };
+    let picture = visualize::contact_sheet(&images, &predictions, who)?;
+    OutputFolder::open(out)?.write(&[(DIGITS_FILE, picture)])?;
+    Ok((predictions.iter().filter(|prediction| !prediction.right()).count(), predictions.len()))
+}
+
+/// The recipe for training in `f32` on `images` images.
+fn recipe(images: usize, options: &Options) -> Recipe {
+    // About as many steps for few images as time allows; large sets need fewer passes.
+    let epochs = match (options.epochs, options.quick) {
+        (Some(epochs), _) => epochs.max(1),
+        (None, true) => 2,
+        (None, false) => (1_500_000 / images.max(1)).clamp(30, 90),
+    };
+    Recipe {
+        epochs,
+        batch: 64,
+        schedule: Schedule { peak: 0.05, last: 0.0, warm_up: 0.05 },
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 1e-4,
+        label_smoothing: 0.05,
+        augmentation: Augmentation { rotation: 12.0, scaling: 0.12, shear: 0.15, shift: 2.0 },
+        average_decay: 0.999,
+    }
+}
+
+/// Both phases of training, without touching any file.
+///
+/// # Errors
+/// When there are no images or training diverges.
+pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Outcome, Error> {
+    for (part, images) in [("training", &data.train), ("test", &data.test)] {
+        if images.is_empty() {
+            return Err(Error::NoImages { data: data.name.clone(), part });
+        }
+    }
+    let network = Network::new(INPUT, &LAYERS)?;
+    let float_recipe = recipe(data.train.len(), options);
+    let quantization_recipe = Recipe {
+        epochs: float_recipe.epochs.div_ceil(4),
+        schedule: Schedule { peak: 0.01, ..float_recipe.schedule },
+        ..float_recipe.clone()
+    };
+    events(Event::Start {
+        data: &data,
+        float_epochs: float_recipe.epochs,
+        quantization_epochs: quantization_recipe.epochs,
+    });
+
+    let mut epochs = Vec::new();
+    let mut phase = |phase, trainer: &mut Trainer, count: usize| {
+        for epoch in 0..count {
+            // The last epochs see the ranges that the integer network will have.
+            if 4 * epoch >= 3 * count {
+                trainer.freeze_ranges();
+            }
+            let result = trainer.epoch(|progress| {
+                events(Event::Step { phase, epoch, progress });
+            });
+            if !result.loss.is_finite() {
+                return Err(Error::Diverged { loss: result.loss });
+            }
+            let test: Evaluation = trainer.evaluate(&data.test);
+            let report = EpochReport {
+                phase,
+                train_loss: result.loss,
+                train_accuracy: result.accuracy,
+                test_loss: test.loss,
+                test_accuracy: test.accuracy,
+                images_per_second: result.images_per_second,
+            };
+            events(Event::Epoch(&report));
+            epochs.push(report);
+        }
+        Ok(())
+    };
+
+    let start = Instant::now();
+    let initial = network.initialize(Initialization::He, options.seed);
+    let count = float_recipe.epochs;
+    let mut trainer = Trainer::new(&network, &data.train, initial, float_recipe, options.seed, None);
+    phase(Phase::Float, &mut trainer, count)?;
+    let parameters = trainer.result().to_vec();
+    let float_seconds = start.elapsed().as_secs_f64();
+
+    let start = Instant::now();
+    let rounding = Network::new(INPUT, &insert_fake_quantization(&LAYERS))?;
+    let ranges = FakeQuantization::calibrate(&rounding, &parameters, &data.train, 0.99);
+    let quantize = |parameters: &[f32], ranges: &FakeQuantization| {
+        QuantizedNetwork::new("lenet5", &rounding, parameters, ranges, Quantization::PIXEL)
+    };
+    let rounded = quantize(&parameters, &ranges)?;
+    let count = quantization_recipe.epochs;
+    let mut trainer = Trainer::new(
+        &rounding,
+        &data.train,
+        parameters.clone(),
+        quantization_recipe,
+        // Other shuffles and changes than before.
+        options.seed.wrapping_add(1 << 32),
+        Some(ranges),
+    );
+    phase(Phase::QuantizationAware, &mut trainer, count)?;
+    let quantized = match trainer.quantization() {
+        Some(ranges) => quantize(trainer.result(), ranges)?,
+        None => unreachable!("this trainer was made with ranges"),
+    };
+    let quantization_seconds = start.elapsed().as_secs_f64();
+
+    let inputs = pixels_to_int8(&data.test.pixels);
+    let verified = verify::on_every_backend(&quantized, &inputs)?;
+    let verified_on = verified.iter().map(|outputs| outputs.by).collect();
+    let outputs = agreed(verified)?;
+    let rounded = agreed(verify::on_every_backend(&rounded, &inputs)?)?;
+    let labels = &data.test.labels;
+
+    Ok(Outcome {
+        report: Report {
+            network: "LeNet-5",
+            data: data.name.clone(),
+            train_images: data.train.len(),
+            test_images: data.test.len(),
+            seed: options.seed,
+            parameters: network.parameters(),
+            float_accuracy: evaluate(&network, &parameters, &[], &data.test).accuracy,
+            rounded_accuracy: accuracy(&predictions(&rounded, labels)),
+            int8_accuracy: accuracy(&predictions(&outputs, labels)),
+            verified_on,
+            float_seconds,
+            quantization_seconds,
+            epochs,
+        },
+        data,
+        network,
+        parameters,
+        quantized,
+        outputs,
+        files: Vec::new(),
+    })
+}
+
+/// The outputs, if all are the same.
+fn agreed(outputs: Vec<Outputs>) -> Result<Vec<i8>, Error> {
+    let mut outputs = outputs.into_iter();
+    let first = outputs.next().expect("the reference is always there");
+    for other in outputs {
+        let bytes = verify::differing_bytes(&first.values, &other.values);
+        if bytes > 0 {
+            return Err(Error::Differing { one: first.by, other: other.by, bytes });
+        }
+    }
+    Ok(first.values)
+}
+
+/// What outputs say about the images with these labels.
+fn predictions(outputs: &[i8], labels: &[u8]) -> Vec<Prediction> {
+    outputs.chunks(CLASSES).zip(labels).map(|(output, &label)| Prediction::new(output, label)).collect()
+}
+
+fn accuracy(predictions: &[Prediction]) -> f64 {
+    predictions.iter().filter(|prediction| prediction.right()).count() as f64 / predictions.len() as f64
+}
+
+fn curves(report: &Report) -> Vec<Curve> {
+    report
+        .epochs
+        .iter()
+        .map(|epoch| Curve {
+            quantization_aware: epoch.phase == Phase::QuantizationAware,
+            train_loss: epoch.train_loss,
+            test_loss: epoch.test_loss,
+            train_error: 1.0 - epoch.train_accuracy,
+            test_error: 1.0 - epoch.test_accuracy,
+        })
+        .collect()
+}

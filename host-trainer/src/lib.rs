@@ -1,0 +1,30 @@
+//! Trains convolutional networks on a PC and quantizes them to int8 for `bareconv`.
+//!
+//! The way of a network, one module each:
+//!
+//! 1. [`data`]: labelled images from IDX files (or the embedded subset of MNIST), and augmentation;
+//! 2. [`nn`]: layers with forward and backward passes, in `f32` and, to check them, `f64`;
+//! 3. [`train`]: the training loop, the same bits for every number of threads;
+//! 4. [`quantize`]: quantization-aware training and the integer network that results;
+//! 5. [`verify`]: the integer network on every backend of `bareconv`, all output bytes compared;
+//! 6. [`export`]: the network as one Rust file of constant arrays.
+//!
+//! [`lenet`] goes the whole way for LeNet-5 on MNIST; [`visualize`] draws what happened.
+//!
+//! Everything is deterministic: the same seed and data give the same network, bit for bit, on
+//! every machine and whatever the number of threads. Sums have a fixed order, multiply-adds are
+//! fused explicitly, random numbers come from ChaCha8, and `exp`, `sin` and the like from `libm`.
+
+#![forbid(unsafe_code)]
+
+pub mod data;
+pub mod export;
+pub mod lenet;
+pub mod nn;
+pub mod output;
+pub mod parameters;
+pub mod quantize;
+pub mod random;
+pub mod train;
+pub mod verify;
+pub mod visualize;

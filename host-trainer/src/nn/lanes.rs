@@ -1,0 +1,136 @@
+//! Sixteen images side by side: the unit of all arithmetic in training.
+//!
+//! An activation tensor holds, for every element `[y, x, channel]`, one [`Lanes`] with that
+//! element's value in sixteen images. Every operator then works on whole vectors whatever its
+//! shape, with neither im2col nor shuffles, and no sum's order depends on the vector width of the
+//! CPU. Together with explicit fused multiply-adds this makes training give the same bits on
+//! every machine.
+
+use pulp::Simd;
+use std::fmt::Debug;
+use std::ops::{Add, Mul, Sub};
+
+/// The number of images that are processed side by side.
+pub const LANES: usize = 16;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// The two number types that layers compute in: `f32` for training, `f64` to check gradients.
+pub trait Real:
+    sealed::Sealed
+    + Copy
+    + Debug
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
+{
+    /// Zero.
+    const ZERO: Self;
+    /// `sums += a * b` with a scalar `b`, each rounded once.
+    fn add_scaled<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: Self);
+    /// `sums += a * b`, lane by lane, each rounded once.
+    fn add_product<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: &[Self; LANES]);
+    /// The nearest whole number, ties to even.
+    fn round(self) -> Self;
+    /// The nearest value of this type.
+    fn from_f64(value: f64) -> Self;
+    /// The value as `f64`, exact.
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! real {
+    ($type:ty, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident) => {
+        impl Real for $type {
+            const ZERO: Self = 0.0;
+            // Vectors are written out here: left to itself, the compiler vectorizes across the
+            // blocks of the kernels, with gathers and scatters.
+            #[inline(always)]
+            fn add_scaled<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: Self) {
+                let b = simd.$splat(b);
+                for (sum, a) in S::$vectors_mut(sums).0.iter_mut().zip(S::$vectors(a).0) {
+                    *sum = simd.$mul_add(*a, b, *sum);
+                }
+            }
+            #[inline(always)]
+            fn add_product<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: &[Self; LANES]) {
+                let factors = S::$vectors(a).0.iter().zip(S::$vectors(b).0);
+                for (sum, (a, b)) in S::$vectors_mut(sums).0.iter_mut().zip(factors) {
+                    *sum = simd.$mul_add(*a, *b, *sum);
+                }
+            }
+            #[inline(always)]
+            fn round(self) -> Self {
+                <$type>::round_ties_even(self)
+            }
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as $type
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+        }
+    };
+}
+real!(f32, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s);
+real!(f64, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s);
+
+/// One element of a tensor in [`LANES`] images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+pub struct Lanes<T>(pub [T; LANES]);
+
+impl<T: Real> Lanes<T> {
+    /// Zero in every image.
+    pub const ZERO: Self = Self([T::ZERO; LANES]);
+
+    /// The same value in every image.
+    #[inline(always)]
+    pub fn splat(value: T) -> Self {
+        Self([value; LANES])
+    }
+
+    /// `self += a * b` with a scalar `b`.
+    #[inline(always)]
+    pub(super) fn add_scaled<S: Simd>(&mut self, simd: S, a: &Self, b: T) {
+        T::add_scaled(simd, &mut self.0, &a.0, b);
+    }
+
+    /// `self += a * b`, lane by lane.
+    #[inline(always)]
+    pub(super) fn add_product<S: Simd>(&mut self, simd: S, a: &Self, b: &Self) {
+        T::add_product(simd, &mut self.0, &a.0, &b.0);
+    }
+
+    /// `self += a`.
+    #[inline(always)]
+    pub(super) fn add(&mut self, a: &Self) {
+        for lane in 0..LANES {
+            self.0[lane] = self.0[lane] + a.0[lane];
+        }
+    }
+
+    /// The sum over the images, as a balanced tree.
+    #[inline(always)]
+    pub(super) fn sum(&self) -> T {
+        let mut v = self.0;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                v[lane] = v[lane] + v[lane + half];
+            }
+            half /= 2;
+        }
+        v[0]
+    }
+}

@@ -1,0 +1,23 @@
+//! Arm with the DSP extension: Cortex-M4, M7, and M33 where it has it.
+
+mod conv;
+
+pub(crate) use conv::routine;
+mod elementwise;
+
+use super::portable::{Blocks, Own};
+use crate::kernels::{Backend, sealed::Sealed};
+
+/// Arm with the DSP extension: SMLAD, two 16-bit products and their sum in a cycle.
+///
+/// Single precision runs plain Rust: the cores have no vectors of floats.
+#[derive(Clone, Copy, Debug)]
+pub struct Armv7em;
+
+impl Sealed for Armv7em {}
+
+impl Backend for Armv7em {
+    const NAME: &'static str = "armv7em";
+    type Int8 = conv::Int8;
+    type Float = Blocks<f32, Own>;
+}

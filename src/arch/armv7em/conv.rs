@@ -1,0 +1,434 @@
+//! int8 convolution with SMLAD on weights packed in byte pairs ([`Format::BytePairs`]).
+//!
+//! A word of weights holds two taps of two channels. Multiplied as it is with two activations it gives
+//! `256 * odd + even`, the *raw* sum; its low bytes, sign-extended by SXTB16, give `even`, the *low* sum. At the end
+//! `odd = (raw - low) / 256`. That is one unpacking instruction for four multiplications, and weights stay int8 in
+//! flash. All sums wrap; what comes out is exact because the odd sum fits 24 bits ([`BYTE_PAIR_TAPS`]).
+//!
+//! Eight sums are held in registers. Counts of cycles are those of the Cortex-M4 (Arm DDI 0439) without wait states: a
+//! load costs two, or one right after another load; everything else in the inner loops costs one.
+
+use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
+use crate::pack::{BYTE_PAIR_TAPS, Format, Layout, Runs};
+use crate::shape::Conv2dShape;
+use core::arch::{asm, naked_asm};
+
+/// int8 with SMLAD.
+pub struct Int8;
+
+impl Sealed for Int8 {}
+
+/// Blocks of `block` channels.
+const fn layout(block: usize) -> Layout {
+    Layout { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+}
+
+impl MicroKernel for Int8 {
+    type Input = i8;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = layout(4);
+    const DENSE: Layout = layout(8);
+    const PIXELS: usize = 2;
+    const STRIP: usize = 16;
+
+    #[inline(always)]
+    fn widen(value: i8) -> i16 {
+        value.into()
+    }
+
+    fn load_row(input: &[i8], row: &mut [i16]) {
+        let ((fours, rest), (wide_fours, wide_rest)) = (input.as_chunks::<4>(), row.as_chunks_mut::<4>());
+        for (four, wide) in fours.iter().zip(wide_fours) {
+            let word = u32::from_le_bytes(four.map(i8::cast_unsigned));
+            let (low, high): (u32, u32);
+            // SAFETY: only registers are written. SXTB16 takes bytes 0 and 2, rotated bytes 1 and 3; PKH puts them in
+            // order.
+            unsafe {
+                asm!(
+                    "sxtb16 {even}, {word}",
+                    "sxtb16 {odd}, {word}, ror #8",
+                    "pkhbt {low}, {even}, {odd}, lsl #16",
+                    "pkhtb {high}, {odd}, {even}, asr #16",
+                    word = in(reg) word, even = out(reg) _, odd = out(reg) _,
+                    low = lateout(reg) low, high = lateout(reg) high,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            *wide = [low as i16, (low >> 16) as i16, high as i16, (high >> 16) as i16];
+        }
+        for (wide, &value) in wide_rest.iter_mut().zip(rest) {
+            *wide = value.into();
+        }
+    }
+
+    fn routine(shape: &Conv2dShape) -> Option<Routine> {
+        routine(shape)
+    }
+
+    #[inline(always)]
+    unsafe fn strip(job: &Strip<Self>, _: usize, dense: bool, accumulators: *mut i32) {
+        // SAFETY: the caller's promise. A routine chosen for the shape is one for several pixels; a run has at most
+        // BYTE_PAIR_TAPS taps by the layout.
+        unsafe {
+            if job.run_count * job.run_groups * 2 > BYTE_PAIR_TAPS {
+                in_parts(job, dense, accumulators);
+            } else if let Some(routine) = job.routine {
+                routine(core::ptr::from_ref(job).cast(), accumulators.cast());
+            } else if dense {
+                one_by_eight(job, accumulators);
+            } else {
+                two_by_four::<0, 0>(job, accumulators);
+            }
+        }
+    }
+}
+
+/// Computes a strip from parts of its runs, so that each part's sums stay within their 24 bits.
+///
+/// # Safety
+/// As [`MicroKernel::strip`].
+#[inline(never)]
+unsafe fn in_parts(job: &Strip<Int8>, dense: bool, accumulators: *mut i32) {
+    let most = BYTE_PAIR_TAPS / (job.run_groups * 2);
+    let (pixels, channels) = if dense { (1, 8) } else { (2, 4) };
+    let mut p = 0;
+    while p < job.pixels {
+        let (mut bias, mut done) = (job.bias, 0);
+        while done < job.run_count {
+            let mut sums = [0; 8];
+            // SAFETY: runs and weights from `done` on are the strip's; both kernels write eight sums.
+            unsafe {
+                let part = Strip::<Int8> {
+                    activations: job.activations.add(p * job.pixel_step),
+                    runs: job.runs.add(done),
+                    run_count: most.min(job.run_count - done),
+                    weights: job.weights.add(done * job.run_groups * 2 * channels),
+                    bias,
+                    pixels,
+                    rows: 1,
+                    ..*job
+                };
+                if dense {
+                    one_by_eight(&part, sums.as_mut_ptr());
+                } else {
+                    two_by_four::<0, 0>(&part, sums.as_mut_ptr());
+                }
+                for (i, &sum) in sums.iter().enumerate() {
+                    let slot = accumulators.add(p * job.rows * channels + i);
+                    slot.write(if done == 0 { sum } else { (*slot).wrapping_add(sum) });
+                }
+            }
+            bias = [0; 8].as_ptr();
+            done += most;
+        }
+        p += pixels;
+    }
+}
+
+/// The special routine for a shape, if there is one: see [`two_by_four`].
+pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
+    let runs = Runs::new(shape, &Int8::CONVOLUTION);
+    if shape.convolved()[1] == 1 || runs.count() * runs.taps > BYTE_PAIR_TAPS {
+        return None;
+    }
+    // Distances between pixels, in activations: an immediate in the load, so one routine each.
+    match runs.phases * runs.step {
+        2 => by_words::<4>(runs.groups),
+        4 => by_words::<8>(runs.groups),
+        6 => by_words::<12>(runs.groups),
+        8 => by_words::<16>(runs.groups),
+        12 => by_words::<24>(runs.groups),
+        16 => by_words::<32>(runs.groups),
+        24 => by_words::<48>(runs.groups),
+        32 => by_words::<64>(runs.groups),
+        48 => by_words::<96>(runs.groups),
+        64 => by_words::<128>(runs.groups),
+        96 => by_words::<192>(runs.groups),
+        128 => by_words::<256>(runs.groups),
+        _ => None,
+    }
+}
+
+/// [`two_by_four`] for runs of so many words where they are short, else for runs of any length.
+const fn by_words<const PIXEL: usize>(words: usize) -> Option<Routine> {
+    macro_rules! short {
+        ($($words:literal)*) => {
+            match words {
+                $($words => two_by_four::<PIXEL, $words>,)*
+                _ => two_by_four::<PIXEL, 0>,
+            }
+        };
+    }
+    let routine: unsafe extern "C" fn(&Strip<Int8>, *mut i32) = short!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    // SAFETY: both are pointers to functions that take two pointers.
+    Some(unsafe { core::mem::transmute::<unsafe extern "C" fn(&Strip<Int8>, *mut i32), Routine>(routine) })
+}
+
+/// Words (pairs of taps) in a pass of the loops over runs of any length; a pass is straight-line code.
+const PASS: usize = 8;
+
+// The frame of the routines, in bytes from the stack pointer:
+//   0 next run offset   4 end of the run offsets   8 activations   12 second pixel, in bytes from the first
+//   16 passes in a run, less one   20 passes left   24 where the first pass begins
+//   28 next sums   32 biases   36 weights   40 first run offset   44 pixels left   48 bytes to the next pixels
+//   52 bytes to the next sums
+//
+// r0 is the strip, r1 the sums. Falls into the loop over pixels at label 1.
+macro_rules! prologue {
+    () => {
+        concat!(
+            "push {{r4-r11, lr}}\n",
+            "sub sp, #60\n",
+            "ldr r2, [r0, #24]\n",
+            "strd r1, r2, [sp, #28]\n",
+            "ldr r2, [r0, #20]\n",
+            "ldr r3, [r0, #4]\n",
+            "strd r2, r3, [sp, #36]\n",
+            "ldr r2, [r0, #8]\n",
+            "add r2, r3, r2, lsl #2\n",
+            "str r2, [sp, #4]\n",
+            "ldr r2, [r0]\n",
+            "ldr r3, [r0, #16]\n",
+            "lsls r3, r3, #1\n",
+            "strd r2, r3, [sp, #8]\n",
+            "ldr r2, [r0, #28]\n",
+            "lsls r3, r3, #1\n",
+            "strd r2, r3, [sp, #44]\n",
+            "ldr r2, [r0, #32]\n",
+            "lsls r2, r2, #5\n",
+            "str r2, [sp, #52]\n",
+        )
+    };
+}
+
+// The passes of a run of n words: ceil(n / PASS), the first of which begins within the code, so many bytes a word in.
+macro_rules! passes {
+    ($bytes:literal) => {
+        concat!(
+            "ldr r2, [r0, #12]\n",
+            "subs r3, r2, #1\n",
+            "lsrs r3, r3, {shift}\n",
+            "strd r3, r3, [sp, #16]\n",
+            "rsbs r2, r2, #0\n",
+            "and r2, r2, #{pass} - 1\n",
+            "adr r3, 3f\n",
+            "movs r4, #",
+            $bytes,
+            "\n",
+            "mla r3, r2, r4, r3\n",
+            "orr r3, r3, #1\n",
+            "str r3, [sp, #24]\n",
+        )
+    };
+}
+
+macro_rules! clear {
+    () => {
+        concat!(
+            "movs r4, #0\n",
+            "movs r5, #0\n",
+            "movs r6, #0\n",
+            "movs r7, #0\n",
+            "mov r8, r4\n",
+            "mov r9, r4\n",
+            "mov r10, r4\n",
+            "mov r11, r4\n",
+            "ldrd lr, r0, [sp, #36]\n",
+        )
+    };
+}
+
+// After a pass: the next pass, or the next run at label 2, or out of both loops.
+macro_rules! next_pass {
+    () => {
+        concat!(
+            "ldr r0, [sp, #20]\n",
+            "subs r0, r0, #1\n",
+            "str r0, [sp, #20]\n",
+            "bpl 3b\n",
+            "ldr r1, [sp, #16]\n",
+            "str r1, [sp, #20]\n",
+        )
+    };
+}
+
+macro_rules! next_run {
+    () => {
+        concat!("ldrd r0, r1, [sp]\n", "cmp r0, r1\n", "bne 2b\n",)
+    };
+}
+
+/// Strips of pixels and four channels, two pixels at a time: 16 multiply-accumulates in 15 cycles where `PIXEL`, the
+/// distance between pixels in bytes, is known, in 16 where it is 0. `WORDS` is the length of a run, or 0 for any.
+///
+/// # Safety
+/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all; `PIXEL` and `WORDS` are the strip's or 0.
+#[unsafe(naked)]
+unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &Strip<Int8>, accumulators: *mut i32) {
+    naked_asm!(
+        prologue!(),
+        ".if {words} == 0",
+        ".if {pixel} == 0",
+        passes!("56"),
+        ".else",
+        passes!("52"),
+        ".endif",
+        ".endif",
+        "1:",
+        clear!(),
+        "2:",
+        "ldr r1, [r0], #4",
+        "str r0, [sp]",
+        ".if {pixel} == 0",
+        "ldrd r2, r12, [sp, #8]",
+        ".else",
+        "ldr r2, [sp, #8]",
+        ".endif",
+        ".if {words} == 0",
+        "ldr r0, [sp, #24]",
+        ".endif",
+        "add r3, r2, r1, lsl #1",
+        ".if {pixel} == 0",
+        "add r12, r3, r12",
+        ".endif",
+        ".if {words} == 0",
+        "bx r0",
+        ".endif",
+        ".balign 4",
+        "3:",
+        ".if {pixel} == 0",
+        ".rept {unrolled}",
+        "ldr.w r0, [r3], #4",
+        "ldr.w r1, [r12], #4",
+        "ldr.w r2, [lr], #4",
+        "smlad r5, r0, r2, r5",
+        "smlad r9, r1, r2, r9",
+        "sxtb16 r2, r2",
+        "smlad r4, r0, r2, r4",
+        "smlad r8, r1, r2, r8",
+        "ldr.w r2, [lr], #4",
+        "smlad r7, r0, r2, r7",
+        "smlad r11, r1, r2, r11",
+        "sxtb16 r2, r2",
+        "smlad r6, r0, r2, r6",
+        "smlad r10, r1, r2, r10",
+        ".endr",
+        ".else",
+        ".rept {unrolled}",
+        "ldr.w r1, [r3, #{pixel}]",
+        "ldr.w r0, [r3], #4",
+        "ldrd r2, r12, [lr], #8",
+        "smlad r5, r0, r2, r5",
+        "smlad r9, r1, r2, r9",
+        "sxtb16 r2, r2",
+        "smlad r7, r0, r12, r7",
+        "smlad r11, r1, r12, r11",
+        "sxtb16 r12, r12",
+        "smlad r4, r0, r2, r4",
+        "smlad r8, r1, r2, r8",
+        "smlad r6, r0, r12, r6",
+        "smlad r10, r1, r12, r10",
+        ".endr",
+        ".endif",
+        ".if {words} == 0",
+        next_pass!(),
+        ".endif",
+        next_run!(),
+        // odd = bias + (raw - low) / 256, even = bias + low
+        "ldrd lr, r12, [sp, #28]",
+        "ldm r12, {{r0-r3}}",
+        "subs r5, r5, r4",
+        "subs r7, r7, r6",
+        "sub r9, r9, r8",
+        "sub r11, r11, r10",
+        "add r4, r4, r0",
+        "add r5, r1, r5, asr #8",
+        "add r6, r6, r2",
+        "add r7, r3, r7, asr #8",
+        "add r8, r8, r0",
+        "add r9, r1, r9, asr #8",
+        "add r10, r10, r2",
+        "add r11, r3, r11, asr #8",
+        "stm lr, {{r4-r11}}",
+        "ldrd r0, r1, [sp, #44]",
+        "ldr r2, [sp, #52]",
+        "add lr, lr, r2",
+        "str lr, [sp, #28]",
+        "ldr r2, [sp, #8]",
+        "add r2, r2, r1",
+        "str r2, [sp, #8]",
+        "subs r0, r0, #2",
+        "str r0, [sp, #44]",
+        "bgt 1b",
+        "add sp, #60",
+        "pop {{r4-r11, pc}}",
+        pixel = const PIXEL,
+        words = const WORDS,
+        unrolled = const if WORDS == 0 { PASS } else { WORDS },
+        pass = const PASS,
+        shift = const PASS.ilog2(),
+    )
+}
+
+/// One pixel, eight channels: 16 multiply-accumulates in 19 cycles.
+///
+/// # Safety
+/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all.
+#[unsafe(naked)]
+unsafe extern "C" fn one_by_eight(job: &Strip<Int8>, accumulators: *mut i32) {
+    naked_asm!(
+        prologue!(),
+        passes!("60"),
+        clear!(),
+        "2:",
+        "ldr r1, [r0], #4",
+        "str r0, [sp]",
+        "ldr r2, [sp, #8]",
+        "ldr r0, [sp, #24]",
+        "add r3, r2, r1, lsl #1",
+        "bx r0",
+        ".balign 4",
+        "3:",
+        ".rept {pass}",
+        "ldr.w r0, [r3], #4",
+        "ldrd r1, r2, [lr], #8",
+        "smlad r5, r0, r1, r5",
+        "sxtb16 r1, r1",
+        "smlad r7, r0, r2, r7",
+        "sxtb16 r2, r2",
+        "smlad r4, r0, r1, r4",
+        "smlad r6, r0, r2, r6",
+        "ldrd r1, r2, [lr], #8",
+        "smlad r9, r0, r1, r9",
+        "sxtb16 r1, r1",
+        "smlad r11, r0, r2, r11",
+        "sxtb16 r2, r2",
+        "smlad r8, r0, r1, r8",
+        "smlad r10, r0, r2, r10",
+        ".endr",
+        next_pass!(),
+        next_run!(),
+        "ldrd lr, r12, [sp, #28]",
+        "ldm r12!, {{r0-r3}}",
+        "subs r5, r5, r4",
+        "subs r7, r7, r6",
+        "sub r9, r9, r8",
+        "sub r11, r11, r10",
+        "add r4, r4, r0",
+        "add r5, r1, r5, asr #8",
+        "add r6, r6, r2",
+        "add r7, r3, r7, asr #8",
+        "ldm r12, {{r0-r3}}",
+        "add r8, r8, r0",
+        "add r9, r1, r9, asr #8",
+        "add r10, r10, r2",
+        "add r11, r3, r11, asr #8",
+        "stm lr, {{r4-r11}}",
+        "add sp, #60",
+        "pop {{r4-r11, pc}}",
+        pass = const PASS,
+        shift = const PASS.ilog2(),
+    )
+}

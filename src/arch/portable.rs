@@ -1,0 +1,25 @@
+//! Plain Rust, for every core.
+
+mod conv;
+mod elementwise;
+
+use crate::kernels::{Backend, sealed::Sealed};
+
+/// Plain Rust, for every core.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable;
+
+impl Sealed for Portable {}
+
+impl Backend for Portable {
+    const NAME: &'static str = "portable";
+    type Int8 = conv::Blocks<i8, conv::Own>;
+    type Float = conv::Blocks<f32, conv::Own>;
+}
+
+#[cfg(any(target_arch = "x86_64", bareconv_dsp))]
+pub(crate) use conv::Blocks;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use conv::Layouts;
+#[cfg(bareconv_dsp)]
+pub(crate) use conv::Own;

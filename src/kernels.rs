@@ -1,0 +1,179 @@
+//! The bodies of the layers, written once over a small set of instructions that each backend supplies.
+//!
+//! A convolution works on *rows*: input rows are copied into a ring in scratch memory, widened and padded on the way
+//! ([`MicroKernel::load_row`]), so that the taps of a filter row lie side by side and no border needs a test. The
+//! filters are packed in constant evaluation ([`crate::pack`]). What remains is a *strip*: the sums of neighbouring
+//! pixels for a few output channels, a few pixels at a time held in registers over all taps
+//! ([`MicroKernel::strip`]). That and the widening is all that a backend writes.
+
+pub(crate) mod conv2d;
+pub mod elementwise;
+
+use crate::pack::Layout;
+use crate::shape::Conv2dShape;
+use bytemuck::Pod;
+use core::fmt::Debug;
+
+pub(crate) mod sealed {
+    /// Backends are the crate's own: their unsafe contracts are not for others to sign.
+    pub trait Sealed {}
+}
+
+/// A set of instructions that inference can run on.
+pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
+    /// What reports call it: `"portable"`, `"armv7em"`, `"avx2"`.
+    const NAME: &'static str;
+    /// Convolution of int8 values with int8 weights.
+    type Int8: MicroKernel<Input = i8, Weight = i8, Accumulator = i32>;
+    /// Convolution in single precision.
+    type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32>;
+    /// Whether this machine can run it; constant unless detected at run time.
+    fn available() -> bool {
+        true
+    }
+}
+
+/// The part of a convolution that differs from core to core.
+pub trait MicroKernel: sealed::Sealed + 'static {
+    /// The type of the input tensor.
+    type Input: Pod;
+    /// The type of the weights.
+    type Weight: Pod;
+    /// What rows are widened to; its size divides a word's.
+    type Activation: Pod;
+    /// The type of sums, a word.
+    type Accumulator: Pod + PartialOrd;
+    /// How filters are packed where a row of the output has several pixels.
+    const CONVOLUTION: Layout;
+    /// How filters are packed where a row of the output has one pixel, as in a dense layer.
+    const DENSE: Layout;
+    /// Pixels that are computed at once where a row has several; a strip may compute as many more than asked for as
+    /// complete them.
+    const PIXELS: usize;
+    /// The most pixels in a strip that need not be longer.
+    const STRIP: usize;
+
+    /// The value that stands for `value` in a row.
+    fn widen(value: Self::Input) -> Self::Activation;
+
+    /// Copies part of an input row into a row of the ring, widened; both have the same length.
+    fn load_row(input: &[Self::Input], row: &mut [Self::Activation]);
+
+    /// The special routine for a shape, if there is one: what constant evaluation chooses, here at run time, for tests.
+    fn routine(shape: &Conv2dShape) -> Option<Routine> {
+        let _ = shape;
+        None
+    }
+
+    /// Computes `bias[c] + sum over taps of activation * weight` for a strip of neighbouring pixels and a block of
+    /// output channels. Pixel `p` and channel `c` come to `accumulators[t * rows * tile + q * channels + c]` with the
+    /// tile `t = p / PIXELS`, the place in it `q = p % PIXELS`, and `tile = PIXELS * channels`: between the tiles is
+    /// room for those of other rows. A dense strip has `PIXELS` 1.
+    ///
+    /// # Safety
+    /// Where `dense` is false, let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; where it is
+    /// true, the strip has one pixel.
+    /// * `accumulators` is valid for writes of those values.
+    /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
+    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`, and a multiple of its
+    ///   `align` unless `pixel_step` is odd.
+    /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
+    ///   `channels` values; `channels` is a block size of the layout.
+    /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
+    unsafe fn strip(job: &Strip<Self>, channels: usize, dense: bool, accumulators: *mut Self::Accumulator);
+}
+
+/// A routine in assembly that a backend chooses in constant evaluation, for the shape of a layer, over the one that
+/// serves every shape. Its parameters are a [`Strip`] and the accumulators.
+pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());
+
+/// What a strip reads; laid out for assembly.
+#[repr(C)]
+pub struct Strip<K: MicroKernel + ?Sized> {
+    /// The first pixel's place in the ring; run offsets are added to it.
+    pub activations: *const K::Activation,
+    /// Offsets of the runs, in activations. A run is a stretch of taps that lie side by side.
+    pub runs: *const u32,
+    /// The number of runs.
+    pub run_count: usize,
+    /// Groups of taps in a run; a group is what one multiply instruction consumes of one channel.
+    pub run_groups: usize,
+    /// Distance between neighbouring pixels, in activations.
+    pub pixel_step: usize,
+    /// The packed weights of this block of channels.
+    pub weights: *const K::Weight,
+    /// What the sums start with.
+    pub bias: *const K::Accumulator,
+    /// The number of pixels, at least 1.
+    pub pixels: usize,
+    /// The number of rows whose accumulators lie between each other.
+    pub rows: usize,
+    /// The routine to use, if a special one was chosen.
+    pub routine: Option<Routine>,
+}
+
+/// What becomes of an accumulator: requantization, or an activation in floating point.
+///
+/// It also says what kind of layer it ends: the kernel that computes the accumulators.
+pub trait Epilogue: Copy + 'static {
+    /// The type of the input tensor.
+    type Input: Pod + Debug;
+    /// The type of sums.
+    type Accumulator: Pod + PartialOrd;
+    /// The type of the output tensor.
+    type Output: Pod;
+    /// What all channels share.
+    type Common: Copy + Debug;
+    /// A backend's kernel for these types.
+    type Kernel<B: Backend>: MicroKernel<Input = Self::Input, Accumulator = Self::Accumulator>;
+    /// Words of parameters for each channel.
+    const WORDS: usize;
+    /// The output value.
+    fn finish(accumulator: Self::Accumulator, parameters: &[u32], common: &Self::Common) -> Self::Output;
+}
+
+impl<R: crate::quant::Rounding> Epilogue for R {
+    type Input = i8;
+    type Accumulator = i32;
+    type Output = i8;
+    type Common = crate::quant::CommonRequantization;
+    type Kernel<B: Backend> = B::Int8;
+    const WORDS: usize = R::WORDS;
+
+    #[inline(always)]
+    fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
+        common.clamp(R::scale(accumulator, parameters, common))
+    }
+}
+
+/// The epilogue of floating point: a clamp to `[low, high]`, which is the activation.
+#[derive(Clone, Copy, Debug)]
+pub struct Clamp;
+
+impl Epilogue for Clamp {
+    type Input = f32;
+    type Accumulator = f32;
+    type Output = f32;
+    type Common = [f32; 2];
+    type Kernel<B: Backend> = B::Float;
+    const WORDS: usize = 0;
+
+    #[inline(always)]
+    fn finish(accumulator: f32, _: &[u32], &[low, high]: &[f32; 2]) -> f32 {
+        clamp_f32(accumulator, low, high)
+    }
+}
+
+/// `value` clamped to `low..=high`; a NaN passes, and a zero equal to a bound takes the bound's sign.
+///
+/// `f32::clamp` leaves the latter to the platform.
+#[inline(always)]
+pub(crate) fn clamp_f32(value: f32, low: f32, high: f32) -> f32 {
+    if value <= low {
+        low
+    } else if value >= high {
+        high
+    } else {
+        value
+    }
+}

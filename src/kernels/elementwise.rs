@@ -1,0 +1,700 @@
+//! Pooling and activations: bodies written once over small vectors of neighbouring channels.
+//!
+//! A window's pixels are gone through with the running maxima or sums of a group of channels in a register; a backend
+//! supplies the vector and four or five instructions on it. Whatever the vector's length, each channel meets the
+//! pixels in the same order, so floating point gives the same bits on every backend.
+
+use super::Backend;
+use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError};
+use bytemuck::Pod;
+use core::marker::PhantomData;
+
+mod sealed {
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
+/// A type of values that pooling and activations work on: `i8` and `f32`.
+pub trait Element: Pod + PartialOrd + Sealed {
+    /// The vectors of this type that a backend has.
+    type Lanes<E: Elementwise>: Lanes<Element = Self>;
+}
+
+impl Sealed for i8 {}
+impl Sealed for f32 {}
+
+impl Element for i8 {
+    type Lanes<E: Elementwise> = E::Bytes;
+}
+
+impl Element for f32 {
+    type Lanes<E: Elementwise> = E::Floats;
+}
+
+/// What a backend supplies to pooling and activations.
+///
+/// The safety of every function of its types has one condition in common: the backend is available on this machine.
+pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
+    /// Vectors of int8 values.
+    type Bytes: Lanes<Element = i8>;
+    /// Vectors of single precision.
+    type Floats: FloatLanes;
+    /// Sums of int8 values.
+    type Sums: SumLanes;
+
+    /// Runs a task with this backend's instructions enabled for the compiler.
+    ///
+    /// Inlined, because a constant shape makes pooling five times as fast as one shared by layers of all shapes.
+    ///
+    /// # Safety
+    /// The backend is available on this machine.
+    #[inline(always)]
+    unsafe fn run<T: Task>(task: T) {
+        // SAFETY: the caller's promise.
+        unsafe { task.run::<Self>() }
+    }
+}
+
+/// Something to run on a backend; `run` must be `#[inline(always)]`, to be compiled with the backend's instructions.
+pub trait Task {
+    /// Does it.
+    ///
+    /// # Safety
+    /// The backend `E` is available on this machine.
+    unsafe fn run<E: Elementwise>(self);
+}
+
+/// A few values side by side, and what can be done to all of them at once.
+pub trait Lanes: 'static {
+    /// The type of a value.
+    type Element: Copy + PartialOrd;
+    /// The values.
+    type Vector: Copy;
+    /// How many values a vector has.
+    const COUNT: usize;
+
+    /// Reads a vector from any address.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `COUNT` values; the backend is available.
+    unsafe fn load(from: *const Self::Element) -> Self::Vector;
+
+    /// Writes a vector to any address.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `COUNT` values; the backend is available.
+    unsafe fn store(vector: Self::Vector, to: *mut Self::Element);
+
+    /// A vector that has `value` everywhere.
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn splat(value: Self::Element) -> Self::Vector;
+
+    /// `candidate` where `candidate > current`, otherwise `current`, which includes equality and NaN.
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn larger(candidate: Self::Vector, current: Self::Vector) -> Self::Vector;
+}
+
+/// Vectors of single precision; each operation rounds once, to nearest.
+pub trait FloatLanes: Lanes<Element = f32> {
+    /// `a + b`
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a / b`
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `x` where `x >= 0`, otherwise, which includes NaN, `slope * x`.
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn leak(x: Self::Vector, slope: Self::Vector) -> Self::Vector;
+}
+
+/// Sums of int8 values in 16 bits, `COUNT` channels at once.
+pub trait SumLanes: 'static {
+    /// The sums.
+    type Sums: Copy;
+    /// How many channels.
+    const COUNT: usize;
+
+    /// Sums of nothing.
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn zero() -> Self::Sums;
+
+    /// Adds `COUNT` values to the sums; right for at most [`SUM_LENGTH`] additions.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `COUNT` values, at any address; the backend is available.
+    unsafe fn add(sums: Self::Sums, from: *const i8) -> Self::Sums;
+
+    /// Adds the sums to `COUNT` totals.
+    ///
+    /// # Safety
+    /// The backend is available.
+    unsafe fn drain(sums: Self::Sums, totals: &mut [i32; MAX_SUMS]);
+}
+
+/// The most int8 values whose sum fits 16 bits: 256 * -128 is the least `i16`.
+pub const SUM_LENGTH: usize = 256;
+
+/// The most channels that [`SumLanes`] sums at once.
+pub const MAX_SUMS: usize = 16;
+
+/// Vectors that are arrays: plain Rust, which compilers vectorize as far as they can.
+pub struct Array<T, const N: usize>(PhantomData<T>);
+
+impl<T: Element, const N: usize> Lanes for Array<T, N> {
+    type Element = T;
+    type Vector = [T; N];
+    const COUNT: usize = N;
+
+    #[inline(always)]
+    unsafe fn load(from: *const T) -> [T; N] {
+        // SAFETY: the caller's promise; any bits are a value, and the alignment does not matter.
+        unsafe { from.cast::<[T; N]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: [T; N], to: *mut T) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[T; N]>().write_unaligned(vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: T) -> [T; N] {
+        [value; N]
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: [T; N], mut current: [T; N]) -> [T; N] {
+        for (current, candidate) in current.iter_mut().zip(candidate) {
+            *current = if candidate > *current { candidate } else { *current };
+        }
+        current
+    }
+}
+
+impl<const N: usize> FloatLanes for Array<f32, N> {
+    #[inline(always)]
+    unsafe fn add(mut a: [f32; N], b: [f32; N]) -> [f32; N] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn divide(mut a: [f32; N], b: [f32; N]) -> [f32; N] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a /= b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn leak(mut x: [f32; N], slope: [f32; N]) -> [f32; N] {
+        for (x, slope) in x.iter_mut().zip(slope) {
+            *x = if *x >= 0.0 { *x } else { slope * *x };
+        }
+        x
+    }
+}
+
+impl<const N: usize> SumLanes for Array<i8, N> {
+    type Sums = [i16; N];
+    const COUNT: usize = N;
+
+    #[inline(always)]
+    unsafe fn zero() -> [i16; N] {
+        [0; N]
+    }
+
+    #[inline(always)]
+    unsafe fn add(mut sums: [i16; N], from: *const i8) -> [i16; N] {
+        // SAFETY: the caller's promise.
+        let values = unsafe { Self::load(from) };
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.wrapping_add(value as i16);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn drain(sums: [i16; N], totals: &mut [i32; MAX_SUMS]) {
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total += sum as i32;
+        }
+    }
+}
+
+/// Pointers and steps of a pooling; lives as long as the slices it was made from.
+struct Pooling<'a, T> {
+    shape: &'a Pool2dShape,
+    input: *const T,
+    output: *mut T,
+    slices: PhantomData<(&'a [T], &'a mut [T])>,
+}
+
+/// The pixels of the input that an output pixel sees: always at least one.
+#[derive(Clone, Copy)]
+struct Window {
+    /// The place of the first pixel's first channel.
+    first: usize,
+    rows: usize,
+    columns: usize,
+    /// From one row to the next, in values.
+    row_step: usize,
+    /// Channels: from one column to the next, in values.
+    channels: usize,
+}
+
+impl Window {
+    /// Calls `pixel` with a pointer to channel `channel` of each pixel, in the order of rows, then columns.
+    ///
+    /// # Safety
+    /// `input` points to the input that the window was made for.
+    #[inline(always)]
+    unsafe fn for_each<T>(self, input: *const T, channel: usize, mut pixel: impl FnMut(*const T)) {
+        // Wrapping, because the pointer behind the last row or column may lie outside the input; it is not read.
+        let mut row = input.wrapping_add(self.first + channel);
+        for _ in 0..self.rows {
+            let mut at = row;
+            for _ in 0..self.columns {
+                pixel(at);
+                at = at.wrapping_add(self.channels);
+            }
+            row = row.wrapping_add(self.row_step);
+        }
+    }
+}
+
+impl<'a, T> Pooling<'a, T> {
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    #[inline(always)]
+    fn new(shape: &'a CheckedPool2dShape, input: &'a [T], output: &'a mut [T]) -> Result<Self, ShapeError> {
+        let shape = shape.get();
+        let ([h, w, c], [out_h, out_w, _]) = (shape.input, shape.output());
+        if input.len() != h * w * c {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != out_h * out_w * c {
+            return Err(ShapeError::Output);
+        }
+        Ok(Self { shape, input: input.as_ptr(), output: output.as_mut_ptr(), slices: PhantomData })
+    }
+
+    /// Calls `pool(window, pointer to the output pixel)` for every pixel of the output.
+    #[inline(always)]
+    fn for_each_window(&self, mut pool: impl FnMut(Window, *mut T)) {
+        let ([height, width, channels], [out_height, out_width, _]) = (self.shape.input, self.shape.output());
+        let ([top, left, _, _], [down, across]) = (self.shape.padding, self.shape.stride);
+        let row_step = width * channels;
+        let mut to = self.output;
+        for y in 0..out_height {
+            let (start, end) = (y * down, y * down + self.shape.window[0]);
+            let (y0, y1) = (start.max(top) - top, (end - top).min(height));
+            for x in 0..out_width {
+                let (start, end) = (x * across, x * across + self.shape.window[1]);
+                let (x0, x1) = (start.max(left) - left, (end - left).min(width));
+                let first = y0 * row_step + x0 * channels;
+                pool(Window { first, rows: y1 - y0, columns: x1 - x0, row_step, channels }, to);
+                to = to.wrapping_add(channels);
+            }
+        }
+    }
+}
+
+/// Calls `group(first channel)` so that groups of `count` channels cover all `channels`; the last two may overlap.
+/// Returns whether it could: there must be at least `count` channels.
+#[inline(always)]
+fn cover(channels: usize, count: usize, mut group: impl FnMut(usize)) -> bool {
+    if channels < count {
+        return false;
+    }
+    let mut channel = 0;
+    while channel + count <= channels {
+        group(channel);
+        channel += count;
+    }
+    if channel < channels {
+        group(channels - count);
+    }
+    true
+}
+
+struct MaxPool<'a, T>(Pooling<'a, T>);
+
+impl<T: Element> Task for MaxPool<'_, T> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        /// # Safety
+        /// Window and pointers belong together, and the backend is available.
+        #[inline(always)]
+        unsafe fn pool<L: Lanes>(window: Window, input: *const L::Element, output: *mut L::Element) -> bool {
+            cover(window.channels, L::COUNT, |channel| {
+                // SAFETY: `channel + COUNT` is at most the number of channels, and the window's pixels lie in the
+                // input, so that every load and the store is inside a pixel. The rest is the caller's promise.
+                unsafe {
+                    let mut largest = L::load(input.wrapping_add(window.first + channel));
+                    window.for_each(input, channel, |pixel| largest = L::larger(L::load(pixel), largest));
+                    L::store(largest, output.wrapping_add(channel));
+                }
+            })
+        }
+        self.0.for_each_window(|window, output| {
+            // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
+            unsafe {
+                let _ = pool::<T::Lanes<E>>(window, self.0.input, output)
+                    || pool::<Array<T, 4>>(window, self.0.input, output)
+                    || pool::<Array<T, 1>>(window, self.0.input, output);
+            }
+        });
+    }
+}
+
+struct AveragePoolI8<'a> {
+    pooling: Pooling<'a, i8>,
+    padding: Option<i8>,
+}
+
+impl Task for AveragePoolI8<'_> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        /// # Safety
+        /// Window and pointers belong together, and the backend is available.
+        #[inline(always)]
+        unsafe fn pool<S: SumLanes>(
+            window: Window,
+            input: *const i8,
+            output: *mut i8,
+            padded: i32,
+            count: i32,
+        ) -> bool {
+            cover(window.channels, S::COUNT, |channel| {
+                let mut totals = [padded; MAX_SUMS];
+                // Parts of the window that 16-bit sums can hold; nearly always the whole.
+                let mut column = 0;
+                while column < window.columns {
+                    let columns = (window.columns - column).min(SUM_LENGTH);
+                    let mut row = 0;
+                    while row < window.rows {
+                        let rows = (window.rows - row).min(SUM_LENGTH / columns);
+                        let first = window.first + row * window.row_step + column * window.channels;
+                        // SAFETY: the part lies in the window, so the argument of `MaxPool` holds; it has at most
+                        // SUM_LENGTH pixels.
+                        unsafe {
+                            let mut sums = S::zero();
+                            let part = Window { first, rows, columns, ..window };
+                            part.for_each(input, channel, |pixel| sums = S::add(sums, pixel));
+                            S::drain(sums, &mut totals);
+                        }
+                        row += rows;
+                    }
+                    column += columns;
+                }
+                for (i, &total) in totals.iter().enumerate().take(S::COUNT) {
+                    // SAFETY: `channel + COUNT` is at most the number of channels of the output pixel.
+                    unsafe { output.wrapping_add(channel + i).write(rounded_average(total, count)) };
+                }
+            })
+        }
+        let window_size = (self.pooling.shape.window[0] * self.pooling.shape.window[1]) as i32;
+        let input = self.pooling.input;
+        self.pooling.for_each_window(|window, output| {
+            let inside = (window.rows * window.columns) as i32;
+            let (padded, count) = match self.padding {
+                Some(zero_point) => ((window_size - inside) * zero_point as i32, window_size),
+                None => (0, inside),
+            };
+            // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
+            unsafe {
+                let _ = pool::<E::Sums>(window, input, output, padded, count)
+                    || pool::<Array<i8, 4>>(window, input, output, padded, count)
+                    || pool::<Array<i8, 1>>(window, input, output, padded, count);
+            }
+        });
+    }
+}
+
+/// `sum / count`, halves away from zero; `count` is positive.
+#[inline(always)]
+fn rounded_average(sum: i32, count: i32) -> i8 {
+    let half = count / 2;
+    // wrapping_div, because the compiler does not see that the count is never zero nor -1.
+    (if sum > 0 { sum + half } else { sum - half }).wrapping_div(count.max(1)) as i8
+}
+
+struct AveragePoolF32<'a> {
+    pooling: Pooling<'a, f32>,
+    include_padding: bool,
+}
+
+impl Task for AveragePoolF32<'_> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        /// # Safety
+        /// Window and pointers belong together, and the backend is available.
+        #[inline(always)]
+        unsafe fn pool<L: FloatLanes>(window: Window, input: *const f32, output: *mut f32, count: f32) -> bool {
+            cover(window.channels, L::COUNT, |channel| {
+                // SAFETY: as in `MaxPool`.
+                unsafe {
+                    let mut sum = L::splat(0.0);
+                    window.for_each(input, channel, |pixel| sum = L::add(sum, L::load(pixel)));
+                    L::store(L::divide(sum, L::splat(count)), output.wrapping_add(channel));
+                }
+            })
+        }
+        let window_size = self.pooling.shape.window[0] * self.pooling.shape.window[1];
+        let input = self.pooling.input;
+        self.pooling.for_each_window(|window, output| {
+            let count = if self.include_padding { window_size } else { window.rows * window.columns };
+            // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
+            unsafe {
+                let _ = pool::<E::Floats>(window, input, output, count as f32)
+                    || pool::<Array<f32, 4>>(window, input, output, count as f32)
+                    || pool::<Array<f32, 1>>(window, input, output, count as f32);
+            }
+        });
+    }
+}
+
+/// Values and where their images go: another slice of the same length, or the same place.
+struct Values<'a, T> {
+    from: *const T,
+    to: *mut T,
+    len: usize,
+    slices: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Values<'a, T> {
+    /// # Errors
+    /// Where the slices' lengths differ.
+    fn new(input: &'a [T], output: &'a mut [T]) -> Result<Self, ShapeError> {
+        if input.len() != output.len() {
+            return Err(ShapeError::Output);
+        }
+        Ok(Self { from: input.as_ptr(), to: output.as_mut_ptr(), len: input.len(), slices: PhantomData })
+    }
+
+    fn in_place(values: &'a mut [T]) -> Self {
+        let (len, to) = (values.len(), values.as_mut_ptr());
+        Self { from: to, to, len, slices: PhantomData }
+    }
+
+    /// Maps as many whole vectors as there are, and returns the values that are left.
+    ///
+    /// # Safety
+    /// The backend of `L` is available.
+    #[inline(always)]
+    unsafe fn map<L: Lanes<Element = T>>(self, mut function: impl FnMut(L::Vector) -> L::Vector) -> Self {
+        let mut done = 0;
+        while self.len - done >= L::COUNT {
+            // SAFETY: both pointers are valid for `len` values, and `done + COUNT` is at most `len`. Where they are
+            // the same, a vector is read before it is written, and none overlaps another.
+            unsafe { L::store(function(L::load(self.from.add(done))), self.to.add(done)) };
+            done += L::COUNT;
+        }
+        Self { from: self.from.wrapping_add(done), to: self.to.wrapping_add(done), len: self.len - done, ..self }
+    }
+}
+
+/// The larger of each value and a constant: ReLU, where the constant stands for 0.
+struct Relu<'a, T> {
+    values: Values<'a, T>,
+    zero: T,
+}
+
+impl<T: Element> Task for Relu<'_, T> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        /// # Safety
+        /// The backend of `L` is available.
+        #[inline(always)]
+        unsafe fn relu<L: Lanes>(values: Values<'_, L::Element>, zero: L::Element) -> Values<'_, L::Element> {
+            // SAFETY: the caller's promise.
+            unsafe { values.map::<L>(|x| L::larger(L::splat(zero), x)) }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { relu::<Array<T, 1>>(relu::<T::Lanes<E>>(self.values, self.zero), self.zero) };
+    }
+}
+
+/// Each value, or its product with the slope where it is negative.
+struct LeakyRelu<'a> {
+    values: Values<'a, f32>,
+    slope: f32,
+}
+
+impl Task for LeakyRelu<'_> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        /// # Safety
+        /// The backend of `L` is available.
+        #[inline(always)]
+        unsafe fn leak<L: FloatLanes>(values: Values<'_, f32>, slope: f32) -> Values<'_, f32> {
+            // SAFETY: the caller's promise.
+            unsafe { values.map::<L>(|x| L::leak(x, L::splat(slope))) }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { leak::<Array<f32, 1>>(leak::<E::Floats>(self.values, self.slope), self.slope) };
+    }
+}
+
+/// Runs a task on a backend.
+///
+/// # Panics
+/// Where the machine lacks the backend: nothing falls back in silence. The check vanishes where it is constant.
+#[inline(always)]
+fn run<B: Backend>(task: impl Task) {
+    assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+    // SAFETY: it is available.
+    unsafe { B::run(task) };
+}
+
+/// Maximum pooling for [`max_pool2d`] and for the layer.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's.
+#[inline(always)]
+pub(crate) fn max_pool<B: Backend, T: Element>(
+    shape: &CheckedPool2dShape,
+    input: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    run::<B>(MaxPool(Pooling::new(shape, input, output)?));
+    Ok(())
+}
+
+/// Average pooling for [`average_pool2d_i8`] and for the layer.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's.
+#[inline(always)]
+pub(crate) fn average_pool_i8<B: Backend>(
+    shape: &CheckedPool2dShape,
+    padding: Option<i8>,
+    input: &[i8],
+    output: &mut [i8],
+) -> Result<(), ShapeError> {
+    run::<B>(AveragePoolI8 { pooling: Pooling::new(shape, input, output)?, padding });
+    Ok(())
+}
+
+/// Average pooling for [`average_pool2d_f32`] and for the layer.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's.
+#[inline(always)]
+pub(crate) fn average_pool_f32<B: Backend>(
+    shape: &CheckedPool2dShape,
+    include_padding: bool,
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<(), ShapeError> {
+    run::<B>(AveragePoolF32 { pooling: Pooling::new(shape, input, output)?, include_padding });
+    Ok(())
+}
+
+/// [`reference::max_pool2d`](crate::reference::max_pool2d) on backend `B`.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the length of a slice is not the shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn max_pool2d<B: Backend, T: Element>(
+    shape: &Pool2dShape,
+    input: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    max_pool::<B, T>(&shape.checked()?, input, output)
+}
+
+/// [`reference::average_pool2d_i8`](crate::reference::average_pool2d_i8) on backend `B`.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the length of a slice is not the shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn average_pool2d_i8<B: Backend>(
+    shape: &Pool2dShape,
+    padding: Option<i8>,
+    input: &[i8],
+    output: &mut [i8],
+) -> Result<(), ShapeError> {
+    average_pool_i8::<B>(&shape.checked()?, padding, input, output)
+}
+
+/// [`reference::average_pool2d_f32`](crate::reference::average_pool2d_f32) on backend `B`.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the length of a slice is not the shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn average_pool2d_f32<B: Backend>(
+    shape: &Pool2dShape,
+    include_padding: bool,
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<(), ShapeError> {
+    average_pool_f32::<B>(&shape.checked()?, include_padding, input, output)
+}
+
+/// [`reference::relu_i8`](crate::reference::relu_i8), or `relu_f32` with a `zero` of 0.0, on backend `B`.
+///
+/// # Errors
+/// Where the slices' lengths differ.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn relu<B: Backend, T: Element>(zero: T, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
+    run::<B>(Relu { values: Values::new(input, output)?, zero });
+    Ok(())
+}
+
+/// [`relu`], in place.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn relu_in_place<B: Backend, T: Element>(zero: T, values: &mut [T]) {
+    run::<B>(Relu { values: Values::in_place(values), zero });
+}
+
+/// [`reference::leaky_relu_f32`](crate::reference::leaky_relu_f32) on backend `B`.
+///
+/// # Errors
+/// Where the slices' lengths differ.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn leaky_relu_f32<B: Backend>(slope: f32, input: &[f32], output: &mut [f32]) -> Result<(), ShapeError> {
+    run::<B>(LeakyRelu { values: Values::new(input, output)?, slope });
+    Ok(())
+}
+
+/// [`leaky_relu_f32`], in place.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn leaky_relu_f32_in_place<B: Backend>(slope: f32, values: &mut [f32]) {
+    run::<B>(LeakyRelu { values: Values::in_place(values), slope });
+}

@@ -1,0 +1,276 @@
+use crate::arch::{Job, Native, dispatch, routine};
+use crate::kernels::conv2d::{self, Convolution};
+use crate::kernels::{Backend, Clamp, Epilogue, MicroKernel};
+use crate::pack::{F32Filters, Int8Filters, pack_f32, pack_i8};
+use crate::quant::{Rounding, SingleRounding};
+use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
+use crate::tensor::{View, ViewMut};
+use core::marker::PhantomData;
+
+/// A 2-D convolution with its activation and, if the shape has one, the maximum pooling after it.
+///
+/// `I` and `O` are the types of its input and output, `WORDS` is [`Conv2dShape::packed_words`], and `E` says how sums
+/// become outputs: [`SingleRounding`] or [`DoubleRounding`](crate::quant::DoubleRounding) for int8, [`Clamp`] for
+/// `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8) or
+/// [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every backend.
+///
+/// ```
+/// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+///
+/// // A 3 x 3 filter that finds vertical edges, from one channel to one.
+/// const EDGES: [[[[i8; 1]; 3]; 3]; 1] = [[[[-1], [0], [1]], [[-2], [0], [2]], [[-1], [0], [1]]]];
+/// const SHAPE: Conv2dShape = Conv2dShape::new([4, 4, 1], 1, [3, 3]).padding(1);
+/// const PIXELS: Quantization = Quantization::new(1.0, 0);
+/// static LAYER: Conv2d<Tensor<i8, 4, 4, 1>, Tensor<i8, 4, 4, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&EDGES, &[0], &[1.0], PIXELS, PIXELS, Activation::Identity));
+///
+/// let image = Tensor([[[0i8], [0], [9], [9]]; 4]);
+/// let mut output = Tensor::filled(0);
+/// let mut scratch = [0; SHAPE.scratch_words::<SingleRounding>()];
+/// LAYER.run(image.view(), output.view_mut(), &mut scratch);
+/// assert_eq!(output.0[1], [[0], [36], [36], [-36]]);
+/// ```
+///
+/// A shape that breaks a rule does not compile:
+///
+/// ```compile_fail
+/// # use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+/// const SHAPE: Conv2dShape = Conv2dShape::new([4, 4, 1], 1, [5, 5]); // the filter must fit into the padded input
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static LAYER: Conv2d<Tensor<i8, 4, 4, 1>, Tensor<i8, 4, 4, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&[[[[0; 1]; 5]; 5]; 1], &[0], &[1.0], Q, Q, Activation::Identity));
+/// ```
+#[derive(Debug)]
+pub struct Conv2d<I, O, const WORDS: usize, E: Epilogue = SingleRounding> {
+    convolution: Convolution<E>,
+    packed: [u32; WORDS],
+    types: PhantomData<fn(&I, &mut O)>,
+}
+
+/// A dense (fully connected) layer: the convolution of [`Conv2dShape::dense`], whose input may be any tensor of as many
+/// values.
+pub type Dense<I, O, const WORDS: usize, E = SingleRounding> = Conv2d<I, O, WORDS, E>;
+
+impl Conv2dShape {
+    /// Words of flash that the layer's packed filters take on the core the crate is compiled for.
+    pub const fn packed_words<E: Epilogue>(&self) -> usize {
+        if let Err(error) = self.check() {
+            panic!("{}", error.message());
+        }
+        conv2d::packed_words::<Native, E>(self)
+    }
+
+    /// Words of scratch memory that the layer needs on the core the crate is compiled for.
+    pub const fn scratch_words<E: Epilogue>(&self) -> usize {
+        conv2d::scratch_words::<Native, E>(self)
+    }
+}
+
+impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: usize, R: Rounding>
+    Conv2d<I, O, WORDS, R>
+{
+    /// An int8 convolution.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int8(shape: Conv2dShape, numbers: Int8Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let layout = conv2d::layout::<<Native as Backend>::Int8>(&shape);
+        match pack_i8(&shape, &layout, &numbers, R::MODE, &mut packed) {
+            Ok(common) => {
+                let (fill, routine) = (numbers.input.zero_point, routine(&shape));
+                Self { convolution: Convolution { shape, fill, common, routine }, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const WORDS: usize> Conv2d<I, O, WORDS, Clamp> {
+    /// A convolution in single precision.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn float(shape: Conv2dShape, numbers: F32Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let layout = conv2d::layout::<<Native as Backend>::Float>(&shape);
+        match pack_f32(&shape, &layout, &numbers, &mut packed) {
+            Ok(()) => {
+                let common = numbers.activation.bounds();
+                let convolution = Convolution { shape, fill: 0.0, common, routine: None };
+                Self { convolution, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+/// The types must have the shape's dimensions; a shape of `[1, 1, n]` takes any input of `n` values.
+const fn check_types<I: TensorShape, O: TensorShape>(shape: &Conv2dShape) {
+    if let Err(error) = shape.check() {
+        panic!("{}", error.message());
+    }
+    let vector = shape.input[0] == 1 && shape.input[1] == 1 && shape.input[2] == I::LEN;
+    if !vector && !same(shape.input, I::SHAPE) {
+        panic!("{}", ShapeError::Input.message());
+    }
+    if !same(shape.output(), O::SHAPE) {
+        panic!("{}", ShapeError::Output.message());
+    }
+}
+
+impl<I, O, const WORDS: usize, E: Epilogue> Conv2d<I, O, WORDS, E> {
+    /// Its geometry.
+    pub const fn shape(&self) -> &Conv2dShape {
+        &self.convolution.shape
+    }
+
+    /// Bytes of flash that filters, biases and requantization parameters take.
+    pub const fn packed_bytes(&self) -> usize {
+        4 * WORDS
+    }
+
+    /// Words of scratch memory that [`run`](Self::run) needs.
+    pub const fn scratch_words(&self) -> usize {
+        self.convolution.shape.scratch_words::<E>()
+    }
+}
+
+impl<
+    E: Epilogue,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+> Conv2d<crate::Tensor<E::Input, H, W, C>, crate::Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
+{
+    /// Computes the layer's output.
+    ///
+    /// # Panics
+    /// Where `scratch` is shorter than [`scratch_words`](Self::scratch_words). With memory of constant size the
+    /// check vanishes from optimized code.
+    #[inline]
+    pub fn run(
+        &self,
+        input: View<'_, E::Input, H, W, C>,
+        mut output: ViewMut<'_, E::Output, OUT_H, OUT_W, OUT_C>,
+        scratch: &mut [u32],
+    ) {
+        let (input, output) = (input.as_slice(), output.as_mut_slice());
+        let job = Inference { convolution: &self.convolution, packed: &self.packed, input, output, scratch };
+        if let Err(error) = dispatch(job) {
+            panic!("{}", error.message());
+        }
+    }
+}
+
+/// A convolution to run on some backend.
+struct Inference<'a, E: Epilogue> {
+    convolution: &'a Convolution<E>,
+    packed: &'a [u32],
+    input: &'a [E::Input],
+    output: &'a mut [E::Output],
+    scratch: &'a mut [u32],
+}
+
+impl<E: Epilogue> Job for Inference<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        conv2d::conv2d::<B, E>(self.convolution, self.packed, self.input, self.output, self.scratch)
+    }
+}
+
+/// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
+///
+/// ```
+/// use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, arch::Portable, dynamic};
+///
+/// let shape = Conv2dShape::dense(2, 1);
+/// let q = Quantization::new(0.5, 0);
+/// let numbers = Int8Filters {
+///     filters: &[1, 2], bias: &[4], scales: &[1.0], input: q, output: q, activation: Activation::Identity,
+/// };
+/// let mut packed = vec![0; dynamic::packed_words::<Portable, SingleRounding>(&shape)];
+/// let common = dynamic::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed)?;
+/// let mut scratch = vec![0; dynamic::scratch_words::<Portable, SingleRounding>(&shape)];
+/// let mut output = [0];
+/// dynamic::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &[10, 20], &mut output, &mut scratch)?;
+/// assert_eq!(output, [54]);
+/// # Ok::<(), bareconv::ShapeError>(())
+/// ```
+pub mod dynamic {
+    use super::*;
+    use crate::quant::CommonRequantization;
+
+    /// Words that the packed filters of `shape` take on backend `B`. `shape` has passed [`Conv2dShape::check`].
+    pub const fn packed_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
+        conv2d::packed_words::<B, E>(shape)
+    }
+
+    /// Words of scratch memory that [`run`] needs on backend `B`. `shape` has passed [`Conv2dShape::check`].
+    pub const fn scratch_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
+        conv2d::scratch_words::<B, E>(shape)
+    }
+
+    /// Packs an int8 convolution for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// As [`pack_i8`].
+    pub const fn pack_int8<B: Backend, R: Rounding>(
+        shape: &Conv2dShape,
+        numbers: &Int8Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = shape.check() {
+            return Err(error);
+        }
+        pack_i8(shape, &conv2d::layout::<B::Int8>(shape), numbers, R::MODE, packed)
+    }
+
+    /// Packs a convolution in single precision for backend `B`.
+    ///
+    /// # Errors
+    /// As [`pack_f32`].
+    pub const fn pack_float<B: Backend>(
+        shape: &Conv2dShape,
+        numbers: &F32Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        if let Err(error) = shape.check() {
+            return Err(error);
+        }
+        pack_f32(shape, &conv2d::layout::<B::Float>(shape), numbers, packed)
+    }
+
+    /// Runs a convolution on backend `B`. `fill` is what padding holds: the input's zero point, or 0.0.
+    ///
+    /// Since the shape is not known before, this links every special routine of the backend: not for firmware.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run<B: Backend, E: Epilogue>(
+        shape: &Conv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+        let routine = E::Kernel::<B>::routine(shape);
+        let convolution = Convolution { shape: *shape, fill, common: *common, routine };
+        conv2d::conv2d::<B, E>(&convolution, packed, input, output, scratch)
+    }
+}

@@ -1,0 +1,26 @@
+//! Convolutional networks on bare metal.
+#![no_std]
+#![deny(unsafe_code)]
+#![allow(clippy::type_complexity)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+#[allow(unsafe_code)]
+pub mod arch;
+#[allow(unsafe_code)]
+pub mod kernels;
+mod layers;
+pub mod pack;
+pub mod quant;
+pub mod reference;
+mod shape;
+mod tensor;
+
+pub use kernels::Clamp;
+pub use layers::*;
+pub use pack::{Activation, F32Filters, Int8Filters};
+pub use quant::{DoubleRounding, Quantization, SingleRounding};
+pub use shape::{Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape};
+pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -1,0 +1,479 @@
+//! Filters packed in constant evaluation into the order in which a backend reads them.
+//!
+//! A model stores its filters once, in canonical order (`[filter][height][width][channel]`). [`pack_i8`] and
+//! [`pack_f32`] are `const fn`s: the compiler runs them for the core it builds for, and flash holds only the result.
+//! They also fold the input's zero point into the bias, turn scales into integer multipliers, and prove that no
+//! accumulator can overflow.
+//!
+//! # Format
+//! Channels are packed in blocks of [`Layout::block`], the last one as small as [`Layout::tail`] allows; missing
+//! channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
+//!
+//! ```text
+//! bias[channels]  parameters[channels][words]  weights[runs][groups][...]
+//! ```
+//!
+//! A *run* is a stretch of taps that lie side by side in a widened input row: one row of the filter, or one tap's
+//! channels where the filter is dilated across. Runs are padded with zero weights to whole groups.
+//!
+//! Where neighbouring pixels are one activation apart, a backend that loads two at a time would need unaligned loads
+//! for every other pixel. Such a filter is packed in two *phases* instead: once as it is and once moved by a pixel, as
+//! if it were two filters of twice the stride. The room for the move is the padding of an odd run, so it costs nothing.
+
+use crate::quant::{CommonRequantization, Multiplier, Quantization, RoundingMode};
+use crate::shape::{Conv2dShape, ShapeError};
+
+/// How a micro-kernel wants its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Output channels of a full block.
+    pub block: usize,
+    /// The last block has a multiple of this many channels.
+    pub tail: usize,
+    /// Taps of one channel that a multiply instruction consumes.
+    pub group: usize,
+    /// The order within a group.
+    pub format: Format,
+    /// The most taps in a run; longer ones are split.
+    pub longest_run: usize,
+    /// Activations that a load takes at once, at a multiple of as many.
+    pub align: usize,
+}
+
+/// The order of weights within a group of taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `[channel][tap]`, one value each.
+    Channels,
+    /// `[pair of channels][tap]`, 16 bits each: `256 * odd channel + even channel`.
+    ///
+    /// For SMLAD, which multiplies 16-bit halves: the product with the packed value is `256 * odd + even` at once,
+    /// and SXTB16 leaves the even channel alone, from which the odd one follows. So two int8 weights take two bytes
+    /// and need one unpacking instruction for two channels and two taps, where widening each takes twice that.
+    /// The odd channel's sum must fit 24 bits: 128 * 127 * 508 taps does, hence [`BYTE_PAIR_TAPS`].
+    BytePairs,
+}
+
+/// The most taps whose sum of products of int8 values fits the 24 bits that [`Format::BytePairs`] leaves.
+pub const BYTE_PAIR_TAPS: usize = 508;
+
+/// How a filter is cut into runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// Times that a filter is packed, each moved by one pixel more.
+    pub phases: usize,
+    /// Taps from one pixel to the next.
+    pub step: usize,
+    /// Taps of the filter that lie side by side in the input.
+    pub stretch: usize,
+    /// Stretches in a filter.
+    pub stretches: usize,
+    /// Runs that a stretch is split into.
+    pub parts: usize,
+    /// Groups in a run.
+    pub groups: usize,
+    /// Taps in a run, padding counted.
+    pub taps: usize,
+}
+
+impl Runs {
+    /// The runs of a filter in a layout.
+    pub const fn new(shape: &Conv2dShape, layout: &Layout) -> Self {
+        let [height, width] = shape.filter;
+        let step = shape.stride[1] * shape.input[2];
+        let (stretch, stretches) =
+            if shape.dilation[1] == 1 { (width * shape.input[2], height) } else { (shape.input[2], width * height) };
+        let several = shape.convolved()[1] > 1 && shape.dilation[1] == 1;
+        let phases = if several && layout.align == 2 && step == 1 && stretch % 2 == 1 { 2 } else { 1 };
+        let reach = stretch + (phases - 1) * step;
+        let parts = reach.div_ceil(layout.longest_run);
+        let groups = reach.div_ceil(parts).div_ceil(layout.group);
+        Self { phases, step, stretch, stretches, parts, groups, taps: groups * layout.group }
+    }
+
+    /// The number of runs in a filter.
+    pub const fn count(&self) -> usize {
+        self.stretches * self.parts
+    }
+
+    /// Taps by which the runs of a stretch may reach past its end.
+    pub const fn overhang(&self) -> usize {
+        self.parts * self.taps - self.stretch
+    }
+}
+
+impl Layout {
+    /// The number of channels in the block that starts at channel `first` of `channels`, phases counted.
+    pub const fn block_at(&self, first: usize, channels: usize) -> usize {
+        let left = channels - first;
+        if left >= self.block { self.block } else { left.next_multiple_of(self.tail) }
+    }
+
+    /// Words of the weights of a block of `channels`; `weight_bytes` is 1 or 4.
+    pub const fn weight_words(&self, runs: &Runs, channels: usize, weight_bytes: usize) -> usize {
+        (runs.count() * runs.taps * channels * weight_bytes).div_ceil(4)
+    }
+
+    /// Words of all blocks of a layer, with `parameter_words` words of parameters for each channel.
+    pub const fn packed_words(&self, shape: &Conv2dShape, weight_bytes: usize, parameter_words: usize) -> usize {
+        let runs = Runs::new(shape, self);
+        let all = shape.filters * runs.phases;
+        let mut words = 0;
+        let mut first = 0;
+        while first < all {
+            let channels = self.block_at(first, all);
+            words += channels * (1 + parameter_words) + self.weight_words(&runs, channels, weight_bytes);
+            first += channels;
+        }
+        words
+    }
+}
+
+/// An activation that is a clamp, and so costs nothing after a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// No activation.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+impl Activation {
+    /// The lowest and highest real number that passes.
+    pub const fn bounds(self) -> [f32; 2] {
+        match self {
+            Self::Identity => [f32::NEG_INFINITY, f32::INFINITY],
+            Self::Relu => [0.0, f32::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+        }
+    }
+
+    /// The lowest and highest int8 value that passes, in an output's quantization.
+    const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
+        let zero = output.zero_point as i32;
+        match self {
+            Self::Identity => [-128, 127],
+            Self::Relu => [zero, 127],
+            // As TensorFlow Lite has it: the quotient in single precision, halves away from zero.
+            Self::Relu6 => {
+                let six = zero as i64 + (6.0f32 / output.scale + 0.5) as i64;
+                [zero, if six < 127 { six as i32 } else { 127 }]
+            }
+        }
+    }
+}
+
+/// The numbers of an int8 convolution, in canonical order.
+#[derive(Clone, Copy, Debug)]
+pub struct Int8Filters<'a> {
+    /// `[filter][height][width][channel]`, each in -127..=127.
+    pub filters: &'a [i8],
+    /// One for each output channel, of scale `input.scale * scales[channel]`.
+    pub bias: &'a [i32],
+    /// The scale of each output channel's weights.
+    pub scales: &'a [f32],
+    /// The input's quantization.
+    pub input: Quantization,
+    /// The output's quantization.
+    pub output: Quantization,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl<'a> Int8Filters<'a> {
+    /// The numbers of a convolution, from arrays.
+    pub const fn new<const O: usize, const H: usize, const W: usize, const C: usize>(
+        filters: &'a [[[[i8; C]; W]; H]; O],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: Quantization,
+        output: Quantization,
+        activation: Activation,
+    ) -> Self {
+        let filters = filters.as_flattened().as_flattened().as_flattened();
+        Self { filters, bias, scales, input, output, activation }
+    }
+
+    /// The numbers of a dense layer, from arrays: a row of weights for each output.
+    pub const fn dense<const O: usize, const N: usize>(
+        weights: &'a [[i8; N]; O],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: Quantization,
+        output: Quantization,
+        activation: Activation,
+    ) -> Self {
+        Self { filters: weights.as_flattened(), bias, scales, input, output, activation }
+    }
+}
+
+/// Checks lengths, scales, weights and the bound of every accumulator.
+const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if let Err(error) = shape.check() {
+        return Err(error);
+    }
+    let len = shape.filter_len();
+    if numbers.filters.len() != shape.filters * len {
+        return Err(ShapeError::Filters);
+    }
+    if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
+        return Err(ShapeError::Channels);
+    }
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < shape.filters {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || !(real < 1_073_741_824.0) {
+            return Err(ShapeError::Scale);
+        }
+        let (sum, magnitude) = sums(numbers.filters, o * len, len);
+        if magnitude < 0 {
+            return Err(ShapeError::Weight);
+        }
+        // The folded bias and every partial sum after it stay within this.
+        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+        let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
+        // The sum before folding, too: it is what the specification speaks of.
+        let plain = numbers.bias[o] as i64;
+        let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
+        if reach > i32::MAX as i64 || plain_reach > i32::MAX as i64 {
+            return Err(ShapeError::Accumulator);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
+const fn usable_scale(scale: f32) -> bool {
+    scale > 0.0 && scale.is_finite()
+}
+
+/// The real number that takes channel `o`'s accumulators to outputs.
+const fn multiplier(numbers: &Int8Filters<'_>, o: usize) -> f64 {
+    numbers.input.scale as f64 * numbers.scales[o] as f64 / numbers.output.scale as f64
+}
+
+/// Sum and sum of magnitudes of `len` weights from `start`; the latter is -1 where one is -128.
+const fn sums(filters: &[i8], start: usize, len: usize) -> (i64, i64) {
+    let (mut sum, mut magnitude) = (0, 0);
+    let mut i = start;
+    while i < start + len {
+        let weight = filters[i] as i64;
+        if weight == -128 {
+            return (0, -1);
+        }
+        sum += weight;
+        magnitude += if weight < 0 { -weight } else { weight };
+        i += 1;
+    }
+    (sum, magnitude)
+}
+
+/// What the channels share, for these numbers and a rounding mode.
+pub const fn common_requantization(numbers: &Int8Filters<'_>, mode: RoundingMode) -> CommonRequantization {
+    let zero_point = numbers.output.zero_point as i32;
+    let [low, high] = numbers.activation.int8_bounds(numbers.output);
+    match mode {
+        RoundingMode::Double => CommonRequantization { shift: 0, offset: 0, zero_point, low, high },
+        RoundingMode::Single => {
+            let mut largest = 0.0;
+            let mut o = 0;
+            while o < numbers.scales.len() {
+                let real = multiplier(numbers, o);
+                if real > largest {
+                    largest = real;
+                }
+                o += 1;
+            }
+            // 54 keeps the zero point, seven bits, clear of the product's 62 within 64.
+            let shift = (31 - Multiplier::from_real(largest).exponent) as u32;
+            let shift = if shift < 54 { shift } else { 54 };
+            let offset = ((zero_point as i64) << shift) + (1 << (shift - 1));
+            CommonRequantization { shift, offset, zero_point, low, high }
+        }
+    }
+}
+
+/// Writes a channel's requantization parameters: one word for single rounding, two for double.
+pub const fn requantization_parameters(
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    o: usize,
+    words: &mut [u32],
+) {
+    let real = multiplier(numbers, o);
+    match mode {
+        RoundingMode::Double => {
+            let multiplier = Multiplier::from_real(real);
+            words[0] = multiplier.multiplier as u32;
+            words[1] = multiplier.exponent as u32;
+        }
+        RoundingMode::Single => {
+            // A product with a power of two is exact; the cast floors, so halves go upwards.
+            let scaled = real * f64::from_bits((1023 + common.shift as u64) << 52);
+            words[0] = (scaled + 0.5) as u32;
+        }
+    }
+}
+
+const fn clear(words: &mut [u32]) {
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = 0;
+        i += 1;
+    }
+}
+
+const fn parameter_words(mode: RoundingMode) -> usize {
+    match mode {
+        RoundingMode::Single => 1,
+        RoundingMode::Double => 2,
+    }
+}
+
+/// Packs an int8 convolution.
+///
+/// # Errors
+/// Where a length is not the shape's, a weight is -128, a scale is unusable, or an accumulator could overflow.
+pub const fn pack_i8(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    packed: &mut [u32],
+) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_i8(shape, numbers) {
+        return Err(error);
+    }
+    let words = parameter_words(mode);
+    if packed.len() != layout.packed_words(shape, 1, words) {
+        return Err(ShapeError::Packed);
+    }
+    clear(packed);
+    let common = common_requantization(numbers, mode);
+    let runs = Runs::new(shape, layout);
+    let len = shape.filter_len();
+    let all = shape.filters * runs.phases;
+    let (mut at, mut first) = (0, 0);
+    while first < all {
+        let channels = layout.block_at(first, all);
+        let present = if all - first < channels { all - first } else { channels };
+        let weights = at + channels * (1 + words);
+        let mut c = 0;
+        while c < present {
+            let (o, phase) = ((first + c) / runs.phases, (first + c) % runs.phases);
+            let (sum, _) = sums(numbers.filters, o * len, len);
+            packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
+            let parameters = packed.split_at_mut(at + channels + c * words).1;
+            requantization_parameters(numbers, mode, &common, o, parameters);
+            let filter = numbers.filters.split_at(o * len).1;
+            pack_channel_i8(&runs, layout, filter, phase * runs.step, channels, c, packed.split_at_mut(weights).1);
+            c += 1;
+        }
+        at = weights + layout.weight_words(&runs, channels, 1);
+        first += channels;
+    }
+    Ok(common)
+}
+
+/// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.
+const fn pack_channel_i8(
+    runs: &Runs,
+    layout: &Layout,
+    filter: &[i8],
+    shift: usize,
+    channels: usize,
+    c: usize,
+    packed: &mut [u32],
+) {
+    let mut stretch = 0;
+    while stretch < runs.stretches {
+        let mut tap = 0;
+        while tap < runs.stretch {
+            let weight = filter[stretch * runs.stretch + tap];
+            let position = stretch * runs.parts * runs.taps + tap + shift;
+            let (group, within) = (position / layout.group, position % layout.group);
+            match layout.format {
+                Format::Channels => {
+                    let byte = (group * channels + c) * layout.group + within;
+                    packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8);
+                }
+                Format::BytePairs => {
+                    let half = (group * (channels / 2) + c / 2) * layout.group + within;
+                    // The even channel's sign is borrowed from the odd one; 16-bit addition carries it there.
+                    let value = if c % 2 == 1 { (weight as i16) << 8 } else { weight as i16 };
+                    let bits = half % 2 * 16;
+                    let word = packed[half / 2];
+                    let sum = ((word >> bits) as u16).wrapping_add(value as u16);
+                    packed[half / 2] = word & !(0xffff << bits) | (sum as u32) << bits;
+                }
+            }
+            tap += 1;
+        }
+        stretch += 1;
+    }
+}
+
+/// The numbers of a convolution in single precision, in canonical order.
+#[derive(Clone, Copy, Debug)]
+pub struct F32Filters<'a> {
+    /// `[filter][height][width][channel]`.
+    pub filters: &'a [f32],
+    /// One for each output channel.
+    pub bias: &'a [f32],
+    /// The activation.
+    pub activation: Activation,
+}
+
+/// Packs a convolution in single precision.
+///
+/// # Errors
+/// Where a length is not the shape's.
+pub const fn pack_f32(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &F32Filters<'_>,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
+    if let Err(error) = shape.check() {
+        return Err(error);
+    }
+    let len = shape.filter_len();
+    if numbers.filters.len() != shape.filters * len {
+        return Err(ShapeError::Filters);
+    }
+    if numbers.bias.len() != shape.filters {
+        return Err(ShapeError::Channels);
+    }
+    if packed.len() != layout.packed_words(shape, 4, 0) {
+        return Err(ShapeError::Packed);
+    }
+    clear(packed);
+    // A padded tap would add 0 * activation, which is not nothing in floating point.
+    assert!(
+        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX,
+        "floating point runs are not padded"
+    );
+    let (mut at, mut first) = (0, 0);
+    while first < shape.filters {
+        let channels = layout.block_at(first, shape.filters);
+        let mut c = 0;
+        while c < channels && first + c < shape.filters {
+            packed[at + c] = numbers.bias[first + c].to_bits();
+            let mut tap = 0;
+            while tap < len {
+                packed[at + channels + tap * channels + c] = numbers.filters[(first + c) * len + tap].to_bits();
+                tap += 1;
+            }
+            c += 1;
+        }
+        at += channels * (1 + len);
+        first += channels;
+    }
+    Ok(())
+}

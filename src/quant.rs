@@ -1,0 +1,215 @@
+//! Quantization: how int8 values stand for real numbers, and how accumulators come back to int8.
+//!
+//! The scheme is TensorFlow Lite's (<https://ai.google.dev/edge/litert/models/quantization_spec>):
+//! `real = scale * (q - zero_point)`. Activations have one scale and one zero point for the whole tensor; the
+//! weights of a filter are symmetric (zero point 0, values in -127..=127) with one scale per output channel; a
+//! bias is an `i32` of scale `input scale * weight scale`.
+//!
+//! An accumulator becomes an output by a multiplication with `input scale * weight scale / output scale`, done in
+//! integers. How the result is rounded is a type, because it decides the bits: [`SingleRounding`] rounds once,
+//! [`DoubleRounding`] twice, as TensorFlow Lite Micro does.
+
+/// Scale and zero point of an int8 tensor: `real = scale * (q - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Quantization {
+    /// The step between neighbouring values; positive and finite.
+    pub scale: f32,
+    /// The int8 value that stands for 0.
+    pub zero_point: i8,
+}
+
+impl Quantization {
+    /// A quantization with this scale and zero point.
+    pub const fn new(scale: f32, zero_point: i8) -> Self {
+        Self { scale, zero_point }
+    }
+
+    /// The int8 value nearest to `real`, halves away from zero, saturated to -128..=127; a NaN gives the zero point.
+    ///
+    /// ```
+    /// let q = bareconv::Quantization::new(0.5, -128);
+    /// assert_eq!([q.quantize(0.0), q.quantize(1.2), q.quantize(-3.0), q.quantize(1e9)], [-128, -126, -128, 127]);
+    /// ```
+    pub fn quantize(self, real: f32) -> i8 {
+        let steps = libm::roundf(real / self.scale);
+        let steps = steps.clamp(-512.0, 512.0) as i32;
+        (steps + self.zero_point as i32).clamp(-128, 127) as i8
+    }
+
+    /// The real number that `q` stands for.
+    pub fn dequantize(self, q: i8) -> f32 {
+        (q as i32 - self.zero_point as i32) as f32 * self.scale
+    }
+}
+
+/// A positive real number as `multiplier * 2^(exponent - 31)`, with `multiplier` in 2^30..2^31, or zero.
+///
+/// This is TensorFlow Lite's `QuantizeMultiplier`: the significand is rounded to 31 bits, halves upwards; numbers
+/// below 2^-32 become zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Multiplier {
+    /// The significand, in 2^30..2^31, or 0.
+    pub multiplier: i32,
+    /// The power of two; positive is a shift to the left.
+    pub exponent: i32,
+}
+
+impl Multiplier {
+    /// Rounds `real` to a multiplier.
+    ///
+    /// # Panics
+    /// Where `real` is negative, not finite, or not below 2^30. In a constant the panic is a compile error.
+    pub const fn from_real(real: f64) -> Self {
+        assert!(real >= 0.0 && real < 1_073_741_824.0, "a multiplier must be finite, not negative, and below 2^30");
+        let bits = real.to_bits();
+        let biased = (bits >> 52) as i32;
+        if biased == 0 {
+            return Self { multiplier: 0, exponent: 0 };
+        }
+        // real = significand / 2^53 * 2^exponent, the significand in 2^52..2^53.
+        let significand = (bits & ((1 << 52) - 1)) | (1 << 52);
+        let mut exponent = biased - 1022;
+        let mut multiplier = (significand + (1 << 21)) >> 22;
+        if multiplier == 1 << 31 {
+            multiplier >>= 1;
+            exponent += 1;
+        }
+        if exponent < -31 {
+            return Self { multiplier: 0, exponent: 0 };
+        }
+        Self { multiplier: multiplier as i32, exponent }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Which rounding a requantization uses, as a value; see [`Rounding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoundingMode {
+    /// [`SingleRounding`].
+    Single,
+    /// [`DoubleRounding`].
+    Double,
+}
+
+/// How an accumulator is rounded to int8; the type chooses the arithmetic at compile time.
+pub trait Rounding: sealed::Sealed + Copy + 'static {
+    /// The mode as a value, for constant evaluation.
+    const MODE: RoundingMode;
+    /// How many words a channel's parameters take.
+    const WORDS: usize;
+    /// `accumulator` times the channel's multiplier, rounded, plus the zero point; not yet clamped.
+    fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32;
+}
+
+/// What the channels of a layer share in requantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommonRequantization {
+    /// [`SingleRounding`]: the shift to the right, 1..=62. [`DoubleRounding`]: unused.
+    pub shift: u32,
+    /// [`SingleRounding`]: half a unit of the result plus the output's zero point, at the scale of the product.
+    /// [`DoubleRounding`]: unused.
+    pub offset: i64,
+    /// The output's zero point.
+    pub zero_point: i32,
+    /// The lowest output, after the activation.
+    pub low: i32,
+    /// The highest output, after the activation.
+    pub high: i32,
+}
+
+/// One rounding, halves upwards: `floor((accumulator * multiplier + 2^(shift-1)) / 2^shift)`, exact in 64 bits.
+///
+/// All channels of a layer share the shift, so the largest multiplier has 31 significant bits and the others the
+/// same resolution. It is the library's own mode, for networks trained with it: one SMLAL and one saturating shift
+/// on Armv7E-M.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleRounding;
+
+/// Two roundings, the bits of TensorFlow Lite Micro: a saturating, rounding, doubling high product (halves upwards),
+/// then a rounding division by a power of two (halves away from zero).
+///
+/// Specified by `MultiplyByQuantizedMultiplier` of TensorFlow Lite and by gemmlowp's
+/// `SaturatingRoundingDoublingHighMul` and `RoundingDivideByPOT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoubleRounding;
+
+impl sealed::Sealed for SingleRounding {}
+impl sealed::Sealed for DoubleRounding {}
+
+impl Rounding for SingleRounding {
+    const MODE: RoundingMode = RoundingMode::Single;
+    const WORDS: usize = 1;
+
+    #[inline(always)]
+    fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32 {
+        let product = accumulator as i64 * parameters[0] as i32 as i64 + common.offset;
+        if common.shift >= 32 {
+            // The high word alone: one instruction where a 64-bit shift takes several.
+            ((product >> 32) as i32) >> (common.shift - 32)
+        } else {
+            // A product of more than 32 bits after the shift is far outside int8: saturate, do not wrap.
+            (product >> common.shift).clamp(i32::MIN as i64, i32::MAX as i64) as i32
+        }
+    }
+}
+
+impl Rounding for DoubleRounding {
+    const MODE: RoundingMode = RoundingMode::Double;
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32 {
+        let scaled = multiply_by_quantized_multiplier(
+            accumulator,
+            Multiplier { multiplier: parameters[0] as i32, exponent: parameters[1] as i32 },
+        );
+        scaled.saturating_add(common.zero_point)
+    }
+}
+
+impl CommonRequantization {
+    /// The clamp to `low..=high`.
+    #[inline(always)]
+    pub fn clamp(&self, value: i32) -> i8 {
+        value.clamp(self.low, self.high) as i8
+    }
+}
+
+/// `a * b / 2^31`, rounded, halves upwards, saturated in the one case that overflows.
+///
+/// gemmlowp's `SaturatingRoundingDoublingHighMul`.
+#[inline(always)]
+pub const fn saturating_rounding_doubling_high_mul(a: i32, b: i32) -> i32 {
+    if a == i32::MIN && b == i32::MIN {
+        return i32::MAX;
+    }
+    let product = a as i64 * b as i64;
+    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+    ((product + nudge) / (1 << 31)) as i32
+}
+
+/// `value / 2^exponent`, halves away from zero; `exponent` in 0..=31. gemmlowp's `RoundingDivideByPOT`.
+#[inline(always)]
+pub const fn rounding_divide_by_power_of_two(value: i32, exponent: u32) -> i32 {
+    let mask = ((1i64 << exponent) - 1) as i32;
+    let remainder = value & mask;
+    let threshold = (mask >> 1) + if value < 0 { 1 } else { 0 };
+    (((value as i64) >> exponent) as i32) + if remainder > threshold { 1 } else { 0 }
+}
+
+/// TensorFlow Lite's `MultiplyByQuantizedMultiplier` in its double rounding form.
+///
+/// A shift to the left wraps, as it does there.
+#[inline(always)]
+pub const fn multiply_by_quantized_multiplier(value: i32, by: Multiplier) -> i32 {
+    let (left, right) = if by.exponent > 0 { (by.exponent as u32, 0) } else { (0, -by.exponent as u32) };
+    rounding_divide_by_power_of_two(
+        saturating_rounding_doubling_high_mul(value.wrapping_shl(left), by.multiplier),
+        right,
+    )
+}

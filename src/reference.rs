@@ -1,0 +1,23 @@
+//! The specification: one naive loop nest per operator, on slices in NHWC order.
+//!
+//! Nothing here is fast. Every backend must return these functions' bits, for every input; they in turn are tested
+//! against arithmetic in `i64` and `f64` and against TensorFlow Lite Micro.
+//!
+//! # Floating point
+//! Sums start at the bias and take the products in the order filter row, filter column, input channel, each
+//! product rounded before it is added: no fused multiply-add, so that cores without it give the same bits. Padding
+//! takes part as `0.0`. A NaN in a result is a NaN everywhere, but its sign and payload are not specified.
+
+mod activation;
+mod argmax;
+mod conv2d;
+mod pool;
+mod softmax;
+
+pub(crate) use activation::LeakyRelu;
+pub use activation::{leaky_relu_f32, leaky_relu_i8, relu_f32, relu_i8};
+pub use argmax::argmax;
+pub use conv2d::{conv2d_f32, conv2d_i8};
+pub use pool::{average_pool2d_f32, average_pool2d_i8, max_pool2d};
+pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
+pub(crate) use softmax::{share_f32, share_i8};

@@ -1,0 +1,246 @@
+//! Shapes of layers, the rules they obey, and what breaking one says.
+
+mod pool;
+
+pub(crate) use pool::CheckedPool2dShape;
+pub use pool::Pool2dShape;
+
+/// `[height, width, channels]`.
+pub type Shape = [usize; 3];
+
+/// A rule of shapes, or of numbers, that a layer's parameters break.
+///
+/// In a constant (the usual place of a layer) it is a compile error with the same sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// A dimension, a stride, a dilation or a pooling window is zero.
+    Zero,
+    /// The filter, dilated, is larger than the padded input.
+    FilterTooLarge,
+    /// The pooling window is larger than the convolution's output.
+    WindowTooLarge,
+    /// The padding is not smaller than the (dilated) filter.
+    PaddingTooLarge,
+    /// A tensor has more than 2^30 values, or a row of one more than 2^16 pixels or channels.
+    TooLarge,
+    /// The layer's input type is not the shape's input.
+    Input,
+    /// The layer's output type is not the shape's output.
+    Output,
+    /// The filters are not `[output channels][height][width][input channels]`.
+    Filters,
+    /// There is not one bias and one weight scale for each output channel.
+    Channels,
+    /// The memory given for packed filters is not what the shape needs.
+    Packed,
+    /// The memory given as scratch is less than the shape needs.
+    Scratch,
+    /// A weight is -128: the quantization specification allows -127..=127.
+    Weight,
+    /// A scale is not positive and finite.
+    Scale,
+    /// Bias and weights could make an accumulator overflow 32 bits.
+    Accumulator,
+}
+
+impl ShapeError {
+    /// The rule, as a sentence.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Zero => "dimensions, strides, dilations and pooling windows are at least 1",
+            Self::FilterTooLarge => "the filter, dilated, must fit into the padded input",
+            Self::WindowTooLarge => "the pooling window must fit into the convolution's output",
+            Self::PaddingTooLarge => "the padding must be smaller than the dilated filter",
+            Self::TooLarge => "a tensor has at most 2^30 values and a dimension at most 2^16",
+            Self::Input => "the layer's input type must have the shape's input dimensions",
+            Self::Output => "the layer's output type must have the shape's output dimensions",
+            Self::Filters => "filters are [output channels][height][width][input channels]",
+            Self::Channels => "there must be one bias and one weight scale for each output channel",
+            Self::Packed => "the packed filters need exactly the shape's packed_words()",
+            Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
+            Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
+            Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
+            Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
+        }
+    }
+}
+
+impl core::fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+/// The geometry of a 2-D convolution, with an optional maximum pooling of its output.
+///
+/// ```
+/// use bareconv::Conv2dShape;
+/// const SHAPE: Conv2dShape = Conv2dShape::new([28, 28, 1], 6, [5, 5]).padding(2).max_pool(2);
+/// assert_eq!(SHAPE.output(), [14, 14, 6]);
+/// assert_eq!(SHAPE.macs(), 28 * 28 * 6 * 25);
+/// ```
+///
+/// An output pixel `(y, x)` sees the input pixels `(y * stride - top + i * dilation, x * stride - left + j * dilation)`
+/// for each row `i` and column `j` of the filter; this is cross-correlation, which the field calls convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Conv2dShape {
+    /// Height, width and channels of the input.
+    pub input: Shape,
+    /// The number of filters, which is the number of output channels.
+    pub filters: usize,
+    /// Height and width of a filter.
+    pub filter: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [usize; 2],
+    /// Vertical and horizontal distance between the taps of a filter; 1 is a plain filter.
+    pub dilation: [usize; 2],
+    /// Rows and columns of zeros added at the top, left, bottom and right.
+    pub padding: [usize; 4],
+    /// Height and width of the pooling window, which is also its stride; `[1, 1]` is no pooling.
+    pub pool: [usize; 2],
+}
+
+impl Conv2dShape {
+    /// A convolution of stride 1 without padding, dilation or pooling.
+    pub const fn new(input: Shape, filters: usize, filter: [usize; 2]) -> Self {
+        Self { input, filters, filter, stride: [1, 1], dilation: [1, 1], padding: [0; 4], pool: [1, 1] }
+    }
+
+    /// A dense (fully connected) layer: one filter per output, each as large as the whole input.
+    pub const fn dense(inputs: usize, outputs: usize) -> Self {
+        Self::new([1, 1, inputs], outputs, [1, 1])
+    }
+
+    /// The same stride down and across.
+    pub const fn stride(self, stride: usize) -> Self {
+        Self { stride: [stride, stride], ..self }
+    }
+
+    /// The same zero padding on all four sides.
+    pub const fn padding(self, padding: usize) -> Self {
+        Self { padding: [padding; 4], ..self }
+    }
+
+    /// The same dilation down and across.
+    pub const fn dilation(self, dilation: usize) -> Self {
+        Self { dilation: [dilation, dilation], ..self }
+    }
+
+    /// Maximum pooling of the output over windows of `size` x `size` side by side.
+    ///
+    /// Output rows and columns that do not fill a window are dropped.
+    pub const fn max_pool(self, size: usize) -> Self {
+        Self { pool: [size, size], ..self }
+    }
+
+    /// Height and width of the convolution's output, before pooling.
+    pub const fn convolved(&self) -> [usize; 2] {
+        [self.convolved_along(0), self.convolved_along(1)]
+    }
+
+    const fn convolved_along(&self, axis: usize) -> usize {
+        let padded = self.input[axis] + self.padding[axis] + self.padding[axis + 2];
+        (padded - self.extent(axis)) / self.stride[axis] + 1
+    }
+
+    /// The filter's extent along an axis (0 down, 1 across), dilation counted.
+    pub const fn extent(&self, axis: usize) -> usize {
+        (self.filter[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    /// Height, width and channels of the output, after pooling.
+    pub const fn output(&self) -> Shape {
+        let [h, w] = self.convolved();
+        [h / self.pool[0], w / self.pool[1], self.filters]
+    }
+
+    /// Weights of one filter: height x width x input channels.
+    pub const fn filter_len(&self) -> usize {
+        self.filter[0] * self.filter[1] * self.input[2]
+    }
+
+    /// Multiply-accumulate operations of the convolution, padding counted.
+    pub const fn macs(&self) -> usize {
+        let [h, w] = self.convolved();
+        h * w * self.filters * self.filter_len()
+    }
+
+    /// Checks every rule of the geometry.
+    pub const fn check(&self) -> Result<(), ShapeError> {
+        let [h, w, c] = self.input;
+        let dimensions = [h, w, c, self.filters, self.filter[0], self.filter[1]];
+        let mut i = 0;
+        while i < dimensions.len() {
+            if dimensions[i] == 0 {
+                return Err(ShapeError::Zero);
+            }
+            if dimensions[i] > 1 << 16 {
+                return Err(ShapeError::TooLarge);
+            }
+            i += 1;
+        }
+        let mut axis = 0;
+        while axis < 2 {
+            let (stride, dilation, pool) = (self.stride[axis], self.dilation[axis], self.pool[axis]);
+            if stride == 0 || dilation == 0 || pool == 0 {
+                return Err(ShapeError::Zero);
+            }
+            if stride > 1 << 16 || dilation > 1 << 16 || pool > 1 << 16 {
+                return Err(ShapeError::TooLarge);
+            }
+            // In 64 bits, because the product may not fit a 32-bit usize.
+            let extent = (self.filter[axis] as u64 - 1) * dilation as u64 + 1;
+            let (before, after) = (self.padding[axis] as u64, self.padding[axis + 2] as u64);
+            if before >= extent || after >= extent {
+                return Err(ShapeError::PaddingTooLarge);
+            }
+            if extent > self.input[axis] as u64 + before + after {
+                return Err(ShapeError::FilterTooLarge);
+            }
+            if self.convolved_along(axis) < pool {
+                return Err(ShapeError::WindowTooLarge);
+            }
+            axis += 1;
+        }
+        let [out_h, out_w] = self.convolved();
+        let padded = (h + self.padding[0] + self.padding[2]) as u64 * (w + self.padding[1] + self.padding[3]) as u64;
+        let filters = self.filter[0] as u64 * self.filter[1] as u64;
+        if exceeds(padded, c) || exceeds(out_h as u64 * out_w as u64, self.filters) || exceeds(filters, c) {
+            return Err(ShapeError::TooLarge);
+        }
+        if exceeds(filters * c as u64, self.filters) {
+            return Err(ShapeError::TooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// Whether `a * b` is more than 2^30.
+const fn exceeds(a: u64, b: usize) -> bool {
+    a > 1 << 30 || a * b as u64 > 1 << 30
+}
+
+/// A type with a tensor's shape: [`Tensor`](crate::Tensor).
+pub trait TensorShape {
+    /// The type of its values.
+    type Element;
+    /// Height, width and channels.
+    const SHAPE: Shape;
+    /// The number of values.
+    const LEN: usize = Self::SHAPE[0] * Self::SHAPE[1] * Self::SHAPE[2];
+}
+
+impl<T, const H: usize, const W: usize, const C: usize> TensorShape for crate::Tensor<T, H, W, C> {
+    type Element = T;
+    const SHAPE: Shape = [H, W, C];
+}
+
+/// Whether two shapes are the same, in constants.
+pub(crate) const fn same(a: Shape, b: Shape) -> bool {
+    a[0] == b[0] && a[1] == b[1] && a[2] == b[2]
+}

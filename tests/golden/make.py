@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Writes the golden vectors: what TensorFlow Lite Micro computes, for the tests to compare with.
+
+Each vector is a model of one operator, run by TensorFlow Lite Micro's own interpreter on this machine.
+
+    python3 -m venv venv && venv/bin/pip install tflite_micro flatbuffers numpy
+    venv/bin/python tests/golden/make.py
+
+Values are drawn with a fixed seed, so the files change only where the interpreter's results do.
+
+The format of the files, one per operator:
+
+    # a comment, to the end of the line
+    case <name>             begins a record; everything up to the next `case` belongs to it
+    <key> <value> ...       a field: one or more numbers, separated by spaces
+
+Numbers are decimal; an f32 is printed with the digits that bring back its exact bits. Fields that several files share:
+
+    input_shape, output_shape   height, width, channels
+    input, output               int8 values in the order row, column, channel
+    input_scale, input_zero_point, output_scale, output_zero_point
+    window, stride, dilation    vertical, horizontal
+    padding                     rows and columns at the top, left, bottom and right
+    filter_shape                output channels, height, width, input channels
+    weights                     int8 values, ordered as filter_shape says
+    weight_scales               one for each output channel
+    bias                        int32, one for each output channel
+    relu                        1 where a ReLU is fused into the operator, otherwise 0
+"""
+
+from pathlib import Path
+
+import numpy as np
+from tflite_micro.python.tflite_micro import runtime
+from tflite_micro.tensorflow.lite.micro.compression import model_editor as editor
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+HERE = Path(__file__).parent
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+EXTREMES = np.array([-128, -127, -1, 0, 1, 126, 127], np.int8)
+
+
+def f32(value):
+    return float(np.float32(value))
+
+
+def tensor(shape, scale, zero_point, data=None, dtype=schema.TensorType.INT8, axis=None):
+    scales = [f32(s) for s in np.atleast_1d(scale)]
+    quantization = editor.Quantization(scales=scales, zero_points=[int(zero_point)] * len(scales), axis=axis)
+    return editor.Tensor(shape=tuple(shape), dtype=dtype, data=data, quantization=quantization)
+
+
+def run(operator, options_type, options, inputs, output, values):
+    """Runs one operator; `inputs[0]` is the model's input, the others are constants."""
+    node = editor.Operator(opcode=operator, inputs=inputs, outputs=[output])
+    node._fb.builtinOptionsType = options_type
+    node._fb.builtinOptions = options
+    graph = editor.Subgraph(tensors=[*inputs, output], operators=[node], inputs=[inputs[0]], outputs=[output])
+    model = bytes(editor.Model(subgraphs=[graph]).build())
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
+    interpreter.set_input(values.reshape(inputs[0].shape), 0)
+    interpreter.invoke()
+    return interpreter.get_output(0)
+
+
+def text(value):
+    if isinstance(value, (float, np.floating)):
+        return repr(float(np.float32(value))) if value == int(value) else str(np.float32(value))
+    return str(int(value))
+
+
+def write(name, cases):
+    lines = ["# Written by make.py from TensorFlow Lite Micro's results; do not edit."]
+    for title, fields in cases:
+        lines += ["", f"case {title}"]
+        for key, value in fields.items():
+            flat = np.asarray(value).ravel() if not isinstance(value, float) else [value]
+            lines.append(" ".join([key, *(text(v) for v in flat)]))
+    (HERE / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def some_int8(random, shape, extremes=0.2):
+    """Random int8 values, a part of them extreme."""
+    values = random.integers(-128, 128, shape, dtype=np.int8)
+    chosen = random.random(shape) < extremes
+    return np.where(chosen, random.choice(EXTREMES, shape), values).astype(np.int8)
+
+
+def along(size, window, stride, dilation, padding):
+    """Output size, and padding before and after, as TensorFlow has them."""
+    extent = (window - 1) * dilation + 1
+    if padding == VALID:
+        return (size - extent) // stride + 1, 0, 0
+    out = -(-size // stride)
+    total = max((out - 1) * stride + extent - size, 0)
+    return out, total // 2, total - total // 2
+
+
+def geometry(shape, window, stride, dilation, padding):
+    rows = along(shape[0], window[0], stride[0], dilation[0], padding)
+    columns = along(shape[1], window[1], stride[1], dilation[1], padding)
+    return [rows[0], columns[0]], [rows[1], columns[1], rows[2], columns[2]]
+
+
+def softmax(random):
+    cases = []
+    for scale, beta, channels in [
+        (0.1, 1.0, 10), (0.0039215689, 1.0, 10), (1.0, 1.0, 10), (0.25, 0.5, 33), (0.017, 3.0, 7),
+        (1e-4, 1.0, 5), (40.0, 1.0, 4), (0.5, 1.0, 1), (0.05, 1.0, 2), (0.08, 1.0, 300), (1e-7, 1.0, 3),
+    ]:
+        pixels = 6 if channels < 100 else 2
+        values = some_int8(random, (pixels, channels))
+        values[0, :] = 127
+        values[1, :] = np.linspace(-128, 127, channels).astype(np.int8)
+        source = tensor((1, 1, pixels, channels), scale, 3)
+        target = tensor((1, 1, pixels, channels), 1 / 256, -128)
+        options = schema.SoftmaxOptionsT(beta=beta)
+        kind = schema.BuiltinOperator.SOFTMAX, schema.BuiltinOptions.SoftmaxOptions
+        out = run(*kind, options, [source], target, values)
+        cases.append((f"scale {scale} beta {beta} channels {channels}", {
+            "input_scale": np.float32(scale), "beta": np.float32(beta), "channels": channels,
+            "input": values, "output": out,
+        }))
+    write("softmax", cases)
+
+
+def leaky_relu(random):
+    cases = []
+    values = np.arange(-128, 128).astype(np.int8)
+    for slope, in_scale, in_zero, out_scale, out_zero in [
+        (0.1, 0.05, 0, 0.05, 0), (0.1, 0.05, 10, 0.03, -90), (0.01, 0.1, -128, 0.2, -128), (0.3, 0.07, 127, 0.01, 5),
+        (-0.5, 0.02, -7, 0.011, -30), (1.5, 0.02, 3, 0.05, 64), (0.0, 0.04, -20, 0.02, -128),
+        (-0.390625, 0.03, 0, 0.015625, 0),  # scale * slope / scale is -0.75 in f32, not in f64
+        (0.5, 0.00137, 0, 0.0018266666, 0),  # scale / scale is 0.75 in f32, less in f64
+    ]:
+        source = tensor((1, 256), in_scale, in_zero)
+        target = tensor((1, 256), out_scale, out_zero)
+        kind = schema.BuiltinOperator.LEAKY_RELU, schema.BuiltinOptions.LeakyReluOptions
+        out = run(*kind, schema.LeakyReluOptionsT(alpha=slope), [source], target, values)
+        cases.append((f"slope {slope} from {in_scale} {in_zero} to {out_scale} {out_zero}", {
+            "slope": np.float32(slope), "input_scale": np.float32(in_scale), "input_zero_point": in_zero,
+            "output_scale": np.float32(out_scale), "output_zero_point": out_zero, "input": values, "output": out,
+        }))
+    write("leaky_relu", cases)
+
+
+def pool(random, name, operator):
+    cases = []
+    for shape, window, stride, padding in [
+        ((4, 4, 3), (2, 2), (2, 2), VALID), ((5, 7, 4), (3, 3), (2, 2), SAME), ((6, 5, 5), (3, 2), (1, 2), SAME),
+        ((7, 7, 9), (7, 7), (1, 1), VALID), ((5, 5, 1), (4, 4), (1, 1), SAME), ((3, 8, 34), (2, 5), (1, 3), SAME),
+        ((1, 9, 6), (1, 4), (1, 4), SAME), ((18, 18, 2), (17, 18), (1, 1), VALID),
+    ]:
+        values = some_int8(random, shape)
+        out_size, pads = geometry(shape, window, stride, (1, 1), padding)
+        source = tensor((1, *shape), 0.1, -5)
+        target = tensor((1, *out_size, shape[2]), 0.1, -5)
+        options = schema.Pool2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
+                                        filterHeight=window[0], filterWidth=window[1])
+        out = run(operator, schema.BuiltinOptions.Pool2DOptions, options, [source], target, values)
+        assert out.shape == (1, *out_size, shape[2])
+        cases.append((f"{shape} window {window} stride {stride} padding {pads}", {
+            "input_shape": shape, "window": window, "stride": stride, "padding": pads,
+            "output_shape": out.shape[1:], "input": values, "output": out,
+        }))
+    write(name, cases)
+
+
+def conv2d(random):
+    cases = []
+    for shape, filters, filter_size, stride, dilation, padding, relu, per_channel in [
+        ((5, 5, 1), 3, (3, 3), (1, 1), (1, 1), VALID, 0, True), ((6, 7, 3), 5, (3, 3), (2, 2), (1, 1), SAME, 1, True),
+        ((8, 6, 4), 4, (3, 2), (1, 1), (2, 2), SAME, 0, True), ((4, 4, 8), 6, (1, 1), (1, 1), (1, 1), VALID, 1, True),
+        ((9, 9, 2), 7, (5, 5), (2, 1), (1, 1), SAME, 0, True), ((7, 8, 5), 2, (2, 3), (1, 1), (3, 2), VALID, 1, True),
+        ((5, 5, 6), 9, (4, 4), (3, 3), (1, 1), SAME, 0, False),
+    ]:
+        values = some_int8(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
+        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        scales = random.uniform(0.001, 0.02, filters).astype(np.float32) if per_channel else np.full(filters, 0.01, np.float32)
+        taps = filter_size[0] * filter_size[1] * shape[2]
+        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
+        out_zero = -128 if relu else int(random.integers(-40, 40))
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        source = tensor((1, *shape), in_scale, in_zero)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, out_zero)
+        options = schema.Conv2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1], fusedActivationFunction=relu,
+                                        dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        assert out.shape == (1, *out_size, filters)
+        cases.append((f"{shape} to {filters}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+            "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+            "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
+            "input": values, "output": out,
+        }))
+    write("conv2d", cases)
+
+
+def dense(random):
+    cases = []
+    for inputs, outputs, relu in [(1, 1, 0), (10, 4, 1), (33, 5, 0), (64, 8, 1), (127, 3, 0)]:
+        values = some_int8(random, (inputs,))
+        weights = np.maximum(some_int8(random, (outputs, inputs)), -127)
+        bias = random.integers(-20000, 20000, outputs, dtype=np.int32)
+        in_scale, weight_scale, in_zero = f32(0.04), f32(0.009), int(random.integers(-128, 128))
+        out_scale = f32(in_scale * weight_scale * 74 * 74 * np.sqrt(inputs) / 50)
+        out_zero = -128 if relu else 7
+        source = tensor((1, inputs), in_scale, in_zero)
+        kernel = tensor(weights.shape, weight_scale, 0, weights)
+        biases = tensor((outputs,), np.float32(in_scale) * np.float32(weight_scale), 0, bias, schema.TensorType.INT32)
+        target = tensor((1, outputs), out_scale, out_zero)
+        kind = schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOptions.FullyConnectedOptions
+        options = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{inputs} to {outputs}", {
+            "input_shape": [1, 1, inputs], "filter_shape": [outputs, 1, 1, inputs], "output_shape": [1, 1, outputs],
+            "input_scale": np.float32(in_scale), "input_zero_point": in_zero,
+            "weight_scales": np.full(outputs, weight_scale, np.float32), "output_scale": np.float32(out_scale),
+            "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
+            "input": values, "output": out,
+        }))
+    write("dense", cases)
+
+
+if __name__ == "__main__":
+    seed = np.random.default_rng
+    softmax(seed(1))
+    leaky_relu(seed(2))
+    pool(seed(3), "max_pool", schema.BuiltinOperator.MAX_POOL_2D)
+    pool(seed(4), "average_pool", schema.BuiltinOperator.AVERAGE_POOL_2D)
+    conv2d(seed(5))
+    dense(seed(6))

@@ -1,0 +1,120 @@
+//! Developer commands: `cargo xtask --help`.
+
+mod cycles;
+mod firmware;
+mod lenet;
+mod shell;
+mod test;
+mod thumb;
+mod toolchain;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use firmware::{CORTEX_M4, Program};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Developer commands of bareconv.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install everything needed to build firmware and run it in QEMU.
+    Setup,
+    /// Train LeNet-5, quantize and export it, and verify PC and firmware bit for bit.
+    Lenet(lenet::Options),
+    /// Build the example firmware, run it in QEMU and show its log.
+    Run {
+        /// An exported network instead of the one kept among the examples.
+        #[arg(long)]
+        model: Option<PathBuf>,
+    },
+    /// Count instructions and Cortex-M4 cycles between `roi_start` and `roi_stop` of a firmware.
+    Profile {
+        /// The program; it must end itself by a semihosting exit.
+        elf: PathBuf,
+        /// Semihosting arguments of the program.
+        #[arg(default_value = "profile")]
+        arguments: Vec<String>,
+        /// How many functions to list.
+        #[arg(long, default_value_t = 12)]
+        top: usize,
+        /// List every executed instruction of the functions whose name contains this.
+        #[arg(long, value_name = "SYMBOL")]
+        hot: Option<String>,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run every test there is.
+    Test,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a task; `false` if it ended well but its result is bad, which it has told already.
+fn run(task: Task) -> Result<bool> {
+    match task {
+        Task::Setup => {
+            let start = Instant::now();
+            println!("firmware: {}", CORTEX_M4.set_up()?);
+            println!("emulator: {}", CORTEX_M4.emulator);
+            println!("ready ({:.1} s)", start.elapsed().as_secs_f64());
+            Ok(true)
+        }
+        Task::Lenet(options) => lenet::run(&options),
+        Task::Run { model } => {
+            let toolchain = CORTEX_M4.set_up()?;
+            let model = model.map(std::path::absolute).transpose()?;
+            let elf = CORTEX_M4.build(&toolchain, model.as_deref())?;
+            let folder = &shell::target_dir()?;
+            let program = Program { elf: &elf, arguments: &[], folder, plugin: None, limit: Duration::from_secs(60) };
+            let outcome = CORTEX_M4.run(&program, || ())?;
+            for line in &outcome.lines {
+                println!("{line}");
+            }
+            if !outcome.stderr.is_empty() {
+                eprintln!("{}", outcome.stderr);
+            }
+            Ok(outcome.status.success())
+        }
+        Task::Profile { elf, arguments, top, hot, json } => {
+            toolchain::qemu(&mut toolchain::Computer, CORTEX_M4.emulator)?;
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let (profile, _) = cycles::profile(&CORTEX_M4, &elf, &arguments)?;
+            if json {
+                println!(
+                    "{}",
+                    serde_json::json!({ "instructions": profile.instructions, "m4_cycles": profile.cycles })
+                );
+            } else {
+                print!("{}", profile.table(top, terminal_width()));
+            }
+            if let Some(part) = hot {
+                print!("{}", profile.hot(&part));
+            }
+            Ok(true)
+        }
+        Task::Test => test::run(),
+    }
+}
+
+/// The width of the terminal as the shell tells it, or 100.
+fn terminal_width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
+}
