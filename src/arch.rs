@@ -50,9 +50,17 @@ pub type Native = Armv7em;
 pub type Native = Avx2;
 
 /// Something to run on a backend.
-pub(crate) trait Job {
+pub(crate) trait Job: Sized {
     type Output;
+
+    /// Runs it on `B`.
     fn run<B: Backend>(self) -> Self::Output;
+
+    /// Runs it on the native backend, for which more may have been prepared.
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.run::<Native>()
+    }
 }
 
 /// Runs a job on the best backend there is.
@@ -62,13 +70,13 @@ pub(crate) fn dispatch<J: Job>(job: J) -> J::Output {
     if !Avx2::available() {
         return job.run::<x86::Fallback>();
     }
-    job.run::<Native>()
+    job.run_native()
 }
 
-/// The routine that the native backend has for an int8 convolution of this shape, over its general one.
+/// The routine that the native backend has for an int8 convolution of this shape, where it has several.
 pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
     #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
-    return armv7em::routine(shape);
+    return Some(armv7em::routine(shape));
     #[cfg(not(all(bareconv_dsp, not(bareconv_backend = "portable"))))]
     {
         let _ = shape;

@@ -59,7 +59,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// Copies part of an input row into a row of the ring, widened; both have the same length.
     fn load_row(input: &[Self::Input], row: &mut [Self::Activation]);
 
-    /// The special routine for a shape, if there is one: what constant evaluation chooses, here at run time, for tests.
+    /// The routine for a shape, where the backend has several: what constant evaluation chooses, here at run time.
     fn routine(shape: &Conv2dShape) -> Option<Routine> {
         let _ = shape;
         None
@@ -83,8 +83,8 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     unsafe fn strip(job: &Strip<Self>, channels: usize, dense: bool, accumulators: *mut Self::Accumulator);
 }
 
-/// A routine in assembly that a backend chooses in constant evaluation, for the shape of a layer, over the one that
-/// serves every shape. Its parameters are a [`Strip`] and the accumulators.
+/// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what
+/// its layers use. Its parameters are a [`Strip`] and the accumulators.
 pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());
 
 /// What a strip reads; laid out for assembly.
@@ -108,7 +108,7 @@ pub struct Strip<K: MicroKernel + ?Sized> {
     pub pixels: usize,
     /// The number of rows whose accumulators lie between each other.
     pub rows: usize,
-    /// The routine to use, if a special one was chosen.
+    /// The routine to use, where the backend has several.
     pub routine: Option<Routine>,
 }
 

@@ -227,7 +227,7 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>) -> Result<(), 
     let mut o = 0;
     while o < shape.filters {
         let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || !(real < 1_073_741_824.0) {
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
             return Err(ShapeError::Scale);
         }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);

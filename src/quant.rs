@@ -176,7 +176,8 @@ impl CommonRequantization {
     /// The clamp to `low..=high`.
     #[inline(always)]
     pub fn clamp(&self, value: i32) -> i8 {
-        value.clamp(self.low, self.high) as i8
+        // Not `clamp`, which can panic.
+        value.max(self.low).min(self.high) as i8
     }
 }
 

@@ -252,7 +252,7 @@ mod tests {
     #[should_panic(expected = "not the tensor's")]
     fn a_slot_of_another_size_is_refused() {
         let mut arena = Arena::<32>::new();
-        let [slot] = arena.slots([0..12]);
+        let [slot, _] = arena.slots([0..12, 12..12]);
         let _ = slot.view::<i8, 1, 1, 11>();
     }
 }

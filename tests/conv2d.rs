@@ -1,6 +1,8 @@
 //! Every backend's convolution gives the reference's bits, at awkward shapes and with extreme values.
+//!
+//! They need the feature `std`. On a machine without AVX2 those for x86-64 fail: they would test less than they say.
 
-use bareconv::arch::{Avx2, Portable};
+use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
@@ -193,14 +195,18 @@ proptest! {
         let (single, double) = (case.reference::<SingleRounding>(), case.reference::<DoubleRounding>());
         prop_assert_eq!(&case.run::<Portable, SingleRounding>(), &single);
         prop_assert_eq!(&case.run::<Portable, DoubleRounding>(), &double);
-        prop_assert_eq!(&case.run::<Avx2, SingleRounding>(), &single);
-        prop_assert_eq!(&case.run::<Avx2, DoubleRounding>(), &double);
+        #[cfg(target_arch = "x86_64")]
+        {
+            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, SingleRounding>(), &single);
+            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, DoubleRounding>(), &double);
+        }
     }
 
     #[test]
     fn f32_backends_agree_with_the_reference(case in f32_cases()) {
         let expected = case.reference();
-        prop_assert_eq!(case.run::<Portable>(), expected.clone());
-        prop_assert_eq!(case.run::<Avx2>(), expected);
+        #[cfg(target_arch = "x86_64")]
+        prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
+        prop_assert_eq!(case.run::<Portable>(), expected);
     }
 }

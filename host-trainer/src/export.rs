@@ -324,7 +324,7 @@ fn infer(text: &mut String, layers: &[Named<'_>]) {
     // The range of the output of layer `i`, and the bytes it takes at the arena's start and end.
     let place = |i: usize| {
         let (bytes, slot) = (len(layers[i].layer.output_shape), slot(layers, i));
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             (format!("0..{bytes}"), slot, 0)
         } else {
             (format!("{}..{}", end(slot), end(slot - bytes)), 0, slot)

@@ -1,8 +1,12 @@
 //! The body of every 2-D convolution, dense layers included.
 
-use super::{Backend, Epilogue, MicroKernel, Routine, Strip};
+use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Strip};
+use crate::arch::{Native, routine};
 use crate::pack::{Layout, Runs};
-use crate::shape::{Conv2dShape, ShapeError};
+use crate::quant::{CommonRequantization, Rounding};
+use crate::shape::{Conv2dShape, Shape, ShapeError};
+use core::hint::assert_unchecked;
+use core::marker::PhantomData;
 
 /// Whether an output row has one pixel, as that of a dense layer.
 const fn is_dense(shape: &Conv2dShape) -> bool {
@@ -14,12 +18,19 @@ pub(crate) const fn layout<K: MicroKernel>(shape: &Conv2dShape) -> Layout {
     if is_dense(shape) { K::DENSE } else { K::CONVOLUTION }
 }
 
-/// The scratch memory of a convolution: run offsets, then accumulators of a strip, then the ring of input rows.
-struct Scratch {
-    /// Words of run offsets, for each of the convolution rows that one output row pools.
-    table: usize,
+/// What follows from a shape for a kernel: how filters are cut and where things are in the scratch memory, which is run
+/// offsets, then accumulators of a strip, then the ring of input rows. In a layer it is a constant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    runs: Runs,
+    /// Height, width and channels of the output.
+    output: Shape,
+    /// Words of packed filters.
+    packed: usize,
     /// Columns of the output, after pooling, in a strip.
     columns: usize,
+    /// Words of run offsets, for each of the convolution rows that one output row pools.
+    table: usize,
     /// Words of accumulators.
     sums: usize,
     /// Rows in the ring.
@@ -30,14 +41,21 @@ struct Scratch {
     ring: usize,
 }
 
-impl Scratch {
-    const fn new<K: MicroKernel>(shape: &Conv2dShape, layout: &Layout, runs: &Runs) -> Self {
+impl Plan {
+    /// The plan for a shape that has passed its check.
+    pub const fn new<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> Self {
+        Self::for_kernel::<E::Kernel<B>>(shape, E::WORDS)
+    }
+
+    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize) -> Self {
+        let layout = layout::<K>(shape);
+        let runs = Runs::new(shape, &layout);
         let per_word = 4 / size_of::<K::Activation>();
         let [_, width, channels] = shape.input;
+        let output = shape.output();
         let pixels = if is_dense(shape) { 1 } else { K::PIXELS };
         let columns = at_least_1(K::STRIP * runs.phases / shape.pool[1]);
-        let out_w = shape.output()[1];
-        let columns = if columns < out_w { columns } else { out_w };
+        let columns = if columns < output[1] { columns } else { output[1] };
         let positions = (columns * shape.pool[1]).div_ceil(runs.phases).next_multiple_of(pixels);
 
         let pitch = ((width + shape.padding[1] + shape.padding[3]) * channels).next_multiple_of(per_word);
@@ -46,8 +64,11 @@ impl Scratch {
         // Past the last row a strip may read further pixels and taps, which nobody uses.
         let beyond = pixels * runs.phases * runs.step + runs.overhang();
         Self {
-            table: shape.pool[0] * runs.count(),
+            runs,
+            output,
+            packed: layout.packed_words(shape, size_of::<K::Weight>(), parameter_words),
             columns,
+            table: shape.pool[0] * runs.count(),
             sums: positions * layout.block * shape.pool[0],
             rows,
             pitch,
@@ -55,7 +76,13 @@ impl Scratch {
         }
     }
 
-    const fn words(&self) -> usize {
+    /// Words of packed filters.
+    pub const fn packed_words(&self) -> usize {
+        self.packed
+    }
+
+    /// Words of scratch memory.
+    pub const fn scratch_words(&self) -> usize {
         self.table + self.sums + self.ring
     }
 }
@@ -64,88 +91,143 @@ const fn at_least_1(n: usize) -> usize {
     if n == 0 { 1 } else { n }
 }
 
-/// Words of packed filters that [`conv2d`] needs.
-pub(crate) const fn packed_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
-    let weight_bytes = size_of::<<E::Kernel<B> as MicroKernel>::Weight>();
-    layout::<E::Kernel<B>>(shape).packed_words(shape, weight_bytes, E::WORDS)
-}
-
-/// Words of scratch memory that [`conv2d`] needs.
-pub(crate) const fn scratch_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
-    let layout = layout::<E::Kernel<B>>(shape);
-    Scratch::new::<E::Kernel<B>>(shape, &layout, &Runs::new(shape, &layout)).words()
-}
-
-/// What a convolution needs besides its memory.
-#[derive(Debug)]
-pub(crate) struct Convolution<E: Epilogue> {
+/// A convolution on backend `B`: what it needs besides its memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     /// The geometry; it has passed its check.
-    pub shape: Conv2dShape,
+    shape: Conv2dShape,
+    /// What follows from it.
+    plan: Plan,
     /// What padding holds.
-    pub fill: E::Input,
+    fill: E::Input,
     /// What all channels share in the epilogue.
-    pub common: E::Common,
-    /// The routine that the backend chose for the shape.
-    pub routine: Option<Routine>,
+    common: E::Common,
+    /// Whether an output row has one pixel.
+    dense: bool,
+    /// What finishes whole blocks, and the others.
+    finish: [Finish<E>; 2],
+    /// The routine that the backend has for the shape.
+    routine: Option<Routine>,
+    backend: PhantomData<B>,
 }
 
-/// Convolution, epilogue and maximum pooling, on a backend that the caller knows to be available.
-///
-/// # Errors
-/// Where the length of a slice is not the shape's.
-#[inline(always)]
-pub(crate) fn conv2d<B: Backend, E: Epilogue>(
-    convolution: &Convolution<E>,
-    packed: &[u32],
-    input: &[E::Input],
-    output: &mut [E::Output],
-    scratch: &mut [u32],
-) -> Result<(), ShapeError> {
-    let shape = &convolution.shape;
-    let ([h, w, c], [out_h, out_w, out_c]) = (shape.input, shape.output());
-    if input.len() != h * w * c {
-        return Err(ShapeError::Input);
+impl<R: Rounding> Convolution<Native, R> {
+    /// An int8 convolution on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
+        Self::new(shape, zero_point, common, routine(&shape))
     }
-    if output.len() != out_h * out_w * out_c {
-        return Err(ShapeError::Output);
+}
+
+impl Convolution<Native, Clamp> {
+    /// A convolution in single precision on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn float(shape: Conv2dShape, bounds: [f32; 2]) -> Self {
+        Self::new(shape, 0.0, bounds, None)
     }
-    if packed.len() != packed_words::<B, E>(shape) {
-        return Err(ShapeError::Packed);
+}
+
+impl<B: Backend, E: Epilogue> Convolution<B, E> {
+    /// A convolution on any backend, made at run time; `fill` is what padding holds.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn dynamic(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
+        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape))
     }
-    if scratch.len() < scratch_words::<B, E>(shape) {
-        return Err(ShapeError::Scratch);
+
+    /// The routine is the one that the backend chooses for the shape.
+    const fn new(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
+        if let Err(error) = shape.check() {
+            panic!("{}", error.message());
+        }
+        let plan = Plan::new::<B, E>(&shape);
+        let dense = is_dense(&shape);
+        let finish = finish::<E::Kernel<B>, E>(&shape, &plan.runs);
+        Self { shape, plan, fill, common, dense, finish, routine, backend: PhantomData }
     }
-    // SAFETY: the lengths are those that `body` names.
-    unsafe {
-        body::<E::Kernel<B>, E>(convolution, packed.as_ptr(), input, output.as_mut_ptr(), scratch.as_mut_ptr());
+
+    /// The same on another backend.
+    pub fn on<Other: Backend>(&self) -> Convolution<Other, E> {
+        Convolution::dynamic(self.shape, self.fill, self.common)
     }
-    Ok(())
+
+    /// Its geometry.
+    pub const fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// What it needs.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Convolution, epilogue and maximum pooling. With constant lengths the checks vanish from optimized code.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run(
+        &self,
+        packed: &[u32],
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine lacks the backend");
+        let len = |[h, w, c]: Shape| h * w * c;
+        if input.len() != len(self.shape.input) {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != len(self.plan.output) {
+            return Err(ShapeError::Output);
+        }
+        if packed.len() != self.plan.packed {
+            return Err(ShapeError::Packed);
+        }
+        if scratch.len() < self.plan.scratch_words() {
+            return Err(ShapeError::Scratch);
+        }
+        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
+        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        unsafe {
+            body::<B, E, E::Kernel<B>>(self, packed.as_ptr(), input, output.as_mut_ptr(), scratch.as_mut_ptr());
+        }
+        Ok(())
+    }
 }
 
 /// # Safety
-/// The shape passes its check; `packed` holds `packed_words` words, `scratch` `scratch_words` words, `output` as many
-/// values as the shape's output, `input` is as long as the shape's input; the backend is available.
+/// As [`Convolution::run`]; the slices' lengths are the shape's, and the pointers are to as much memory.
 #[inline(never)]
-unsafe fn body<K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>, E: Epilogue>(
-    convolution: &Convolution<E>,
+unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>>(
+    convolution: &Convolution<B, E>,
     packed: *const u32,
     input: &[E::Input],
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
-    let shape = &convolution.shape;
-    let dense = is_dense(shape);
-    let layout = layout::<K>(shape);
-    let runs = Runs::new(shape, &layout);
-    let plan = Scratch::new::<K>(shape, &layout, &runs);
-    let [out_h, out_w, out_c] = shape.output();
+    let Convolution { shape, plan, .. } = convolution;
+    // SAFETY: the shape has passed its check. Divisions by these need no test then, and so no panic.
+    unsafe { assert_unchecked(plan.runs.phases > 0 && plan.rows > 0 && shape.stride[1] > 0) };
+    let dense = convolution.dense;
+    let layout = if dense { K::DENSE } else { K::CONVOLUTION };
+    let runs = plan.runs;
+    let [out_h, out_w, out_c] = plan.output;
     let [pool_h, pool_w] = shape.pool;
     // SAFETY: table, accumulators and ring follow each other in the scratch memory, which has room for them.
     let (sums, ring) = unsafe {
         let sums = scratch.add(plan.table);
         (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
     };
-    let mut rows = Rows::<K> { shape, input, ring, plan: &plan, next: 0 };
+    let mut rows = Rows::<K> { shape, input, ring, plan, next: 0 };
     // SAFETY: as above. Every activation is written once, so that later reads are of initialized memory.
     unsafe { rows.clear(convolution.fill) };
 
@@ -153,7 +235,7 @@ unsafe fn body<K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>, E
     let all = out_c * runs.phases;
     for out_y in 0..out_h {
         // SAFETY: the table and the ring are the rows' alone, and `out_y` is an output row.
-        unsafe { rows.prepare(out_y, &runs, scratch) };
+        unsafe { rows.prepare(out_y, scratch) };
         let mut out_x = 0;
         while out_x < out_w {
             let columns = plan.columns.min(out_w - out_x);
@@ -194,7 +276,8 @@ unsafe fn body<K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>, E
                         parameters: block.add(channels),
                         stride: out_c,
                     };
-                    finish::<K, E>(&strip, &convolution.common, out);
+                    let finish = convolution.finish[usize::from(present * runs.phases < layout.block)];
+                    finish(&strip, &convolution.common, out);
                     out = out.add(present);
                     block = block.add(channels * (1 + E::WORDS));
                     block = block.add(layout.weight_words(&runs, channels, size_of::<K::Weight>()));
@@ -237,31 +320,31 @@ struct Sums<A> {
 ///
 /// # Safety
 /// The strip's accumulators and parameters are there, and so is room for its outputs.
-#[inline(always)]
-unsafe fn finish<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue>(
-    strip: &Sums<E::Accumulator>,
-    common: &E::Common,
-    output: *mut E::Output,
-) {
-    let whole = strip.pixels == K::PIXELS && strip.present * strip.phases == K::CONVOLUTION.block;
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (strip.pool, strip.phases) {
-            ([1, 1], 1) if strip.columns == 1 => finish_pixel::<E>(strip, common, output),
-            ([1, 1], 1) if whole => finish_tiles::<K, E, 1, 1, true>(strip, common, output),
-            ([2, 2], 1) if whole => finish_tiles::<K, E, 2, 1, true>(strip, common, output),
-            ([2, 2], 2) if whole => finish_tiles::<K, E, 2, 2, true>(strip, common, output),
-            ([1, 1], 1) if strip.pixels == K::PIXELS => finish_tiles::<K, E, 1, 1, false>(strip, common, output),
-            ([2, 2], 1) if strip.pixels == K::PIXELS => finish_tiles::<K, E, 2, 1, false>(strip, common, output),
-            _ => finish_any::<E>(strip, common, output),
-        }
+type Finish<E> = unsafe fn(&Sums<<E as Epilogue>::Accumulator>, &<E as Epilogue>::Common, *mut <E as Epilogue>::Output);
+
+/// What finishes the whole blocks of a shape, and what finishes the others. Chosen in constant evaluation, so that
+/// firmware links what its layers use.
+const fn finish<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue>(
+    shape: &Conv2dShape,
+    runs: &Runs,
+) -> [Finish<E>; 2] {
+    // A smaller last block is common only where blocks are large.
+    let tiles = K::CONVOLUTION.block > K::CONVOLUTION.tail;
+    match (shape.pool, runs.phases) {
+        _ if is_dense(shape) => [finish_any::<E>; 2],
+        ([1, 1], 1) if tiles => [finish_tiles::<K, E, 1, 1, true>, finish_tiles::<K, E, 1, 1, false>],
+        ([2, 2], 1) if tiles => [finish_tiles::<K, E, 2, 1, true>, finish_tiles::<K, E, 2, 1, false>],
+        ([1, 1], 1) => [finish_tiles::<K, E, 1, 1, true>, finish_any::<E>],
+        ([2, 2], 1) => [finish_tiles::<K, E, 2, 1, true>, finish_any::<E>],
+        ([2, 2], 2) => [finish_tiles::<K, E, 2, 2, true>, finish_any::<E>],
+        _ => [finish_any::<E>; 2],
     }
 }
 
-/// [`finish`] for a window of `POOL` by `POOL`. Where the block is `WHOLE`, every place in a tile is a constant.
+/// [`Finish`] for a window of `POOL` by `POOL`. Where the block is `WHOLE`, every place in a tile is a constant.
 ///
 /// # Safety
-/// As [`finish`]; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
+/// As [`Finish`]; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
 /// convolution's full block.
 // Not inlined: in a body of its own its few pointers stay in registers.
 #[inline(never)]
@@ -277,88 +360,111 @@ unsafe fn finish_tiles<
     output: *mut E::Output,
 ) {
     let common = *common;
-    let columns = K::PIXELS * PHASES / POOL;
     let (channels, present) =
         if WHOLE { (K::CONVOLUTION.block, K::CONVOLUTION.block / PHASES) } else { (strip.channels, strip.present) };
     let tile = K::PIXELS * channels;
-    let (mut sums, mut out, mut left) = (strip.sums, output, strip.columns);
-    loop {
-        for x in 0..columns {
-            for c in 0..present {
-                // SAFETY: the caller's promise; there is an output column left.
-                unsafe {
-                    let at = |y: usize, pixel: usize| {
-                        *sums.add(y * tile + pixel / PHASES * channels + c * PHASES + pixel % PHASES)
-                    };
-                    let mut best = at(0, x * POOL);
-                    for y in 0..POOL {
-                        for i in 0..POOL {
-                            if (y, i) != (0, 0) {
-                                best = larger(best, at(y, x * POOL + i));
-                            }
+    let (mut sums, mut out, mut column) = (strip.sums, output, 0);
+    for _ in 0..strip.columns {
+        for c in 0..present {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let at = |y: usize, x: usize| *sums.add(y * tile + x / PHASES * channels + c * PHASES + x % PHASES);
+                let mut best = at(0, 0);
+                for y in 0..POOL {
+                    for x in 0..POOL {
+                        if (y, x) != (0, 0) {
+                            best = larger(best, at(y, x));
                         }
                     }
-                    let parameters = strip.parameters.add(c * PHASES * E::WORDS);
-                    let parameters = core::slice::from_raw_parts(parameters, E::WORDS);
-                    out.add(c).write(E::finish(best, parameters, &common));
                 }
+                let parameters = strip.parameters.add(c * PHASES * E::WORDS);
+                let parameters = core::slice::from_raw_parts(parameters, E::WORDS);
+                out.add(c).write(E::finish(best, parameters, &common));
             }
-            left -= 1;
-            if left == 0 {
-                return;
-            }
-            out = out.wrapping_add(strip.stride);
         }
-        // SAFETY: the next tile is there, since columns are left.
-        sums = unsafe { sums.add(tile * POOL) };
-    }
-}
-
-/// [`finish`] for one pixel, as of a dense layer.
-///
-/// # Safety
-/// As [`finish`].
-#[inline(never)]
-unsafe fn finish_pixel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
-    let common = *common;
-    for c in 0..strip.present {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let parameters = core::slice::from_raw_parts(strip.parameters.add(c * E::WORDS), E::WORDS);
-            output.add(c).write(E::finish(*strip.sums.add(c), parameters, &common));
+        out = out.wrapping_add(strip.stride);
+        sums = sums.wrapping_add(POOL / PHASES.min(POOL) * channels);
+        if POOL > 1 {
+            // Past the tile's other rows.
+            column += 1;
+            if column == K::PIXELS * PHASES / POOL {
+                (sums, column) = (sums.wrapping_add((POOL - 1) * tile), 0);
+            }
         }
     }
 }
 
-/// [`finish`] for any window and any block.
+/// [`Finish`] for any window and any block, and for dense layers.
 ///
 /// # Safety
-/// As [`finish`].
+/// As [`Finish`].
 #[inline(never)]
 unsafe fn finish_any<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
-    let [pool_h, pool_w] = strip.pool;
     for x in 0..strip.columns {
         for c in 0..strip.present {
             // SAFETY: the caller's promise.
             unsafe {
-                let at = |y: usize, pixel: usize| {
-                    let (position, phase) = (pixel / strip.phases, pixel % strip.phases);
-                    let (tile, position) = (position / strip.pixels, position % strip.pixels);
-                    let place = (tile * pool_h + y) * strip.pixels + position;
-                    *strip.sums.add(place * strip.channels + c * strip.phases + phase)
+                let best = if strip.pool == [1, 1] && strip.phases == 1 && strip.columns == 1 {
+                    *strip.sums.add(c)
+                } else {
+                    pooled_sum(strip, x, c)
                 };
-                let mut best = at(0, x * pool_w);
-                for y in 0..pool_h {
-                    for i in 0..pool_w {
-                        best = larger(best, at(y, x * pool_w + i));
-                    }
-                }
-                let parameters = strip.parameters.add(c * strip.phases * E::WORDS);
-                let parameters = core::slice::from_raw_parts(parameters, E::WORDS);
-                output.add(x * strip.stride + c).write(E::finish(best, parameters, common));
+                output.add(x * strip.stride + c).write(finish_one::<E>(best, strip, c, common));
             }
         }
     }
+}
+
+/// The output that a sum of channel `c` becomes.
+///
+/// # Safety
+/// The strip's parameters are there.
+// Not inlined, because a loop with a call in it is not unrolled: this is for little code.
+#[inline(never)]
+unsafe fn finish_one<E: Epilogue>(
+    sum: E::Accumulator,
+    strip: &Sums<E::Accumulator>,
+    c: usize,
+    common: &E::Common,
+) -> E::Output {
+    // SAFETY: the caller's promise.
+    let parameters =
+        unsafe { core::slice::from_raw_parts(strip.parameters.add(c * strip.phases * E::WORDS), E::WORDS) };
+    E::finish(sum, parameters, common)
+}
+
+/// The largest sum of output column `x` and channel `c`.
+///
+/// # Safety
+/// As [`Finish`].
+#[inline(never)]
+unsafe fn pooled_sum<A: Copy + PartialOrd>(strip: &Sums<A>, x: usize, c: usize) -> A {
+    let [pool_h, pool_w] = strip.pool;
+    // SAFETY: a window has a pixel. The division needs no test then.
+    unsafe { assert_unchecked(pool_w > 0) };
+    let mut best = None;
+    for i in 0..pool_h * pool_w {
+        // SAFETY: the caller's promise; the row and pixel are of the window.
+        let sum = unsafe { sum_at(strip, i / pool_w, x * pool_w + i % pool_w, c) };
+        best = Some(best.map_or(sum, |best| larger(best, sum)));
+    }
+    // SAFETY: a window has a pixel.
+    unsafe { best.unwrap_unchecked() }
+}
+
+/// The sum of a pixel of a convolution row.
+///
+/// # Safety
+/// As [`Finish`]; the row is of the window, the pixel of the strip.
+#[inline(never)]
+unsafe fn sum_at<A: Copy>(strip: &Sums<A>, row: usize, pixel: usize, c: usize) -> A {
+    // SAFETY: neither is ever zero. The divisions need no test then.
+    unsafe { assert_unchecked(strip.phases > 0 && strip.pixels > 0) };
+    let (position, phase) = (pixel / strip.phases, pixel % strip.phases);
+    let (tile, position) = (position / strip.pixels, position % strip.pixels);
+    let place = (tile * strip.pool[0] + row) * strip.pixels + position;
+    // SAFETY: the caller's promise.
+    unsafe { *strip.sums.add(place * strip.channels + c * strip.phases + phase) }
 }
 
 /// `b` where it is greater, else `a`: as the reference compares.
@@ -372,7 +478,7 @@ struct Rows<'a, K: MicroKernel> {
     shape: &'a Conv2dShape,
     input: &'a [K::Input],
     ring: *mut K::Activation,
-    plan: &'a Scratch,
+    plan: &'a Plan,
     /// The next input row to load.
     next: usize,
 }
@@ -392,8 +498,11 @@ impl<K: MicroKernel> Rows<'_, K> {
     ///
     /// # Safety
     /// The scratch memory has room for the table and the ring, and nothing else refers to it.
-    unsafe fn prepare(&mut self, out_y: usize, runs: &Runs, table: *mut u32) {
+    unsafe fn prepare(&mut self, out_y: usize, table: *mut u32) {
         let (shape, plan) = (self.shape, self.plan);
+        let runs = &plan.runs;
+        // SAFETY: the ring has a row. The divisions need no test then.
+        unsafe { assert_unchecked(plan.rows > 0) };
         let [height, width, channels] = shape.input;
         // Row numbers count the padding above the input as rows, until it is subtracted.
         let top = out_y * shape.pool[0] * shape.stride[0];

@@ -1,6 +1,6 @@
-use crate::arch::{Job, Native, dispatch, routine};
-use crate::kernels::conv2d::{self, Convolution};
-use crate::kernels::{Backend, Clamp, Epilogue, MicroKernel};
+use crate::arch::{Job, Native, dispatch};
+use crate::kernels::conv2d::{self, Convolution, Plan};
+use crate::kernels::{Backend, Clamp, Epilogue};
 use crate::pack::{F32Filters, Int8Filters, pack_f32, pack_i8};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
@@ -42,7 +42,7 @@ use core::marker::PhantomData;
 /// ```
 #[derive(Debug)]
 pub struct Conv2d<I, O, const WORDS: usize, E: Epilogue = SingleRounding> {
-    convolution: Convolution<E>,
+    convolution: Convolution<Native, E>,
     packed: [u32; WORDS],
     types: PhantomData<fn(&I, &mut O)>,
 }
@@ -57,12 +57,12 @@ impl Conv2dShape {
         if let Err(error) = self.check() {
             panic!("{}", error.message());
         }
-        conv2d::packed_words::<Native, E>(self)
+        Plan::new::<Native, E>(self).packed_words()
     }
 
     /// Words of scratch memory that the layer needs on the core the crate is compiled for.
     pub const fn scratch_words<E: Epilogue>(&self) -> usize {
-        conv2d::scratch_words::<Native, E>(self)
+        Plan::new::<Native, E>(self).scratch_words()
     }
 }
 
@@ -79,8 +79,8 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
         let layout = conv2d::layout::<<Native as Backend>::Int8>(&shape);
         match pack_i8(&shape, &layout, &numbers, R::MODE, &mut packed) {
             Ok(common) => {
-                let (fill, routine) = (numbers.input.zero_point, routine(&shape));
-                Self { convolution: Convolution { shape, fill, common, routine }, packed, types: PhantomData }
+                let convolution = Convolution::int8(shape, numbers.input.zero_point, common);
+                Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),
         }
@@ -98,8 +98,7 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const WORDS: 
         let layout = conv2d::layout::<<Native as Backend>::Float>(&shape);
         match pack_f32(&shape, &layout, &numbers, &mut packed) {
             Ok(()) => {
-                let common = numbers.activation.bounds();
-                let convolution = Convolution { shape, fill: 0.0, common, routine: None };
+                let convolution = Convolution::float(shape, numbers.activation.bounds());
                 Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),
@@ -124,7 +123,7 @@ const fn check_types<I: TensorShape, O: TensorShape>(shape: &Conv2dShape) {
 impl<I, O, const WORDS: usize, E: Epilogue> Conv2d<I, O, WORDS, E> {
     /// Its geometry.
     pub const fn shape(&self) -> &Conv2dShape {
-        &self.convolution.shape
+        self.convolution.shape()
     }
 
     /// Bytes of flash that filters, biases and requantization parameters take.
@@ -134,7 +133,7 @@ impl<I, O, const WORDS: usize, E: Epilogue> Conv2d<I, O, WORDS, E> {
 
     /// Words of scratch memory that [`run`](Self::run) needs.
     pub const fn scratch_words(&self) -> usize {
-        self.convolution.shape.scratch_words::<E>()
+        self.convolution.plan().scratch_words()
     }
 }
 
@@ -163,15 +162,15 @@ impl<
     ) {
         let (input, output) = (input.as_slice(), output.as_mut_slice());
         let job = Inference { convolution: &self.convolution, packed: &self.packed, input, output, scratch };
-        if let Err(error) = dispatch(job) {
-            panic!("{}", error.message());
+        if dispatch(job).is_err() {
+            panic!("the scratch memory must have at least the layer's scratch_words()");
         }
     }
 }
 
 /// A convolution to run on some backend.
 struct Inference<'a, E: Epilogue> {
-    convolution: &'a Convolution<E>,
+    convolution: &'a Convolution<Native, E>,
     packed: &'a [u32],
     input: &'a [E::Input],
     output: &'a mut [E::Output],
@@ -183,7 +182,12 @@ impl<E: Epilogue> Job for Inference<'_, E> {
 
     #[inline(always)]
     fn run<B: Backend>(self) -> Self::Output {
-        conv2d::conv2d::<B, E>(self.convolution, self.packed, self.input, self.output, self.scratch)
+        self.convolution.on::<B>().run(self.packed, self.input, self.output, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.run(self.packed, self.input, self.output, self.scratch)
     }
 }
 
@@ -211,12 +215,12 @@ pub mod dynamic {
 
     /// Words that the packed filters of `shape` take on backend `B`. `shape` has passed [`Conv2dShape::check`].
     pub const fn packed_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
-        conv2d::packed_words::<B, E>(shape)
+        Plan::new::<B, E>(shape).packed_words()
     }
 
     /// Words of scratch memory that [`run`] needs on backend `B`. `shape` has passed [`Conv2dShape::check`].
     pub const fn scratch_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
-        conv2d::scratch_words::<B, E>(shape)
+        Plan::new::<B, E>(shape).scratch_words()
     }
 
     /// Packs an int8 convolution for backend `B`; returns what [`run`] needs besides.
@@ -269,8 +273,6 @@ pub mod dynamic {
     ) -> Result<(), ShapeError> {
         shape.check()?;
         assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
-        let routine = E::Kernel::<B>::routine(shape);
-        let convolution = Convolution { shape: *shape, fill, common: *common, routine };
-        conv2d::conv2d::<B, E>(&convolution, packed, input, output, scratch)
+        Convolution::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
     }
 }

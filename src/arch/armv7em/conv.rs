@@ -12,6 +12,7 @@ use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
 use crate::pack::{BYTE_PAIR_TAPS, Format, Layout, Runs};
 use crate::shape::Conv2dShape;
 use core::arch::{asm, naked_asm};
+use core::hint::assert_unchecked;
 
 /// int8 with SMLAD.
 pub struct Int8;
@@ -64,37 +65,79 @@ impl MicroKernel for Int8 {
     }
 
     fn routine(shape: &Conv2dShape) -> Option<Routine> {
-        routine(shape)
+        Some(routine(shape))
     }
 
     #[inline(always)]
-    unsafe fn strip(job: &Strip<Self>, _: usize, dense: bool, accumulators: *mut i32) {
-        // SAFETY: the caller's promise. A routine chosen for the shape is one for several pixels; a run has at most
-        // BYTE_PAIR_TAPS taps by the layout.
+    unsafe fn strip(job: &Strip<Self>, _: usize, _: bool, accumulators: *mut i32) {
+        // SAFETY: the caller's promise; this backend has a routine for every shape.
         unsafe {
-            if job.run_count * job.run_groups * 2 > BYTE_PAIR_TAPS {
-                in_parts(job, dense, accumulators);
-            } else if let Some(routine) = job.routine {
-                routine(core::ptr::from_ref(job).cast(), accumulators.cast());
-            } else if dense {
-                one_by_eight(job, accumulators);
-            } else {
-                two_by_four::<0, 0>(job, accumulators);
-            }
+            let routine = job.routine.unwrap_unchecked();
+            routine(core::ptr::from_ref(job).cast(), accumulators.cast());
         }
     }
+}
+
+/// A routine before its parameters are cast away.
+type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32);
+
+/// The routine for a shape.
+pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
+    let dense = shape.convolved()[1] == 1;
+    let runs = Runs::new(shape, if dense { &Int8::DENSE } else { &Int8::CONVOLUTION });
+    let kernel: Kernel = if runs.count() * runs.taps > BYTE_PAIR_TAPS {
+        if dense { in_parts::<1, 8> } else { in_parts::<2, 4> }
+    } else if dense {
+        one_by_eight
+    } else {
+        // Distances between pixels, in activations: an immediate in the load, so one routine each.
+        match runs.phases * runs.step {
+            2 => by_words::<4>(runs.groups),
+            4 => by_words::<8>(runs.groups),
+            6 => by_words::<12>(runs.groups),
+            8 => by_words::<16>(runs.groups),
+            12 => by_words::<24>(runs.groups),
+            16 => by_words::<32>(runs.groups),
+            24 => by_words::<48>(runs.groups),
+            32 => by_words::<64>(runs.groups),
+            48 => by_words::<96>(runs.groups),
+            64 => by_words::<128>(runs.groups),
+            96 => by_words::<192>(runs.groups),
+            128 => by_words::<256>(runs.groups),
+            _ => two_by_four::<0, 0>,
+        }
+    };
+    // SAFETY: both are pointers to functions that take two pointers.
+    unsafe { core::mem::transmute::<Kernel, Routine>(kernel) }
+}
+
+/// [`two_by_four`] for runs of so many words where they are short, else for runs of any length.
+const fn by_words<const PIXEL: usize>(words: usize) -> Kernel {
+    macro_rules! short {
+        ($($words:literal)*) => {
+            match words {
+                $($words => two_by_four::<PIXEL, $words>,)*
+                _ => two_by_four::<PIXEL, 0>,
+            }
+        };
+    }
+    short!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
 }
 
 /// Computes a strip from parts of its runs, so that each part's sums stay within their 24 bits.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`].
-#[inline(never)]
-unsafe fn in_parts(job: &Strip<Int8>, dense: bool, accumulators: *mut i32) {
-    let most = BYTE_PAIR_TAPS / (job.run_groups * 2);
-    let (pixels, channels) = if dense { (1, 8) } else { (2, 4) };
+/// As [`MicroKernel::strip`]; `PIXELS` and `CHANNELS` are those of a dense strip, 1 and 8, or of another, 2 and 4.
+unsafe extern "C" fn in_parts<const PIXELS: usize, const CHANNELS: usize>(job: &Strip<Int8>, accumulators: *mut i32) {
+    const ZEROS: &[i32; 8] = &[0; 8];
+    // SAFETY: a run has a tap. The division needs no test then.
+    unsafe { assert_unchecked(job.run_groups > 0) };
+    let most = BYTE_PAIR_TAPS / 2 / job.run_groups;
     let mut p = 0;
     while p < job.pixels {
+        // SAFETY: the strip has room for this tile's sums.
+        let tile = unsafe { &mut *accumulators.add(p * job.rows * CHANNELS).cast::<[i32; 8]>() };
+        *tile = [0; 8];
         let (mut bias, mut done) = (job.bias, 0);
         while done < job.run_count {
             let mut sums = [0; 8];
@@ -104,66 +147,26 @@ unsafe fn in_parts(job: &Strip<Int8>, dense: bool, accumulators: *mut i32) {
                     activations: job.activations.add(p * job.pixel_step),
                     runs: job.runs.add(done),
                     run_count: most.min(job.run_count - done),
-                    weights: job.weights.add(done * job.run_groups * 2 * channels),
+                    weights: job.weights.add(done * job.run_groups * 2 * CHANNELS),
                     bias,
-                    pixels,
+                    pixels: PIXELS,
                     rows: 1,
                     ..*job
                 };
-                if dense {
+                if PIXELS == 1 {
                     one_by_eight(&part, sums.as_mut_ptr());
                 } else {
                     two_by_four::<0, 0>(&part, sums.as_mut_ptr());
                 }
-                for (i, &sum) in sums.iter().enumerate() {
-                    let slot = accumulators.add(p * job.rows * channels + i);
-                    slot.write(if done == 0 { sum } else { (*slot).wrapping_add(sum) });
-                }
             }
-            bias = [0; 8].as_ptr();
+            for (total, sum) in tile.iter_mut().zip(sums) {
+                *total = total.wrapping_add(sum);
+            }
+            bias = ZEROS.as_ptr();
             done += most;
         }
-        p += pixels;
+        p += PIXELS;
     }
-}
-
-/// The special routine for a shape, if there is one: see [`two_by_four`].
-pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
-    let runs = Runs::new(shape, &Int8::CONVOLUTION);
-    if shape.convolved()[1] == 1 || runs.count() * runs.taps > BYTE_PAIR_TAPS {
-        return None;
-    }
-    // Distances between pixels, in activations: an immediate in the load, so one routine each.
-    match runs.phases * runs.step {
-        2 => by_words::<4>(runs.groups),
-        4 => by_words::<8>(runs.groups),
-        6 => by_words::<12>(runs.groups),
-        8 => by_words::<16>(runs.groups),
-        12 => by_words::<24>(runs.groups),
-        16 => by_words::<32>(runs.groups),
-        24 => by_words::<48>(runs.groups),
-        32 => by_words::<64>(runs.groups),
-        48 => by_words::<96>(runs.groups),
-        64 => by_words::<128>(runs.groups),
-        96 => by_words::<192>(runs.groups),
-        128 => by_words::<256>(runs.groups),
-        _ => None,
-    }
-}
-
-/// [`two_by_four`] for runs of so many words where they are short, else for runs of any length.
-const fn by_words<const PIXEL: usize>(words: usize) -> Option<Routine> {
-    macro_rules! short {
-        ($($words:literal)*) => {
-            match words {
-                $($words => two_by_four::<PIXEL, $words>,)*
-                _ => two_by_four::<PIXEL, 0>,
-            }
-        };
-    }
-    let routine: unsafe extern "C" fn(&Strip<Int8>, *mut i32) = short!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-    // SAFETY: both are pointers to functions that take two pointers.
-    Some(unsafe { core::mem::transmute::<unsafe extern "C" fn(&Strip<Int8>, *mut i32), Routine>(routine) })
 }
 
 /// Words (pairs of taps) in a pass of the loops over runs of any length; a pass is straight-line code.
@@ -264,7 +267,8 @@ macro_rules! next_run {
 /// distance between pixels in bytes, is known, in 16 where it is 0. `WORDS` is the length of a run, or 0 for any.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all; `PIXEL` and `WORDS` are the strip's or 0.
+/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all; `PIXEL` and `WORDS` are the strip's or 0, and 0
+/// together where `PIXEL` is.
 #[unsafe(naked)]
 unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &Strip<Int8>, accumulators: *mut i32) {
     naked_asm!(
