@@ -3,8 +3,8 @@
 //! | backend | where | chosen |
 //! |---|---|---|
 //! | [`Portable`] | everywhere | where no other is, or by `--cfg bareconv_backend="portable"` |
-//! | [`Armv7em`] | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP | at compile time, by the target |
-//! | [`Avx2`] | x86-64 | at run time with the feature `std`, else at compile time by `-C target-feature=+avx2` |
+//! | `Armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP | at compile time, by the target |
+//! | `Avx2` | x86-64 | at run time with the feature `std`, else at compile time by `-C target-feature=+avx2` |
 //!
 //! `RUSTFLAGS='--cfg bareconv_backend="armv7em"'` (or `"avx2"`, `"portable"`) forces one; where the target lacks it,
 //! that is a compile error. Nothing falls back in silence: [`native`] names what runs.
@@ -37,15 +37,15 @@ compile_error!(
 #[cfg(all(bareconv_backend = "avx2", not(all(target_arch = "x86_64", target_feature = "avx2"))))]
 compile_error!("bareconv_backend=\"avx2\" needs an x86-64 target and -C target-feature=+avx2");
 
-/// The backend that filters are packed for. Every backend that [`dispatch`] may choose reads its layouts.
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(any(bareconv_backend = "portable", not(any(bareconv_dsp, target_arch = "x86_64"))))]
 pub type Native = Portable;
 
-/// The backend that filters are packed for. Every backend that [`dispatch`] may choose reads its layouts.
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
 pub type Native = Armv7em;
 
-/// The backend that filters are packed for. Every backend that [`dispatch`] may choose reads its layouts.
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(target_arch = "x86_64", not(bareconv_backend = "portable")))]
 pub type Native = Avx2;
 

@@ -1,4 +1,4 @@
-//! Convolutional networks on bare metal.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![deny(unsafe_code)]
 #![allow(clippy::type_complexity)]

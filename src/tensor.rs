@@ -143,6 +143,11 @@ impl<const BYTES: usize> Arena<BYTES> {
         Self([0; BYTES])
     }
 
+    /// The whole arena as words of scratch memory; a remainder of less than a word is left out.
+    pub fn words(&mut self) -> &mut [u32] {
+        Slot(&mut self.0).into_words()
+    }
+
     /// Lends `N` byte ranges that do not overlap.
     ///
     /// # Panics
@@ -150,7 +155,7 @@ impl<const BYTES: usize> Arena<BYTES> {
     /// of four. With constant ranges the checks vanish from optimized code.
     pub fn slots<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> [Slot<'_>; N] {
         for range in &ranges {
-            assert!(range.start % 4 == 0, "a slot of an arena starts at a multiple of four bytes");
+            assert!(range.start.is_multiple_of(4), "a slot of an arena starts at a multiple of four bytes");
         }
         match self.0.get_disjoint_mut(ranges) {
             Ok(slots) => slots.map(Slot),
@@ -211,6 +216,10 @@ impl<'a> Slot<'a> {
 
     /// The slot as words of scratch memory; a remainder of less than a word is left out.
     pub fn words(&mut self) -> &mut [u32] {
+        Slot(self.0).into_words()
+    }
+
+    fn into_words(self) -> &'a mut [u32] {
         let whole = self.0.len() / 4 * 4;
         bytemuck::cast_slice_mut(&mut self.0[..whole])
     }

@@ -229,9 +229,15 @@ impl<'a> Named<'a> {
             for filter in layer.weights.chunks(height * width * channels) {
                 text.push_str("    [\n");
                 for row in filter.chunks(width * channels) {
-                    text.push_str("        [\n");
-                    lines(text, 3, row.chunks(channels).map(|pixel| format!("{pixel:?}")));
-                    text.push_str("        ],\n");
+                    let pixels: Vec<_> = row.chunks(channels).map(|pixel| format!("{pixel:?}")).collect();
+                    let line = format!("        [{}],", pixels.join(", "));
+                    if line.len() <= COLUMNS {
+                        let _ = writeln!(text, "{line}");
+                    } else {
+                        text.push_str("        [\n");
+                        lines(text, 3, pixels.iter());
+                        text.push_str("        ],\n");
+                    }
                 }
                 text.push_str("    ],\n");
             }
@@ -277,18 +283,18 @@ fn header(text: &mut String, layers: &[Named<'_>], description: &Description) {
 fn sizes(text: &mut String, layers: &[Named<'_>]) {
     let sum = |term: &dyn Fn(&str) -> String| {
         let terms: Vec<_> = layers.iter().map(|layer| term(&layer.name)).collect();
-        terms.join("\n        + ")
+        terms.join("\n    + ")
     };
     let _ = writeln!(
         text,
-        "\n/// Multiply-accumulates of an inference.\npub const MACS: usize = {};\n",
+        "\n/// Multiply-accumulates of an inference.\npub const MACS: usize =\n    {};\n",
         sum(&|name| format!("{name}_SHAPE.macs()"))
     );
     let _ = writeln!(
         text,
         "/// Bytes of flash for weights, biases and requantization parameters, packed for this core.\n\
-         pub const WEIGHT_BYTES: usize = 4\n    * ({});\n",
-        sum(&|name| format!("{name}_SHAPE.packed_words::<SingleRounding>()"))
+         pub const WEIGHT_BYTES: usize =\n    {};\n",
+        sum(&|name| format!("{name}.packed_bytes()"))
     );
     text.push_str(
         "/// Bytes of RAM for activations and scratch: the largest of all layers' inputs, outputs and scratch. The\n\
