@@ -152,10 +152,16 @@ impl Rounding for SingleRounding {
             // The high word alone: one instruction where a 64-bit shift takes several.
             ((product >> 32) as i32) >> (common.shift - 32)
         } else {
-            // A product of more than 32 bits after the shift is far outside int8: saturate, do not wrap.
-            (product >> common.shift).clamp(i32::MIN as i64, i32::MAX as i64) as i32
+            shift_and_saturate(product, common.shift)
         }
     }
+}
+
+/// `product >> shift`, saturated. Out of line, because multipliers of a half and more are rare.
+#[cold]
+#[inline(never)]
+fn shift_and_saturate(product: i64, shift: u32) -> i32 {
+    (product >> shift).max(i32::MIN as i64).min(i32::MAX as i64) as i32
 }
 
 impl Rounding for DoubleRounding {

@@ -228,64 +228,75 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
     };
     let mut rows = Rows::<K> { shape, input, ring, plan, next: 0 };
-    // SAFETY: as above. Every activation is written once, so that later reads are of initialized memory.
-    unsafe { rows.clear(convolution.fill) };
+    if shape.padding != [0; 4] {
+        // SAFETY: as above.
+        unsafe { rows.clear(convolution.fill) };
+    }
 
     let pixels = if dense { 1 } else { K::PIXELS };
     let all = out_c * runs.phases;
+    let mut strip = Strip::<K> {
+        activations: ring,
+        runs: scratch,
+        run_count: runs.count(),
+        run_groups: runs.groups,
+        pixel_step: runs.phases * runs.step,
+        weights: packed.cast(),
+        bias: packed.cast(),
+        pixels,
+        rows: pool_h,
+        routine: convolution.routine,
+    };
+    let mut tiles = Sums {
+        sums,
+        pixels,
+        channels: layout.block,
+        pool: shape.pool,
+        phases: runs.phases,
+        columns: plan.columns,
+        present: layout.block,
+        parameters: packed,
+        stride: out_c,
+    };
+    let mut out_row = output;
     for out_y in 0..out_h {
         // SAFETY: the table and the ring are the rows' alone, and `out_y` is an output row.
         unsafe { rows.prepare(out_y, scratch) };
         let mut out_x = 0;
         while out_x < out_w {
-            let columns = plan.columns.min(out_w - out_x);
-            // SAFETY: `out_y` and `out_x` are within the output.
-            let mut out = unsafe { output.add((out_y * out_w + out_x) * out_c) };
+            tiles.columns = plan.columns.min(out_w - out_x);
+            strip.pixels = (tiles.columns * pool_w).div_ceil(runs.phases);
+            // SAFETY: the strip begins at a pixel of the rows, and its output in the row.
+            let mut out = unsafe {
+                strip.activations = ring.add(out_x * pool_w * runs.step);
+                out_row.add(out_x * out_c)
+            };
             let (mut first, mut block) = (0, packed);
             while first < all {
                 let channels = layout.block_at(first, all);
-                let present = channels.min(all - first) / runs.phases;
+                (tiles.channels, tiles.present) = (channels, channels.min(all - first) / runs.phases);
                 // SAFETY: `packed` holds this block. `sums` has room for the pooled convolution rows of a strip. The
-                // rows of this output row are loaded, and its table is written.
+                // rows of this output row are loaded, and its tables are written, one for each pooled row.
                 unsafe {
-                    let mut strip = Strip::<K> {
-                        activations: ring.add(out_x * pool_w * runs.step),
-                        runs: scratch,
-                        run_count: runs.count(),
-                        run_groups: runs.groups,
-                        pixel_step: runs.phases * runs.step,
-                        weights: block.add(channels * (1 + E::WORDS)).cast(),
-                        bias: block.cast(),
-                        pixels: (columns * pool_w).div_ceil(runs.phases),
-                        rows: pool_h,
-                        routine: convolution.routine,
-                    };
-                    let tile = pixels * channels;
+                    strip.bias = block.cast();
+                    tiles.parameters = block.add(channels);
+                    block = block.add(channels * (1 + E::WORDS));
+                    strip.weights = block.cast();
+                    strip.runs = scratch;
                     for y in 0..pool_h {
-                        K::strip(&strip, channels, dense, sums.add(y * tile));
+                        K::strip(&strip, channels, dense, sums.add(y * pixels * channels));
                         strip.runs = strip.runs.add(runs.count());
                     }
-                    let strip = Sums {
-                        sums,
-                        pixels,
-                        channels,
-                        pool: shape.pool,
-                        phases: runs.phases,
-                        columns,
-                        present,
-                        parameters: block.add(channels),
-                        stride: out_c,
-                    };
-                    let finish = convolution.finish[usize::from(present * runs.phases < layout.block)];
-                    finish(&strip, &convolution.common, out);
-                    out = out.add(present);
-                    block = block.add(channels * (1 + E::WORDS));
+                    let partial = tiles.present * runs.phases < layout.block;
+                    convolution.finish[usize::from(partial)](&tiles, &convolution.common, out);
+                    out = out.add(tiles.present);
                     block = block.add(layout.weight_words(&runs, channels, size_of::<K::Weight>()));
                 }
                 first += channels;
             }
-            out_x += columns;
+            out_x += tiles.columns;
         }
+        out_row = out_row.wrapping_add(out_w * out_c);
     }
 }
 
@@ -331,6 +342,7 @@ const fn finish<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue>(
     // A smaller last block is common only where blocks are large.
     let tiles = K::CONVOLUTION.block > K::CONVOLUTION.tail;
     match (shape.pool, runs.phases) {
+        _ if is_dense(shape) && shape.pool[0] == 1 => [finish_dense::<K, E>, finish_any::<E>],
         _ if is_dense(shape) => [finish_any::<E>; 2],
         ([1, 1], 1) if tiles => [finish_tiles::<K, E, 1, 1, true>, finish_tiles::<K, E, 1, 1, false>],
         ([2, 2], 1) if tiles => [finish_tiles::<K, E, 2, 1, true>, finish_tiles::<K, E, 2, 1, false>],
@@ -394,7 +406,27 @@ unsafe fn finish_tiles<
     }
 }
 
-/// [`Finish`] for any window and any block, and for dense layers.
+/// [`Finish`] for whole blocks of dense layers.
+///
+/// # Safety
+/// As [`Finish`]; the strip has one pixel and the channels of a dense layer's full block.
+#[inline(never)]
+unsafe fn finish_dense<K: MicroKernel, E: Epilogue>(
+    strip: &Sums<E::Accumulator>,
+    common: &E::Common,
+    output: *mut E::Output,
+) {
+    let common = *common;
+    for c in 0..K::DENSE.block {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let parameters = core::slice::from_raw_parts(strip.parameters.add(c * E::WORDS), E::WORDS);
+            output.add(c).write(E::finish(*strip.sums.add(c), parameters, &common));
+        }
+    }
+}
+
+/// [`Finish`] for any window and any block.
 ///
 /// # Safety
 /// As [`Finish`].
@@ -404,11 +436,7 @@ unsafe fn finish_any<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Comm
         for c in 0..strip.present {
             // SAFETY: the caller's promise.
             unsafe {
-                let best = if strip.pool == [1, 1] && strip.phases == 1 && strip.columns == 1 {
-                    *strip.sums.add(c)
-                } else {
-                    pooled_sum(strip, x, c)
-                };
+                let best = pooled_sum(strip, x, c);
                 output.add(x * strip.stride + c).write(finish_one::<E>(best, strip, c, common));
             }
         }
@@ -510,7 +538,7 @@ impl<K: MicroKernel> Rows<'_, K> {
         let end = (top + plan.rows).saturating_sub(shape.padding[0]).min(height);
         self.next = self.next.max(first);
         while self.next < end {
-            let start = (self.next % plan.rows) * plan.pitch + shape.padding[1] * channels;
+            let start = (self.next + shape.padding[0]) % plan.rows * plan.pitch + shape.padding[1] * channels;
             let len = width * channels;
             // SAFETY: the row lies in the ring, its padding on both sides; `next` is a row of the input.
             let (from, to) = unsafe {
@@ -525,15 +553,18 @@ impl<K: MicroKernel> Rows<'_, K> {
             if shape.dilation[1] == 1 { (1, 0) } else { (shape.filter[1], shape.dilation[1] * channels) };
         let mut at = table;
         for y in 0..shape.pool[0] {
-            for i in 0..shape.filter[0] {
-                let row = top + y * shape.stride[0] + i * shape.dilation[0];
-                let place = match row.checked_sub(shape.padding[0]) {
-                    Some(row) if row < height => row % plan.rows,
-                    _ => plan.rows,
-                };
+            let mut row = top + y * shape.stride[0];
+            let mut place = row % plan.rows;
+            for _ in 0..shape.filter[0] {
+                let inside = row >= shape.padding[0] && row - shape.padding[0] < height;
+                let start = if inside { place } else { plan.rows } * plan.pitch;
+                row += shape.dilation[0];
+                // One step of the filter is less than the ring, unless the filter has no other row.
+                place += shape.dilation[0];
+                place = if place >= plan.rows { place - plan.rows } else { place };
                 for j in 0..columns {
                     for part in 0..runs.parts {
-                        let offset = place * plan.pitch + j * step + part * runs.taps;
+                        let offset = start + j * step + part * runs.taps;
                         // SAFETY: the table has `pool[0] * filter[0] * columns * parts` words.
                         unsafe {
                             at.write(offset as u32);

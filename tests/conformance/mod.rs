@@ -2,6 +2,8 @@
 //! cases run on a PC and on every emulated core, whose digests must be equal.
 
 #[allow(dead_code)]
+pub mod layers;
+#[allow(dead_code)]
 pub mod operators;
 
 use bareconv::kernels::Backend;
@@ -10,15 +12,23 @@ use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic,
     pack, reference,
 };
+use core::fmt;
 
 /// The seed of the cases that every core runs.
 pub const SEED: u64 = 0x6261_7265_636f_6e76;
+
+/// Int8 convolutions that every core runs, each with both roundings.
+pub const INT8_CASES: u32 = 1000;
+/// Convolutions in single precision that every core runs.
+pub const FLOAT_CASES: u32 = 400;
+/// Cases of every other operator that every core runs, of either type.
+pub const OPERATOR_CASES: u32 = 300;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 pub struct Generator(pub u64);
 
 impl Generator {
-    fn next(&mut self) -> u64 {
+    const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -26,12 +36,12 @@ impl Generator {
     }
 
     /// A number in `low..=high`.
-    fn within(&mut self, low: usize, high: usize) -> usize {
+    const fn within(&mut self, low: usize, high: usize) -> usize {
         low + (self.next() >> 32) as usize % (high - low + 1)
     }
 
     /// A number in `low..high`.
-    fn real(&mut self, low: f32, high: f32) -> f32 {
+    const fn real(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.next() >> 40) as f32 / (1 << 24) as f32)
     }
 
@@ -100,13 +110,15 @@ impl Generator {
 
 const VALUES: usize = 2048;
 const WEIGHTS: usize = 8192;
-const CHANNELS: usize = 34;
+/// Backends may round a few long filters up to a block of 32 channels.
+const PACKED: usize = 36_000;
+const CHANNELS: usize = 40;
 
 /// Memory for a case of either type.
 pub struct Buffers {
     input: [f32; VALUES],
     filters: [f32; WEIGHTS],
-    packed: [u32; 16384],
+    packed: [u32; PACKED],
     scratch: [u32; 16384],
     output: [f32; VALUES],
     expected: [f32; VALUES],
@@ -117,7 +129,7 @@ impl Buffers {
         Self {
             input: [0.0; VALUES],
             filters: [0.0; WEIGHTS],
-            packed: [0; 16384],
+            packed: [0; PACKED],
             scratch: [0; 16384],
             output: [0.0; VALUES],
             expected: [0.0; VALUES],
@@ -127,29 +139,96 @@ impl Buffers {
 
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct Outcome<F = (u32, Conv2dShape)> {
     /// FNV-1a over all output bytes.
     pub digest: u64,
-    /// Cases whose output differs from the reference.
+    /// Results that were compared with the reference.
+    pub results: u32,
+    /// Those that differ from it.
     pub differing: u32,
-    /// The number and shape of the first of them.
-    pub first: Option<(u32, Conv2dShape)>,
+    /// The number of the first case with one, and its shape.
+    pub first: Option<F>,
 }
 
-impl Outcome {
+impl<F> Outcome<F> {
     fn new() -> Self {
-        Self { digest: 0xcbf2_9ce4_8422_2325, differing: 0, first: None }
+        Self { digest: 0xcbf2_9ce4_8422_2325, results: 0, differing: 0, first: None }
     }
 
-    fn add(&mut self, case: u32, shape: &Conv2dShape, output: &[u8], equal: bool) {
+    fn add(&mut self, case: F, output: &[u8], equal: bool) {
         for &byte in output {
-            self.digest = (self.digest ^ byte as u64).wrapping_mul(0x100_0000_01b3);
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
+        self.results += 1;
         if !equal {
             self.differing += 1;
-            self.first.get_or_insert((case, *shape));
+            self.first.get_or_insert(case);
         }
     }
+}
+
+/// A line of the report: what came of one kind of operator on one backend.
+pub struct Report<'a> {
+    kind: &'static str,
+    backend: &'static str,
+    results: u32,
+    /// Results that differ from the reference.
+    pub differing: u32,
+    digest: u64,
+    first: Option<&'a dyn fmt::Debug>,
+}
+
+impl<'a> Report<'a> {
+    fn new<F: fmt::Debug>(kind: &'static str, backend: &'static str, outcome: &'a Outcome<F>) -> Self {
+        let Outcome { digest, results, differing, ref first } = *outcome;
+        Self { kind, backend, results, differing, digest, first: first.as_ref().map(|first| first as _) }
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, backend, results, differing, digest, first } = self;
+        write!(f, "kind={kind} backend={backend} results={results} differing={differing} digest={digest:016x}")?;
+        first.map_or(Ok(()), |first| write!(f, " first: {first:?}"))
+    }
+}
+
+/// Memory for all kinds of cases.
+#[allow(dead_code)]
+pub struct Memory {
+    convolutions: Buffers,
+    operators: operators::Memory,
+}
+
+#[allow(dead_code)]
+impl Memory {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self { convolutions: Buffers::new(), operators: operators::Memory::new() }
+    }
+}
+
+/// Runs the cases of every kind of operator on a backend.
+#[allow(dead_code)]
+pub fn run_on<B: Backend>(memory: &mut Memory, report: &mut dyn FnMut(Report<'_>)) {
+    let Memory { convolutions, operators } = memory;
+    let mut generator = Generator(SEED);
+    let outcome = int8::<B>(&mut generator, INT8_CASES, convolutions);
+    report(Report::new("int8-convolution", B::NAME, &outcome));
+    let outcome = float::<B>(&mut generator, FLOAT_CASES, convolutions);
+    report(Report::new("f32-convolution", B::NAME, &outcome));
+    let outcome = operators::int8::<B>(&mut generator, OPERATOR_CASES, operators);
+    report(Report::new("int8-operators", B::NAME, &outcome));
+    let outcome = operators::float::<B>(&mut generator, OPERATOR_CASES, operators);
+    report(Report::new("f32-operators", B::NAME, &outcome));
+}
+
+/// Runs the constant layers on the backend that layers run on.
+#[allow(dead_code)]
+pub fn run_layers(report: &mut dyn FnMut(Report<'_>)) {
+    let native = bareconv::arch::native();
+    report(Report::new("int8-layers", native, &layers::int8(&mut Generator(SEED))));
+    report(Report::new("f32-layers", native, &layers::float(&mut Generator(SEED))));
 }
 
 /// Runs `cases` int8 convolutions, with both roundings.
@@ -180,12 +259,23 @@ pub fn int8<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Buff
         let expected: &mut [i8] = &mut bytemuck::cast_slice_mut(&mut memory.expected)[..len];
         let scratch = (&mut memory.packed[..], &mut memory.scratch[..]);
         let equal = int8_case::<B, SingleRounding>(&shape, &numbers, input, [output, expected], scratch);
-        outcome.add(case, &shape, bytemuck::cast_slice(output), equal);
+        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
         let scratch = (&mut memory.packed[..], &mut memory.scratch[..]);
         let equal = int8_case::<B, DoubleRounding>(&shape, &numbers, input, [output, expected], scratch);
-        outcome.add(case, &shape, bytemuck::cast_slice(output), equal);
+        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
     }
     outcome
+}
+
+/// The output that the reference specifies.
+fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_>, input: &[i8], output: &mut [i8]) {
+    let common: CommonRequantization = pack::common_requantization(numbers, R::MODE);
+    let mut parameters = [0; 2 * CHANNELS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
+        pack::requantization_parameters(numbers, R::MODE, &common, o, words);
+    }
+    let zero_point = numbers.input.zero_point;
+    reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
 /// Whether the backend gives the reference's bits.
@@ -196,14 +286,8 @@ fn int8_case<B: Backend, R: Rounding>(
     [output, expected]: [&mut [i8]; 2],
     (packed, scratch): (&mut [u32], &mut [u32]),
 ) -> bool {
-    let common: CommonRequantization = pack::common_requantization(numbers, R::MODE);
-    let mut parameters = [0; 2 * CHANNELS];
-    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
-        pack::requantization_parameters(numbers, R::MODE, &common, o, words);
-    }
+    specified_int8::<R>(shape, numbers, input, expected);
     let zero_point = numbers.input.zero_point;
-    reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, expected);
-
     let packed = &mut packed[..dynamic::packed_words::<B, R>(shape)];
     let common = dynamic::pack_int8::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
     // Whatever the scratch memory held before must not matter.
@@ -211,6 +295,14 @@ fn int8_case<B: Backend, R: Rounding>(
     output.fill(99);
     dynamic::run::<B, R>(shape, packed, zero_point, &common, input, output, scratch).expect("the case obeys the rules");
     output == expected
+}
+
+/// Whether two results have the same bits; all their NaNs become one, as its sign and payload are not specified.
+fn same_bits(output: &mut [f32], expected: &mut [f32]) -> bool {
+    for value in output.iter_mut().chain(&mut *expected).filter(|value| value.is_nan()) {
+        *value = f32::from_bits(0x7fc0_0000);
+    }
+    output.iter().zip(&*expected).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
 /// Runs `cases` convolutions in single precision.
@@ -234,14 +326,8 @@ pub fn float<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Buf
         memory.scratch.fill(0xffff_ffff);
         dynamic::run::<B, Clamp>(&shape, packed, 0.0, &activation.bounds(), input, output, &mut memory.scratch)
             .expect("the case obeys the rules");
-        // A NaN is a NaN: its sign and payload are not specified.
-        for value in output.iter_mut().chain(&mut *expected) {
-            if value.is_nan() {
-                *value = f32::from_bits(0x7fc0_0000);
-            }
-        }
-        let equal = output.iter().zip(&*expected).all(|(a, b)| a.to_bits() == b.to_bits());
-        outcome.add(case, &shape, bytemuck::cast_slice(output), equal);
+        let equal = same_bits(output, expected);
+        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
     }
     outcome
 }

@@ -1,6 +1,6 @@
 //! Pooling and activations drawn from the generator, run on a backend and compared with the reference.
 
-use super::Generator;
+use super::{Generator, same_bits};
 use bareconv::kernels::Backend;
 use bareconv::kernels::elementwise;
 use bareconv::reference::{self, SoftmaxParameters};
@@ -46,32 +46,8 @@ impl Generator {
     }
 }
 
-/// What came of a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
-    /// FNV-1a over all output bytes.
-    pub digest: u64,
-    /// Results that differ from the reference.
-    pub differing: u32,
-    /// The number of the first case with one, the operator, and the shape.
-    pub first: Option<(u32, &'static str, Pool2dShape)>,
-}
-
-impl Outcome {
-    fn new() -> Self {
-        Self { digest: 0xcbf2_9ce4_8422_2325, differing: 0, first: None }
-    }
-
-    fn add(&mut self, case: (u32, &'static str, Pool2dShape), output: &[u8], equal: bool) {
-        for &byte in output {
-            self.digest = (self.digest ^ byte as u64).wrapping_mul(0x100_0000_01b3);
-        }
-        if !equal {
-            self.differing += 1;
-            self.first.get_or_insert(case);
-        }
-    }
-}
+/// What came of a run; a case is its number, the operator, and the shape.
+pub type Outcome = super::Outcome<(u32, &'static str, Pool2dShape)>;
 
 /// Runs `cases` cases of every operator in int8.
 pub fn int8<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Memory) -> Outcome {
@@ -144,11 +120,7 @@ pub fn float<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Mem
             output.fill(99.0);
             expected.fill(-99.0);
             result(output, expected);
-            // A NaN is a NaN: its sign and payload are not specified.
-            for value in output.iter_mut().chain(&mut *expected).filter(|value| value.is_nan()) {
-                *value = f32::from_bits(0x7fc0_0000);
-            }
-            let equal = output.iter().zip(&*expected).all(|(a, b)| a.to_bits() == b.to_bits());
+            let equal = same_bits(output, expected);
             outcome.add((case, operator, shape), bytemuck::cast_slice(output), equal);
         };
         compare("maximum pooling", outputs, &mut |output, expected| {

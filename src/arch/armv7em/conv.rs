@@ -92,36 +92,41 @@ pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
     } else {
         // Distances between pixels, in activations: an immediate in the load, so one routine each.
         match runs.phases * runs.step {
-            2 => by_words::<4>(runs.groups),
-            4 => by_words::<8>(runs.groups),
-            6 => by_words::<12>(runs.groups),
-            8 => by_words::<16>(runs.groups),
-            12 => by_words::<24>(runs.groups),
-            16 => by_words::<32>(runs.groups),
-            24 => by_words::<48>(runs.groups),
-            32 => by_words::<64>(runs.groups),
-            48 => by_words::<96>(runs.groups),
-            64 => by_words::<128>(runs.groups),
-            96 => by_words::<192>(runs.groups),
-            128 => by_words::<256>(runs.groups),
-            _ => two_by_four::<0, 0>,
+            2 => by_words::<4>(runs.groups, runs.count()),
+            4 => by_words::<8>(runs.groups, runs.count()),
+            6 => by_words::<12>(runs.groups, runs.count()),
+            8 => by_words::<16>(runs.groups, runs.count()),
+            12 => by_words::<24>(runs.groups, runs.count()),
+            16 => by_words::<32>(runs.groups, runs.count()),
+            24 => by_words::<48>(runs.groups, runs.count()),
+            32 => by_words::<64>(runs.groups, runs.count()),
+            48 => by_words::<96>(runs.groups, runs.count()),
+            64 => by_words::<128>(runs.groups, runs.count()),
+            96 => by_words::<192>(runs.groups, runs.count()),
+            128 => by_words::<256>(runs.groups, runs.count()),
+            _ => two_by_four::<0, 0, 0>,
         }
     };
     // SAFETY: both are pointers to functions that take two pointers.
     unsafe { core::mem::transmute::<Kernel, Routine>(kernel) }
 }
 
-/// [`two_by_four`] for runs of so many words where they are short, else for runs of any length.
-const fn by_words<const PIXEL: usize>(words: usize) -> Kernel {
+/// [`two_by_four`] for so many runs of so many words, as far as that is not much code, else for any.
+const fn by_words<const PIXEL: usize>(words: usize, runs: usize) -> Kernel {
     macro_rules! short {
-        ($($words:literal)*) => {
-            match words {
-                $($words => two_by_four::<PIXEL, $words>,)*
-                _ => two_by_four::<PIXEL, 0>,
+        ($(($words:literal, $runs:literal))* ; $($any:literal)*) => {
+            match (words, runs) {
+                $(($words, $runs) => two_by_four::<PIXEL, $words, $runs>,)*
+                $(($any, _) => two_by_four::<PIXEL, $any, 0>,)*
+                _ => two_by_four::<PIXEL, 0, 0>,
             }
         };
     }
-    short!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    short!(
+        (1, 1) (1, 3) (1, 5) (1, 7) (2, 1) (2, 3) (2, 5) (2, 7) (3, 1) (3, 3) (3, 5) (4, 1) (4, 3) (5, 1) (5, 3)
+        (6, 1) (7, 1) (8, 1) (9, 1) (10, 1) (11, 1) (12, 1) (13, 1) (14, 1) (15, 1) (16, 1);
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+    )
 }
 
 /// Computes a strip from parts of its runs, so that each part's sums stay within their 24 bits.
@@ -156,7 +161,7 @@ unsafe extern "C" fn in_parts<const PIXELS: usize, const CHANNELS: usize>(job: &
                 if PIXELS == 1 {
                     one_by_eight(&part, sums.as_mut_ptr());
                 } else {
-                    two_by_four::<0, 0>(&part, sums.as_mut_ptr());
+                    two_by_four::<0, 0, 0>(&part, sums.as_mut_ptr());
                 }
             }
             for (total, sum) in tile.iter_mut().zip(sums) {
@@ -264,13 +269,17 @@ macro_rules! next_run {
 }
 
 /// Strips of pixels and four channels, two pixels at a time: 16 multiply-accumulates in 15 cycles where `PIXEL`, the
-/// distance between pixels in bytes, is known, in 16 where it is 0. `WORDS` is the length of a run, or 0 for any.
+/// distance between pixels in bytes, is known, in 16 where it is 0. `WORDS` is the length of a run, `RUNS` their number,
+/// or 0 for any.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all; `PIXEL` and `WORDS` are the strip's or 0, and 0
-/// together where `PIXEL` is.
+/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all; the parameters are the strip's, or 0 from some
+/// parameter on.
 #[unsafe(naked)]
-unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &Strip<Int8>, accumulators: *mut i32) {
+unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize, const RUNS: usize>(
+    job: &Strip<Int8>,
+    accumulators: *mut i32,
+) {
     naked_asm!(
         prologue!(),
         ".if {words} == 0",
@@ -282,9 +291,19 @@ unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &S
         ".endif",
         "1:",
         clear!(),
+        ".set bareconv_run, 0",
+        ".rept {unrolled_runs}",
         "2:",
+        ".if {runs} == 0",
         "ldr r1, [r0], #4",
         "str r0, [sp]",
+        ".else",
+        ".if bareconv_run > 0",
+        "ldr r0, [sp, #40]",
+        ".endif",
+        "ldr r1, [r0, #bareconv_run]",
+        ".set bareconv_run, bareconv_run + 4",
+        ".endif",
         ".if {pixel} == 0",
         "ldrd r2, r12, [sp, #8]",
         ".else",
@@ -299,8 +318,8 @@ unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &S
         ".endif",
         ".if {words} == 0",
         "bx r0",
-        ".endif",
         ".balign 4",
+        ".endif",
         "3:",
         ".if {pixel} == 0",
         ".rept {unrolled}",
@@ -339,7 +358,10 @@ unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &S
         ".if {words} == 0",
         next_pass!(),
         ".endif",
+        ".if {runs} == 0",
         next_run!(),
+        ".endif",
+        ".endr",
         // odd = bias + (raw - low) / 256, even = bias + low
         "ldrd lr, r12, [sp, #28]",
         "ldm r12, {{r0-r3}}",
@@ -371,6 +393,8 @@ unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize>(job: &S
         pixel = const PIXEL,
         words = const WORDS,
         unrolled = const if WORDS == 0 { PASS } else { WORDS },
+        runs = const RUNS,
+        unrolled_runs = const if RUNS == 0 { 1 } else { RUNS },
         pass = const PASS,
         shift = const PASS.ilog2(),
     )

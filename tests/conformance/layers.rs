@@ -1,0 +1,163 @@
+//! Layers that are constants, as in firmware. Constant evaluation packs their filters and chooses their routines, so
+//! they may run other code than the cases whose shape is known at run time only.
+
+use super::{Generator, Outcome, same_bits, specified_int8};
+use bareconv::{
+    Activation, Clamp, Conv2d, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding,
+    Tensor, reference,
+};
+
+/// Inputs that each layer is run with.
+const INPUTS: usize = 6;
+
+/// Weights from -127 to 127.
+const fn weights<const N: usize>(seed: u64) -> [i8; N] {
+    let mut generator = Generator(seed);
+    let mut weights = [0; N];
+    let mut i = 0;
+    while i < N {
+        weights[i] = (generator.within(0, 254) as i32 - 127) as i8;
+        i += 1;
+    }
+    weights
+}
+
+/// Real numbers in `low..high`.
+const fn reals<const N: usize>(seed: u64, low: f32, high: f32) -> [f32; N] {
+    let mut generator = Generator(seed);
+    let mut values = [0.0; N];
+    let mut i = 0;
+    while i < N {
+        values[i] = generator.real(low, high);
+        i += 1;
+    }
+    values
+}
+
+const fn biases<const N: usize>(seed: u64) -> [i32; N] {
+    let mut generator = Generator(seed);
+    let mut biases = [0; N];
+    let mut i = 0;
+    while i < N {
+        biases[i] = generator.within(0, 40_000) as i32 - 20_000;
+        i += 1;
+    }
+    biases
+}
+
+/// Quantizations of input and output, chosen so that most outputs are neither -128 nor 127.
+const fn quantizations(shape: &Conv2dShape, seed: u64) -> [Quantization; 2] {
+    let mut generator = Generator(seed);
+    // Products of such values have a standard deviation of about 74 * 74; their sum grows with the root of its length.
+    let deviation = 0.02 * 0.005 * (74 * 74 * (shape.filter_len().isqrt() + 1)) as f32;
+    let zero_points = [generator.within(0, 255) as u8 as i8, generator.within(0, 80) as i8 - 40];
+    [Quantization::new(0.02, zero_points[0]), Quantization::new(deviation / 50.0, zero_points[1])]
+}
+
+/// Declares an int8 layer and runs it.
+macro_rules! int8_layer {
+    ($generator:ident, $outcome:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
+        const SHAPE: Conv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const FILTERS: [i8; SHAPE.filters * SHAPE.filter_len()] = weights($number);
+        const BIAS: [i32; SHAPE.filters] = biases($number + 100);
+        const SCALES: [f32; SHAPE.filters] = reals($number + 200, 0.002, 0.008);
+        const QUANTIZATIONS: [Quantization; 2] = quantizations(&SHAPE, $number + 300);
+        const NUMBERS: Int8Filters<'static> = Int8Filters {
+            filters: &FILTERS,
+            bias: &BIAS,
+            scales: &SCALES,
+            input: QUANTIZATIONS[0],
+            output: QUANTIZATIONS[1],
+            activation: Activation::$activation,
+        };
+        type Input = Tensor<i8, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<i8, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: Conv2d<Input, Output, { SHAPE.packed_words::<$rounding>() }, $rounding> =
+            Conv2d::int8(SHAPE, NUMBERS);
+        for _ in 0..INPUTS {
+            let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
+            $generator.int8(input.as_mut_slice(), -128);
+            let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<$rounding>()];
+            LAYER.run(input.view(), output.view_mut(), &mut scratch);
+            specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
+            let bytes = bytemuck::cast_slice(output.as_slice());
+            $outcome.add(($number, SHAPE), bytes, output == expected);
+        }
+    }};
+}
+
+/// Declares a layer in single precision and runs it.
+macro_rules! float_layer {
+    ($generator:ident, $outcome:ident, $number:literal: $activation:ident, $shape:expr) => {{
+        const SHAPE: Conv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const FILTERS: [f32; SHAPE.filters * SHAPE.filter_len()] = reals($number, -4.0, 4.0);
+        const BIAS: [f32; SHAPE.filters] = reals($number + 100, -4.0, 4.0);
+        const NUMBERS: F32Filters<'static> =
+            F32Filters { filters: &FILTERS, bias: &BIAS, activation: Activation::$activation };
+        type Input = Tensor<f32, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<f32, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: Conv2d<Input, Output, { SHAPE.packed_words::<Clamp>() }, Clamp> = Conv2d::float(SHAPE, NUMBERS);
+        for _ in 0..INPUTS {
+            let (mut input, mut output) = (Input::filled(0.0), Output::filled(99.0));
+            let mut expected = Output::filled(-99.0);
+            $generator.float(input.as_mut_slice());
+            let mut scratch = [0xffff_ffff; SHAPE.scratch_words::<Clamp>()];
+            LAYER.run(input.view(), output.view_mut(), &mut scratch);
+            let bounds = NUMBERS.activation.bounds();
+            reference::conv2d_f32(&SHAPE, input.as_slice(), &FILTERS, &BIAS, bounds, expected.as_mut_slice());
+            let equal = same_bits(output.as_mut_slice(), expected.as_mut_slice());
+            $outcome.add(($number, SHAPE), bytemuck::cast_slice(output.as_slice()), equal);
+        }
+    }};
+}
+
+/// Runs the int8 layers.
+pub fn int8(generator: &mut Generator) -> Outcome {
+    let mut outcome = Outcome::new();
+    // One channel and an odd filter, with pooling: the first layer of many networks.
+    int8_layer!(generator, outcome, 1: SingleRounding, Relu,
+        Conv2dShape::new([28, 28, 1], 6, [5, 5]).padding(2).max_pool(2));
+    int8_layer!(generator, outcome, 2: DoubleRounding, Identity,
+        Conv2dShape::new([12, 11, 1], 3, [3, 3]).padding(1).max_pool(2));
+    int8_layer!(generator, outcome, 3: SingleRounding, Identity, Conv2dShape::new([9, 9, 1], 5, [7, 7]).max_pool(2));
+    // Several channels.
+    int8_layer!(generator, outcome, 4: SingleRounding, Relu, Conv2dShape::new([14, 14, 6], 16, [5, 5]).max_pool(2));
+    int8_layer!(generator, outcome, 5: DoubleRounding, Relu6, Conv2dShape::new([7, 8, 3], 7, [2, 4]));
+    int8_layer!(generator, outcome, 6: SingleRounding, Relu, Conv2dShape::new([6, 6, 8], 9, [1, 1]));
+    int8_layer!(generator, outcome, 7: SingleRounding, Identity, Conv2dShape::new([5, 6, 16], 32, [3, 3]).padding(1));
+    // Strides, padding, dilation, larger windows.
+    int8_layer!(generator, outcome, 8: SingleRounding, Identity,
+        Conv2dShape::new([9, 9, 3], 4, [3, 3]).stride(2).padding(1));
+    int8_layer!(generator, outcome, 9: DoubleRounding, Relu,
+        Conv2dShape { stride: [2, 3], padding: [2, 0, 1, 2], ..Conv2dShape::new([10, 9, 1], 2, [3, 5]) });
+    int8_layer!(generator, outcome, 10: SingleRounding, Relu, Conv2dShape::new([11, 11, 4], 5, [3, 3]).dilation(2));
+    int8_layer!(generator, outcome, 11: DoubleRounding, Identity,
+        Conv2dShape::new([9, 8, 1], 3, [3, 2]).dilation(2).padding(2));
+    int8_layer!(generator, outcome, 12: SingleRounding, Relu6,
+        Conv2dShape { pool: [3, 2], ..Conv2dShape::new([10, 10, 2], 6, [4, 4]).padding(3) });
+    // Filter rows of more than 508 taps, which SIMD backends split.
+    int8_layer!(generator, outcome, 13: SingleRounding, Identity, Conv2dShape::new([4, 5, 180], 3, [3, 3]));
+    // Dense layers around the same bound.
+    int8_layer!(generator, outcome, 14: SingleRounding, Relu, Conv2dShape::dense(400, 40));
+    int8_layer!(generator, outcome, 15: SingleRounding, Identity, Conv2dShape::dense(84, 10));
+    int8_layer!(generator, outcome, 16: SingleRounding, Identity, Conv2dShape::dense(507, 8));
+    int8_layer!(generator, outcome, 17: DoubleRounding, Relu, Conv2dShape::dense(508, 8));
+    int8_layer!(generator, outcome, 18: SingleRounding, Identity, Conv2dShape::dense(509, 9));
+    int8_layer!(generator, outcome, 19: DoubleRounding, Identity, Conv2dShape::dense(1100, 5));
+    int8_layer!(generator, outcome, 20: SingleRounding, Relu, Conv2dShape::dense(3, 2));
+    int8_layer!(generator, outcome, 21: DoubleRounding, Identity, Conv2dShape::dense(1, 1));
+    outcome
+}
+
+/// Runs the layers in single precision.
+pub fn float(generator: &mut Generator) -> Outcome {
+    let mut outcome = Outcome::new();
+    float_layer!(generator, outcome, 31: Relu, Conv2dShape::new([12, 12, 1], 6, [5, 5]).padding(2).max_pool(2));
+    float_layer!(generator, outcome, 32: Identity, Conv2dShape::new([7, 7, 3], 5, [3, 3]).stride(2).padding(1));
+    float_layer!(generator, outcome, 33: Relu6, Conv2dShape::new([9, 9, 2], 9, [3, 3]).dilation(2));
+    float_layer!(generator, outcome, 34: Identity, Conv2dShape::dense(70, 11));
+    float_layer!(generator, outcome, 35: Relu, Conv2dShape::dense(600, 4));
+    outcome
+}
