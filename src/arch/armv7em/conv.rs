@@ -177,6 +177,20 @@ unsafe extern "C" fn in_parts<const PIXELS: usize, const CHANNELS: usize>(job: &
 /// Words (pairs of taps) in a pass of the loops over runs of any length; a pass is straight-line code.
 const PASS: usize = 8;
 
+// Naked functions are assembled without what `-C target-cpu` brings: on Armv8-M they must name a core with DSP.
+#[cfg(bareconv_v8m)]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m33\n"
+    };
+}
+#[cfg(not(bareconv_v8m))]
+macro_rules! cpu {
+    () => {
+        ""
+    };
+}
+
 // The frame of the routines, in bytes from the stack pointer:
 //   0 next run offset   4 end of the run offsets   8 activations   12 second pixel, in bytes from the first
 //   16 passes in a run, less one   20 passes left   24 where the first pass begins
@@ -187,6 +201,7 @@ const PASS: usize = 8;
 macro_rules! prologue {
     () => {
         concat!(
+            cpu!(),
             "push {{r4-r11, lr}}\n",
             "sub sp, #60\n",
             "ldr r2, [r0, #24]\n",
