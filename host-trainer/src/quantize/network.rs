@@ -1,9 +1,7 @@
 //! The integer network: what is exported.
 
 use super::{FakeQuantization, Quantization, quantize_weight, weight_scale};
-use crate::data::Images;
 use crate::nn::{Layer, Network};
-use rayon::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -211,21 +209,6 @@ impl QuantizedNetwork {
     #[must_use]
     pub fn evaluate_reference(&self, input: &[i8]) -> Vec<i8> {
         self.layers.iter().fold(input.to_vec(), |values, layer| layer.evaluate(&values))
-    }
-
-    /// The share of `images` whose greatest output (the first of equal ones) is their label's, by
-    /// [`Self::evaluate_reference`]. Pixels become int8 as [`Quantization::PIXEL`].
-    #[must_use]
-    pub fn accuracy_reference(&self, images: &Images) -> f64 {
-        let correct = (0..images.len())
-            .into_par_iter()
-            .filter(|&index| {
-                let input = pixels_to_int8(images.image(index));
-                let output = self.evaluate_reference(&input);
-                first_greatest(&output) == usize::from(images.labels[index])
-            })
-            .count();
-        correct as f64 / images.len() as f64
     }
 
     /// The network as a safetensors file: `NAME.weight` (int8), `NAME.weight_scale` (f32) and
