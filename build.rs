@@ -6,13 +6,18 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_v8m)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values(\"portable\", \"armv7em\", \"avx2\"))");
+    let backend = var("CARGO_CFG_BARECONV_BACKEND").unwrap_or_default();
+    if !["", "portable", "armv7em", "avx2"].contains(&backend.as_str()) {
+        panic!("bareconv_backend=\"{backend}\" is none of \"portable\", \"armv7em\", \"avx2\"");
+    }
     let target = var("TARGET").expect("cargo sets TARGET");
     // Every Armv7E-M core has the extension; in Armv8-M Mainline it is optional, so the flags must ask for it.
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let asked =
         ["target-cpu=cortex-m33", "target-cpu=cortex-m35p", "target-cpu=cortex-m55", "target-cpu=cortex-m85", "+dsp"];
     let v8m = target.starts_with("thumbv8m.main");
-    if target.starts_with("thumbv7em") || v8m && asked.iter().any(|a| flags.contains(a)) {
+    let refused = flags.contains("-dsp");
+    if target.starts_with("thumbv7em") || v8m && !refused && asked.iter().any(|a| flags.contains(a)) {
         println!("cargo::rustc-cfg=bareconv_dsp");
     }
     if v8m {

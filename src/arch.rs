@@ -20,7 +20,7 @@ pub use armv7em::Armv7em;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]
-pub use x86::Avx2;
+pub use x86::{Avx2, Fallback};
 
 use crate::kernels::{Backend, Routine};
 use crate::shape::Conv2dShape;

@@ -17,6 +17,9 @@ use core::fmt::Debug;
 pub(crate) mod sealed {
     /// Backends are the crate's own: their unsafe contracts are not for others to sign.
     pub trait Sealed {}
+
+    /// So are epilogues: the sizes of packed filters depend on them.
+    pub trait Epilogue {}
 }
 
 /// A set of instructions that inference can run on.
@@ -75,8 +78,8 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// true, the strip has one pixel.
     /// * `accumulators` is valid for writes of those values.
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
-    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`, and a multiple of its
-    ///   `align` unless `pixel_step` is odd.
+    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`. Multiples of its `align` are
+    ///   faster, but any place can come.
     /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
@@ -115,7 +118,7 @@ pub struct Strip<K: MicroKernel + ?Sized> {
 /// What becomes of an accumulator: requantization, or an activation in floating point.
 ///
 /// It also says what kind of layer it ends: the kernel that computes the accumulators.
-pub trait Epilogue: Copy + 'static {
+pub trait Epilogue: sealed::Epilogue + Copy + 'static {
     /// The type of the input tensor.
     type Input: Pod + Debug;
     /// The type of sums.
@@ -132,6 +135,8 @@ pub trait Epilogue: Copy + 'static {
     fn finish(accumulator: Self::Accumulator, parameters: &[u32], common: &Self::Common) -> Self::Output;
 }
 
+impl<R: crate::quant::Rounding> sealed::Epilogue for R {}
+
 impl<R: crate::quant::Rounding> Epilogue for R {
     type Input = i8;
     type Accumulator = i32;
@@ -146,9 +151,11 @@ impl<R: crate::quant::Rounding> Epilogue for R {
     }
 }
 
-/// The epilogue of floating point: a clamp to `[low, high]`, which is the activation.
+/// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clamp;
+
+impl sealed::Epilogue for Clamp {}
 
 impl Epilogue for Clamp {
     type Input = f32;

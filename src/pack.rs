@@ -156,10 +156,15 @@ impl Activation {
         match self {
             Self::Identity => [-128, 127],
             Self::Relu => [zero, 127],
-            // As TensorFlow Lite has it: the quotient in single precision, halves away from zero.
+            // As TensorFlow Lite has it: the quotient in single precision, rounded, halves away from zero.
             Self::Relu6 => {
-                let six = zero as i64 + (6.0f32 / output.scale + 0.5) as i64;
-                [zero, if six < 127 { six as i32 } else { 127 }]
+                let steps = 6.0f32 / output.scale;
+                if steps >= 255.0 {
+                    return [zero, 127];
+                }
+                let whole = steps as i32;
+                let six = zero + whole + if steps - whole as f32 >= 0.5 { 1 } else { 0 };
+                [zero, if six < 127 { six } else { 127 }]
             }
         }
     }
@@ -210,7 +215,7 @@ impl<'a> Int8Filters<'a> {
 }
 
 /// Checks lengths, scales, weights and the bound of every accumulator.
-const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: RoundingMode) -> Result<(), ShapeError> {
     if let Err(error) = shape.check() {
         return Err(error);
     }
@@ -240,7 +245,13 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>) -> Result<(), 
         // The sum before folding, too: it is what the specification speaks of.
         let plain = numbers.bias[o] as i64;
         let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
-        if reach > i32::MAX as i64 || plain_reach > i32::MAX as i64 {
+        // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
+        let left = match mode {
+            RoundingMode::Single => 0,
+            RoundingMode::Double => Multiplier::from_real(real).exponent,
+        };
+        let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
+        if reach > most || plain_reach > most {
             return Err(ShapeError::Accumulator);
         }
         o += 1;
@@ -347,7 +358,7 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
-    if let Err(error) = check_i8(shape, numbers) {
+    if let Err(error) = check_i8(shape, numbers, mode) {
         return Err(error);
     }
     let words = parameter_words(mode);
@@ -428,6 +439,26 @@ pub struct F32Filters<'a> {
     pub bias: &'a [f32],
     /// The activation.
     pub activation: Activation,
+}
+
+impl<'a> F32Filters<'a> {
+    /// The numbers of a convolution, from arrays.
+    pub const fn new<const O: usize, const H: usize, const W: usize, const C: usize>(
+        filters: &'a [[[[f32; C]; W]; H]; O],
+        bias: &'a [f32; O],
+        activation: Activation,
+    ) -> Self {
+        Self { filters: filters.as_flattened().as_flattened().as_flattened(), bias, activation }
+    }
+
+    /// The numbers of a dense layer, from arrays: a row of weights for each output.
+    pub const fn dense<const O: usize, const N: usize>(
+        weights: &'a [[f32; N]; O],
+        bias: &'a [f32; O],
+        activation: Activation,
+    ) -> Self {
+        Self { filters: weights.as_flattened(), bias, activation }
+    }
 }
 
 /// Packs a convolution in single precision.

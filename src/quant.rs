@@ -109,7 +109,7 @@ pub trait Rounding: sealed::Sealed + Copy + 'static {
 /// What the channels of a layer share in requantization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonRequantization {
-    /// [`SingleRounding`]: the shift to the right, 1..=62. [`DoubleRounding`]: unused.
+    /// [`SingleRounding`]: the shift to the right, 1..=54. [`DoubleRounding`]: unused.
     pub shift: u32,
     /// [`SingleRounding`]: half a unit of the result plus the output's zero point, at the scale of the product.
     /// [`DoubleRounding`]: unused.
@@ -124,8 +124,8 @@ pub struct CommonRequantization {
 
 /// One rounding, halves upwards: `floor((accumulator * multiplier + 2^(shift-1)) / 2^shift)`, exact in 64 bits.
 ///
-/// All channels of a layer share the shift, so the largest multiplier has 31 significant bits and the others the
-/// same resolution. It is the library's own mode, for networks trained with it: one SMLAL and one saturating shift
+/// All channels of a layer share the shift, so the largest multiplier has 31 significant bits (fewer below 2^-23, where
+/// the shift stops at 54) and the others the same resolution. It is the library's own mode, for networks trained with it: one SMLAL and one saturating shift
 /// on Armv7E-M.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SingleRounding;

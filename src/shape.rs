@@ -19,11 +19,12 @@ pub enum ShapeError {
     Zero,
     /// The filter, dilated, is larger than the padded input.
     FilterTooLarge,
-    /// The pooling window is larger than the convolution's output.
+    /// The pooling window is larger than what it pools.
     WindowTooLarge,
-    /// The padding is not smaller than the (dilated) filter.
+    /// The padding is not smaller than the (dilated) filter, or the pooling window.
     PaddingTooLarge,
-    /// A tensor has more than 2^30 values, or a row of one more than 2^16 pixels or channels.
+    /// Something is too large: a tensor (2^30 values), the filters (2^28), a dimension, stride, dilation or padding (2^16),
+    /// a dilated filter (2^17), or the scratch memory (2^29 words).
     TooLarge,
     /// The layer's input type is not the shape's input.
     Input,
@@ -51,9 +52,11 @@ impl ShapeError {
         match self {
             Self::Zero => "dimensions, strides, dilations and pooling windows are at least 1",
             Self::FilterTooLarge => "the filter, dilated, must fit into the padded input",
-            Self::WindowTooLarge => "the pooling window must fit into the convolution's output",
-            Self::PaddingTooLarge => "the padding must be smaller than the dilated filter",
-            Self::TooLarge => "a tensor has at most 2^30 values and a dimension at most 2^16",
+            Self::WindowTooLarge => "the pooling window must fit into what it pools",
+            Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
+            Self::TooLarge => {
+                "at most: 2^30 values in a tensor, 2^28 weights, 2^16 in a dimension, stride or padding, 2^29 words of scratch"
+            }
             Self::Input => "the layer's input type must have the shape's input dimensions",
             Self::Output => "the layer's output type must have the shape's output dimensions",
             Self::Filters => "filters are [output channels][height][width][input channels]",
@@ -138,7 +141,7 @@ impl Conv2dShape {
         Self { pool: [size, size], ..self }
     }
 
-    /// Height and width of the convolution's output, before pooling.
+    /// Height and width of the convolution's output, before pooling. The shape obeys the rules of [`check`](Self::check).
     pub const fn convolved(&self) -> [usize; 2] {
         [self.convolved_along(0), self.convolved_along(1)]
     }
@@ -153,7 +156,7 @@ impl Conv2dShape {
         (self.filter[axis] - 1) * self.dilation[axis] + 1
     }
 
-    /// Height, width and channels of the output, after pooling.
+    /// Height, width and channels of the output, after pooling. The shape obeys the rules of [`check`](Self::check).
     pub const fn output(&self) -> Shape {
         let [h, w] = self.convolved();
         [h / self.pool[0], w / self.pool[1], self.filters]
@@ -164,13 +167,17 @@ impl Conv2dShape {
         self.filter[0] * self.filter[1] * self.input[2]
     }
 
-    /// Multiply-accumulate operations of the convolution, padding counted.
+    /// Multiply-accumulate operations of the convolution, padding counted. The shape obeys the rules of
+    /// [`check`](Self::check).
     pub const fn macs(&self) -> usize {
         let [h, w] = self.convolved();
         h * w * self.filters * self.filter_len()
     }
 
     /// Checks every rule of the geometry.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub const fn check(&self) -> Result<(), ShapeError> {
         let [h, w, c] = self.input;
         let dimensions = [h, w, c, self.filters, self.filter[0], self.filter[1]];
@@ -196,6 +203,9 @@ impl Conv2dShape {
             // In 64 bits, because the product may not fit a 32-bit usize.
             let extent = (self.filter[axis] as u64 - 1) * dilation as u64 + 1;
             let (before, after) = (self.padding[axis] as u64, self.padding[axis + 2] as u64);
+            if extent > 1 << 17 || before > 1 << 16 || after > 1 << 16 || exceeds(stride as u64, c) {
+                return Err(ShapeError::TooLarge);
+            }
             if before >= extent || after >= extent {
                 return Err(ShapeError::PaddingTooLarge);
             }
@@ -213,7 +223,8 @@ impl Conv2dShape {
         if exceeds(padded, c) || exceeds(out_h as u64 * out_w as u64, self.filters) || exceeds(filters, c) {
             return Err(ShapeError::TooLarge);
         }
-        if exceeds(filters * c as u64, self.filters) {
+        // Packing may round the filters up to a block of 32, the taps of each to four, and a weight may take four bytes.
+        if exceeds(filters * c as u64 * 4, self.filters + 32) {
             return Err(ShapeError::TooLarge);
         }
         Ok(())

@@ -6,8 +6,8 @@ use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic,
-    pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, ShapeError, SingleRounding,
+    dynamic, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -18,6 +18,8 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
         1 => (1..4usize, 1..4usize, 14..36usize),
         1 => (Just(1), Just(1), 1..600usize),
         1 => (Just(1), Just(1), 1000..1100usize),
+        // Several strips in a row.
+        1 => (1..3usize, 60..200usize, 1..3usize),
     ];
     let axis = || (1..6usize, 1..4usize, 1..4usize, 0..4usize, 0..4usize, 1..4usize);
     (input, prop_oneof![1..9usize, 14..19usize, 30..42usize], axis(), axis())
@@ -140,8 +142,16 @@ struct F32Case {
 }
 
 fn f32_cases() -> impl Strategy<Value = F32Case> {
-    let value = || prop_oneof![20 => -4.0..4.0f32, 1 => any::<f32>(), 1 => Just(-0.0f32)];
-    shapes().prop_flat_map(move |shape| {
+    let odd = || prop::sample::select(vec![-0.0, 0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40]);
+    // Ordinary numbers; some odd ones among them; nothing but odd ones; nothing but zeros of both signs.
+    let style = prop::sample::select(vec![0, 0, 1, 2, 3]);
+    (shapes(), style).prop_flat_map(move |(shape, style)| {
+        let value = || match style {
+            0 => (-4.0..4.0f32).boxed(),
+            1 => prop_oneof![30 => -4.0..4.0f32, 1 => odd()].boxed(),
+            2 => odd().boxed(),
+            _ => prop::sample::select(vec![-0.0, 0.0, -1.0f32]).boxed(),
+        };
         let [h, w, c] = shape.input;
         let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
         (
@@ -199,6 +209,7 @@ proptest! {
         {
             prop_assert_eq!(&case.run::<bareconv::arch::Avx2, SingleRounding>(), &single);
             prop_assert_eq!(&case.run::<bareconv::arch::Avx2, DoubleRounding>(), &double);
+            prop_assert_eq!(&case.run::<bareconv::arch::Fallback, SingleRounding>(), &single);
         }
     }
 
@@ -206,7 +217,129 @@ proptest! {
     fn f32_backends_agree_with_the_reference(case in f32_cases()) {
         let expected = case.reference();
         #[cfg(target_arch = "x86_64")]
-        prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
+        {
+            prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
+            prop_assert_eq!(&case.run::<bareconv::arch::Fallback>(), &expected);
+        }
         prop_assert_eq!(case.run::<Portable>(), expected);
+    }
+}
+
+/// The geometry of `shape`, with one thing changed.
+fn refused(change: impl FnOnce(&mut Conv2dShape)) -> Result<(), ShapeError> {
+    let mut shape = Conv2dShape::new([8, 8, 2], 3, [3, 3]).padding(1).max_pool(2);
+    assert_eq!(shape.check(), Ok(()));
+    change(&mut shape);
+    shape.check()
+}
+
+#[test]
+fn shapes_that_break_a_rule_are_refused() {
+    use ShapeError::*;
+    assert_eq!(refused(|s| s.input[2] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.filters = 0), Err(Zero));
+    assert_eq!(refused(|s| s.stride[1] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.dilation[0] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.pool[0] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.filter[0] = 11), Err(FilterTooLarge));
+    assert_eq!(refused(|s| s.dilation[1] = 5), Err(FilterTooLarge));
+    assert_eq!(refused(|s| s.pool[1] = 9), Err(WindowTooLarge));
+    assert_eq!(refused(|s| s.padding[3] = 3), Err(PaddingTooLarge));
+    assert_eq!(refused(|s| s.input[0] = (1 << 16) + 1), Err(TooLarge));
+    assert_eq!(refused(|s| s.input = [1 << 16, 1 << 16, 2]), Err(TooLarge));
+    assert_eq!(refused(|s| s.filters = 1 << 16), Ok(()));
+    // More weights than a 32-bit core could count in bytes.
+    let huge = |s: &mut Conv2dShape| {
+        (s.filter, s.padding, s.pool) = ([16384, 16384], [16383; 4], [1, 1]);
+    };
+    assert_eq!(refused(huge), Err(TooLarge));
+    // A stride that skips so much that offsets would not fit.
+    assert_eq!(refused(|s| (s.input[2], s.stride[1]) = (1 << 15, 1 << 16)), Err(TooLarge));
+}
+
+#[test]
+#[should_panic(expected = "2^29 words of scratch")]
+fn scratch_memory_that_no_core_has_is_refused() {
+    let mut shape = Conv2dShape::new([1 << 15, 1 << 15, 1], 1, [1, 1]);
+    shape.pool = [1 << 15, 1 << 15];
+    assert_eq!(shape.check(), Ok(()));
+    let _ = dynamic::scratch_words::<Portable, Clamp>(&shape);
+}
+
+fn pack_in(shape: &Conv2dShape, numbers: Int8Filters<'_>, words: usize) -> Result<(), ShapeError> {
+    dynamic::pack_int8::<Portable, DoubleRounding>(shape, &numbers, &mut vec![0; words]).map(|_| ())
+}
+
+#[test]
+fn numbers_that_break_a_rule_are_refused() {
+    let shape = Conv2dShape::dense(3, 2).max_pool(1);
+    let q = Quantization::new(0.5, -3);
+    let good = Int8Filters {
+        filters: &[127, -127, 0, 1, 2, 3],
+        bias: &[5, -5],
+        scales: &[0.25, 0.5],
+        input: q,
+        output: q,
+        activation: Activation::Identity,
+    };
+    let words = dynamic::packed_words::<Portable, DoubleRounding>(&shape);
+    let pack = |numbers| pack_in(&shape, numbers, words);
+    assert_eq!(pack(good), Ok(()));
+    assert_eq!(pack(Int8Filters { filters: &[1; 5], ..good }), Err(ShapeError::Filters));
+    assert_eq!(pack(Int8Filters { filters: &[-128, 0, 0, 0, 0, 0], ..good }), Err(ShapeError::Weight));
+    assert_eq!(pack(Int8Filters { bias: &[1], ..good }), Err(ShapeError::Channels));
+    assert_eq!(pack(Int8Filters { scales: &[1.0; 3], ..good }), Err(ShapeError::Channels));
+    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e30] {
+        let numbers = Int8Filters { scales: &[1.0, scale], ..good };
+        assert_eq!(pack_in(&shape, numbers, words), Err(ShapeError::Scale), "{scale}");
+        let numbers = Int8Filters { input: Quantization::new(scale, 0), ..good };
+        assert_eq!(pack_in(&shape, numbers, words), Err(ShapeError::Scale), "{scale}");
+    }
+    assert_eq!(pack(Int8Filters { bias: &[0, i32::MAX], ..good }), Err(ShapeError::Accumulator));
+    assert_eq!(pack(Int8Filters { bias: &[0, i32::MIN], ..good }), Err(ShapeError::Accumulator));
+    assert_eq!(pack_in(&shape, good, words + 1), Err(ShapeError::Packed));
+    assert_eq!(pack_in(&Conv2dShape { filters: 0, ..shape }, good, words), Err(ShapeError::Zero));
+    // Double rounding shifts to the left where the multiplier is more than 1; that must not overflow either.
+    let wide = Conv2dShape::new([2, 2, 1], 1, [1, 1]).max_pool(2);
+    let numbers = Int8Filters {
+        filters: &[127],
+        bias: &[(1 << 28) - 100],
+        scales: &[4.0],
+        input: Quantization::new(1.0, 0),
+        output: Quantization::new(1.0, 0),
+        activation: Activation::Identity,
+    };
+    let words = dynamic::packed_words::<Portable, DoubleRounding>(&wide);
+    assert_eq!(pack_in(&wide, numbers, words), Err(ShapeError::Accumulator));
+    assert_eq!(pack_in(&wide, Int8Filters { bias: &[0], ..numbers }, words), Ok(()));
+}
+
+#[test]
+fn memory_of_another_size_is_refused() {
+    let shape = Conv2dShape::dense(3, 2);
+    let packed = vec![0; dynamic::packed_words::<Portable, Clamp>(&shape)];
+    let mut scratch = vec![0; dynamic::scratch_words::<Portable, Clamp>(&shape)];
+    let mut run = |packed: &[u32], input: usize, output: usize, short: usize| {
+        let (input, mut output, words) = (vec![0.0; input], vec![0.0; output], scratch.len() - short);
+        let scratch = &mut scratch[..words];
+        dynamic::run::<Portable, Clamp>(&shape, packed, 0.0, &[0.0, 1.0], &input, &mut output, scratch)
+    };
+    assert_eq!(run(&packed, 3, 2, 0), Ok(()));
+    assert_eq!(run(&packed, 4, 2, 0), Err(ShapeError::Input));
+    assert_eq!(run(&packed, 3, 1, 0), Err(ShapeError::Output));
+    assert_eq!(run(&packed[1..], 3, 2, 0), Err(ShapeError::Packed));
+    assert_eq!(run(&packed, 3, 2, 1), Err(ShapeError::Scratch));
+}
+
+#[test]
+fn relu6_ends_at_the_value_nearest_to_six() {
+    for (scale, zero_point, high) in
+        [(0.1, -128, -68), (0.0235, -128, 127), (6e-19, 5, 127), (12.000_001, 3, 3), (12.0, 3, 4)]
+    {
+        let q = Quantization::new(scale, zero_point);
+        let numbers =
+            Int8Filters { filters: &[], bias: &[], scales: &[], input: q, output: q, activation: Activation::Relu6 };
+        let common = pack::common_requantization(&numbers, SingleRounding::MODE);
+        assert_eq!((common.low, common.high), (i32::from(zero_point), high), "scale {scale}");
     }
 }

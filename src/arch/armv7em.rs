@@ -10,6 +10,8 @@ use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the DSP extension: SMLAD, two 16-bit products and their sum in a cycle.
 ///
+/// Activations are loaded at any even address: `CCR.UNALIGN_TRP` must be off, as it is after reset.
+///
 /// Single precision runs plain Rust: the cores have no vectors of floats.
 #[derive(Clone, Copy, Debug)]
 pub struct Armv7em;

@@ -31,9 +31,9 @@ impl Backend for Avx2 {
     }
 }
 
-/// Plain Rust on filters packed for [`Avx2`], for machines without it.
+/// Plain Rust on filters packed for [`Avx2`]: what layers run on where a machine turns out not to have it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fallback;
+pub struct Fallback;
 
 impl Sealed for Fallback {}
 
@@ -44,7 +44,7 @@ impl Backend for Fallback {
 }
 
 /// The layouts of another micro-kernel.
-pub(super) struct LayoutsOf<K>(core::marker::PhantomData<K>);
+pub struct LayoutsOf<K>(core::marker::PhantomData<K>);
 
 impl<K: MicroKernel> Layouts for LayoutsOf<K> {
     const CONVOLUTION: Layout = K::CONVOLUTION;

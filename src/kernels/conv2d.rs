@@ -42,8 +42,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan for a shape that has passed its check.
+    /// The plan for a shape.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
     pub const fn new<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> Self {
+        if let Err(error) = shape.check() {
+            panic!("{}", error.message());
+        }
         Self::for_kernel::<E::Kernel<B>>(shape, E::WORDS)
     }
 
@@ -62,17 +68,24 @@ impl Plan {
         let rows = shape.extent(0) + (shape.pool[0] - 1) * shape.stride[0];
         let blank = if shape.padding[0] + shape.padding[2] > 0 { 1 } else { 0 };
         // Past the last row a strip may read further pixels and taps, which nobody uses.
-        let beyond = pixels * runs.phases * runs.step + runs.overhang();
+        let beyond = (pixels - 1) * runs.phases * runs.step + runs.overhang();
+        let table = shape.pool[0] * runs.count();
+        let ring = ((rows + blank) * pitch + beyond).div_ceil(per_word);
+        // In 64 bits: a window as large as a large tensor would not fit a 32-bit usize.
+        let sums = positions as u64 * layout.block as u64 * shape.pool[0] as u64;
+        if table as u64 + sums + ring as u64 > 1 << 29 {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
         Self {
             runs,
             output,
             packed: layout.packed_words(shape, size_of::<K::Weight>(), parameter_words),
             columns,
-            table: shape.pool[0] * runs.count(),
-            sums: positions * layout.block * shape.pool[0],
+            table,
+            sums: sums as usize,
             rows,
             pitch,
-            ring: ((rows + blank) * pitch + beyond).div_ceil(per_word),
+            ring,
         }
     }
 
@@ -142,9 +155,6 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
 
     /// The routine is the one that the backend chooses for the shape.
     const fn new(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
-        if let Err(error) = shape.check() {
-            panic!("{}", error.message());
-        }
         let plan = Plan::new::<B, E>(&shape);
         let dense = is_dense(&shape);
         let finish = finish::<E::Kernel<B>, E>(&shape, &plan.runs);
@@ -572,6 +582,111 @@ impl<K: MicroKernel> Rows<'_, K> {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::sealed::Sealed;
+    use crate::pack::{BYTE_PAIR_TAPS, Format};
+
+    /// A kernel with the layouts of a core with DSP, which are the most intricate.
+    struct Dsp;
+
+    impl Sealed for Dsp {}
+
+    const fn pairs(block: usize) -> Layout {
+        Layout { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+    }
+
+    impl MicroKernel for Dsp {
+        type Input = i8;
+        type Weight = i8;
+        type Activation = i16;
+        type Accumulator = i32;
+        const CONVOLUTION: Layout = pairs(4);
+        const DENSE: Layout = pairs(8);
+        const PIXELS: usize = 2;
+        const STRIP: usize = 16;
+
+        fn widen(value: i8) -> i16 {
+            value.into()
+        }
+
+        fn load_row(_: &[i8], _: &mut [i16]) {
+            unreachable!("no body runs on this kernel")
+        }
+
+        unsafe fn strip(_: &Strip<Self>, _: usize, _: bool, _: *mut i32) {
+            unreachable!("no body runs on this kernel")
+        }
+    }
+
+    /// No strip of a shape reads past the ring, or writes past the accumulators.
+    fn stays_inside<K: MicroKernel>(shape: &Conv2dShape) {
+        let plan = Plan::for_kernel::<K>(shape, 1);
+        let (dense, runs) = (is_dense(shape), plan.runs);
+        let pixels = if dense { 1 } else { K::PIXELS };
+        let blank = usize::from(shape.padding[0] + shape.padding[2] > 0);
+        let last_row = (plan.rows + blank - 1) * plan.pitch;
+        let columns = if shape.dilation[1] == 1 { 1 } else { shape.filter[1] };
+        let last_run = last_row + (columns - 1) * shape.dilation[1] * shape.input[2] + (runs.parts - 1) * runs.taps;
+        let mut out_x = 0;
+        while out_x < plan.output[1] {
+            let strip = plan.columns.min(plan.output[1] - out_x);
+            let positions = (strip * shape.pool[1]).div_ceil(runs.phases).next_multiple_of(pixels);
+            let first = out_x * shape.pool[1] * runs.step;
+            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps;
+            let activations = plan.ring * (4 / size_of::<K::Activation>());
+            assert!(end <= activations, "{shape:?} reads up to {end} of {activations}");
+            let sums = positions * layout::<K>(shape).block * shape.pool[0];
+            assert!(sums <= plan.sums, "{shape:?} writes {sums} of {}", plan.sums);
+            out_x += strip;
+        }
+    }
+
+    #[test]
+    fn strips_stay_inside_the_scratch_memory() {
+        let mut state = 1u64;
+        let mut within = |low: usize, high: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            low + (state >> 33) as usize % (high - low + 1)
+        };
+        let mut checked = 0;
+        while checked < 100_000 {
+            let wide = within(0, 3) == 0;
+            let mut axis = |size: usize| {
+                [within(1, size), within(1, 6), within(1, 4), within(1, 4), within(0, 5), within(0, 5), within(1, 5)]
+            };
+            let (y, x) = (axis(9), axis(if wide { 150 } else { 9 }));
+            let channels = if wide { within(1, 3) } else { within(1, 40) };
+            let shape = Conv2dShape {
+                input: [y[0], x[0], channels],
+                filters: within(1, 20),
+                filter: [y[1], x[1]],
+                stride: [y[2], x[2]],
+                dilation: [y[3], x[3]],
+                padding: [y[4], x[4], y[5], x[5]],
+                pool: [y[6], x[6]],
+            };
+            if shape.check().is_err() {
+                continue;
+            }
+            checked += 1;
+            stays_inside::<Dsp>(&shape);
+            stays_inside::<<crate::arch::Portable as Backend>::Int8>(&shape);
+            #[cfg(target_arch = "x86_64")]
+            {
+                stays_inside::<<crate::arch::Avx2 as Backend>::Int8>(&shape);
+                stays_inside::<<crate::arch::Avx2 as Backend>::Float>(&shape);
+                // What runs where AVX2 is missing gets the memory that AVX2 would.
+                let words = |plan: Plan| (plan.packed_words(), plan.scratch_words());
+                let avx2 = words(Plan::new::<crate::arch::Avx2, crate::SingleRounding>(&shape));
+                let fallback = words(Plan::new::<crate::arch::Fallback, crate::SingleRounding>(&shape));
+                assert!(fallback.0 == avx2.0 && fallback.1 <= avx2.1, "{shape:?}");
             }
         }
     }

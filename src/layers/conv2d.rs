@@ -53,14 +53,17 @@ pub type Dense<I, O, const WORDS: usize, E = SingleRounding> = Conv2d<I, O, WORD
 
 impl Conv2dShape {
     /// Words of flash that the layer's packed filters take on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
     pub const fn packed_words<E: Epilogue>(&self) -> usize {
-        if let Err(error) = self.check() {
-            panic!("{}", error.message());
-        }
         Plan::new::<Native, E>(self).packed_words()
     }
 
     /// Words of scratch memory that the layer needs on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
     pub const fn scratch_words<E: Epilogue>(&self) -> usize {
         Plan::new::<Native, E>(self).scratch_words()
     }
@@ -213,12 +216,18 @@ pub mod dynamic {
     use super::*;
     use crate::quant::CommonRequantization;
 
-    /// Words that the packed filters of `shape` take on backend `B`. `shape` has passed [`Conv2dShape::check`].
+    /// Words that the packed filters of `shape` take on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
     pub const fn packed_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
         Plan::new::<B, E>(shape).packed_words()
     }
 
-    /// Words of scratch memory that [`run`] needs on backend `B`. `shape` has passed [`Conv2dShape::check`].
+    /// Words of scratch memory that [`run`] needs on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
     pub const fn scratch_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
         Plan::new::<B, E>(shape).scratch_words()
     }
