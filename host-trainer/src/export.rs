@@ -257,7 +257,7 @@ fn header(text: &mut String, layers: &[Named<'_>], description: &Description) {
             [layer.layer.name.clone(), layer.operator(), input, output, layer.shape.macs().to_string()]
         })
         .collect();
-    let titles = ["layer", "operator", "input", "output", "multiply-accumulates"].map(str::to_owned);
+    let titles = ["layer", "operator", "input", "output", "MACs"].map(str::to_owned);
     let widths: Vec<usize> =
         (0..5).map(|i| rows.iter().chain([&titles]).map(|row| row[i].len()).max().unwrap_or_default()).collect();
     let line = |cells: &[String; 5]| {
@@ -274,7 +274,9 @@ fn header(text: &mut String, layers: &[Named<'_>], description: &Description) {
     let dense = if layers.iter().any(Named::dense) { "Dense, " } else { "" };
     let _ = writeln!(
         text,
-        "\nuse bareconv::{{\n    Activation, Arena, {conv2d}Conv2dShape, {dense}Int8Filters, Quantization, \
+        "\n// The canonical arrays exist only in constant evaluation; flash holds the packed layers.\n\
+         #![allow(clippy::large_const_arrays)]\n\n\
+         use bareconv::{{\n    Activation, Arena, {conv2d}Conv2dShape, {dense}Int8Filters, Quantization, \
          SingleRounding, Tensor, largest,\n}};\n"
     );
 }

@@ -11,7 +11,7 @@ use crate::shell;
 use crate::thumb::{self, Timing};
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,6 +122,12 @@ impl Image {
         })
     }
 
+    fn is_dual_multiply(&self, address: u64) -> bool {
+        self.halfword(address)
+            .zip(self.halfword(address + 2))
+            .is_some_and(|(first, second)| thumb::is_wide(first) && thumb::is_dual_multiply(first, second))
+    }
+
     fn function(&self, address: u64) -> &str {
         let behind = self.functions.partition_point(|f| f.0 <= address);
         behind.checked_sub(1).map_or("?", |i| &self.functions[i].1)
@@ -130,6 +136,24 @@ impl Image {
     fn address(&self, name: &str) -> Option<u64> {
         self.functions.iter().find(|f| f.1 == name).map(|f| f.0)
     }
+}
+
+/// The functions of a program that call the panic machinery of `core`.
+pub fn functions_that_panic(elf: &Path) -> Result<BTreeSet<String>> {
+    let image = Image::read(elf)?;
+    let panics = |name: &str| name.starts_with("core::") && (name.contains("panic") || name.contains("_fail"));
+    let starts: HashMap<u64, &str> = image.functions.iter().map(|f| (f.0, f.1.as_str())).collect();
+    let mut callers = BTreeSet::new();
+    for (start, bytes) in &image.code {
+        for address in (*start..start + bytes.len() as u64).step_by(2) {
+            let halves = image.halfword(address).zip(image.halfword(address + 2));
+            let target = halves.and_then(|(first, second)| thumb::branch_target(address, first, second));
+            if target.and_then(|target| starts.get(&target)).is_some_and(|name| panics(name)) {
+                callers.insert(image.function(address).to_owned());
+            }
+        }
+    }
+    Ok(callers)
 }
 
 /// What a part of a program cost.
@@ -141,6 +165,8 @@ pub struct Profile {
     pub cycles: u64,
     /// Name, instructions and cycles of every function, the most expensive one first.
     pub functions: Vec<(String, u64, f64)>,
+    /// Executions of SMLAD and its relatives, the multiplications of Arm's DSP extension.
+    pub dual_multiplies: u64,
     /// By address: executions and the class of the instruction.
     pub instructions_at: BTreeMap<u64, (u64, Timing, String)>,
 }
@@ -149,6 +175,7 @@ fn evaluate(image: &Image, blocks: &[Block]) -> Result<Profile> {
     let mut functions = HashMap::<&str, (u64, f64)>::new();
     let mut at = BTreeMap::new();
     let mut total = 0.0;
+    let mut dual_multiplies = 0;
     for block in blocks {
         let mut after_access = false;
         let mut conditional = 0; // instructions that an IT before them makes conditional
@@ -164,6 +191,7 @@ fn evaluate(image: &Image, blocks: &[Block]) -> Result<Profile> {
             let cost = cycles(timing, after_access, taken) * block.runs as f64;
             after_access = is_access(timing);
             total += cost;
+            dual_multiplies += if image.is_dual_multiply(address) { block.runs } else { 0 };
             let name = image.function(address);
             let function = functions.entry(name).or_default();
             function.0 += block.runs;
@@ -177,6 +205,7 @@ fn evaluate(image: &Image, blocks: &[Block]) -> Result<Profile> {
         instructions: functions.iter().map(|f| f.1).sum(),
         cycles: total.round() as u64,
         functions,
+        dual_multiplies,
         instructions_at: at,
     })
 }
@@ -303,6 +332,15 @@ mod tests {
     }
 
     #[test]
+    fn dual_multiplications_are_counted() {
+        // smlad r5, r0, r2, r5; bx lr
+        let code: Vec<u8> = [0xFB20_u16, 0x5502, 0x4770].iter().flat_map(|h| h.to_le_bytes()).collect();
+        let image = Image { code: vec![(0x100, code)], functions: vec![] };
+        let profile = evaluate(&image, &parse_counts("T 100 7 7\nI 100 4\nI 104 2\n").unwrap()).unwrap();
+        assert_eq!((profile.dual_multiplies, profile.instructions), (7, 14));
+    }
+
+    #[test]
     fn damaged_counts_are_refused() {
         assert!(parse_counts("I 100 2\n").is_err());
         assert!(parse_counts("T 100 1\n").is_err());
@@ -317,6 +355,7 @@ mod tests {
             instructions: 1_234_567,
             cycles: 2_000_000,
             functions: vec![("a".repeat(300), 1_234_567, 2_000_000.0)],
+            dual_multiplies: 0,
             instructions_at: BTreeMap::new(),
         };
         assert!(profile.table(5, 80).lines().all(|line| line.chars().count() <= 80));

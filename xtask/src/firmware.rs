@@ -17,23 +17,32 @@ use std::time::Duration;
 /// A machine that firmware runs on, and what emulates it.
 #[derive(Debug)]
 pub struct Board {
-    /// The folder under `examples/`, which is the crate's and the program's name as well.
+    /// The folder of the LeNet firmware under `examples/`, which is the crate's and the program's name as well.
     pub name: &'static str,
+    /// The core's name.
+    pub core: &'static str,
+    /// The backend that layers must run on there.
+    pub backend: &'static str,
     /// The target triple.
     pub target: &'static str,
     /// The QEMU program.
     pub emulator: &'static str,
-    /// QEMU's name of the machine.
+    /// QEMU's name of the machine; `examples/conformance/memory` says what memory it has.
     pub machine: &'static str,
 }
 
 /// Arm's MPS2 board with a Cortex-M4.
 pub const CORTEX_M4: Board = Board {
     name: "qemu-mps2-an386",
+    core: "Cortex-M4",
+    backend: "armv7em",
     target: "thumbv7em-none-eabihf",
     emulator: "qemu-system-arm",
     machine: "mps2-an386",
 };
+
+/// The boards whose core runs the conformance cases.
+pub const CONFORMANCE: [&Board; 1] = [&CORTEX_M4];
 
 impl Board {
     /// Finds or installs the toolchain and the emulator.
@@ -45,16 +54,31 @@ impl Board {
 
     /// Builds the firmware with the exported network `model`, or with the one kept among the examples.
     pub fn build(&self, toolchain: &Toolchain, model: Option<&Path>) -> Result<PathBuf> {
-        let target_dir = shell::target_dir()?.join("firmware");
-        let folder = shell::workspace().join("examples").join(self.name);
         let mut cargo = toolchain.cargo("build");
-        cargo.args(["--release", "--quiet", "--target-dir"]).arg(&target_dir).current_dir(folder);
         cargo.env("DEFMT_LOG", "info").env_remove("BARECONV_MODEL");
         if let Some(model) = model {
             cargo.env("BARECONV_MODEL", model);
         }
-        shell::run(&mut cargo).context("the firmware does not build")?;
-        let elf = target_dir.join(self.target).join("release").join(self.name);
+        self.build_example(self.name, cargo, "firmware")
+    }
+
+    /// Builds the conformance cases, on `backend` or on the one that the target has.
+    pub fn build_conformance(&self, toolchain: &Toolchain, backend: Option<&str>) -> Result<PathBuf> {
+        let choice = backend.map(|backend| format!("bareconv_backend=\"{backend}\""));
+        let flags = choice.as_deref().map_or(vec![], |choice| vec!["--cfg", choice]);
+        let mut cargo = toolchain.cargo_with("build", &flags);
+        cargo.env("BARECONV_MACHINE", self.machine);
+        // A folder for each backend, or the second program would replace the first.
+        self.build_example("conformance", cargo, &backend.map_or("firmware".into(), |b| format!("firmware-{b}")))
+    }
+
+    /// Builds the example `name` in `folder` of the target folder.
+    fn build_example(&self, name: &str, mut cargo: Command, folder: &str) -> Result<PathBuf> {
+        let target_dir = shell::target_dir()?.join(folder);
+        cargo.args(["--release", "--quiet", "--target-dir"]).arg(&target_dir);
+        cargo.current_dir(shell::workspace().join("examples").join(name));
+        shell::run(&mut cargo).with_context(|| format!("the firmware `{name}` does not build"))?;
+        let elf = target_dir.join(self.target).join("release").join(name);
         ensure!(elf.is_file(), "cargo built no {}", elf.display());
         Ok(elf)
     }

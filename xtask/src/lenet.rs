@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 const CLASSES: usize = 10;
 const INPUT_BYTES: usize = 28 * 28;
 
-// Files in the output folder. The first five are written by the trainer.
+// Files in the output folder. All but the last two are written by the trainer.
 const MODEL: &str = "lenet.rs";
+const CURVES: &str = "training.png";
+const DIGITS: &str = "digits.png";
 const HOST_RESULTS: &str = "training.json";
 const INPUTS: &str = "inputs.i8";
 const HOST_OUTPUTS: &str = "outputs.i8";
@@ -99,10 +101,11 @@ pub fn run(options: &Options) -> Result<bool> {
     ]);
     shell::write_whole(&json_path, to_json(&results).as_bytes())?;
 
-    println!("\n{}", table(&results, &sizes));
-    print!("{}", profile.table(6, crate::terminal_width()));
-    println!("\nTime: {}, total {:.1} s", steps.summary(), start.elapsed().as_secs_f64());
-    println!("Files: {} (results: {})", out.display(), json_path.display());
+    let data = host["data"].as_str().unwrap_or("MNIST");
+    println!("\n{}", table(&results, data, &sizes));
+    print!("Where the cycles go: {}", profile.table(6, crate::terminal_width()));
+    println!("\n{}", files(&out, &json_path));
+    println!("{}", wrapped(&steps.summary(start.elapsed()), crate::terminal_width()));
     if let Some(difference) = &verification.first_difference {
         println!("\nPC and firmware DIFFER in {} bytes, first in {difference}", verification.differing_bytes);
     }
@@ -220,32 +223,70 @@ fn to_json(results: &[(&str, Value)]) -> String {
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-fn table(results: &[(&str, Value)], sizes: &firmware::Sizes) -> String {
+fn table(results: &[(&str, Value)], data: &str, sizes: &firmware::Sizes) -> String {
     let value = |key| results.iter().find(|r| r.0 == key).map_or(&Value::Null, |r| &r.1);
     let number = |key| grouped(value(key).as_u64().unwrap_or_default());
+    let bytes = |key| format!("{} B", number(key));
     let percent = |key| format!("{:.2} %", 100.0 * value(key).as_f64().unwrap_or_default());
-    let per_mac = value("m4_cycles").as_f64().unwrap_or_default() / value("macs").as_f64().unwrap_or(1.0);
+    let macs_per_cycle = value("macs").as_f64().unwrap_or_default() / value("m4_cycles").as_f64().unwrap_or(1.0);
+    let outputs = grouped(value("verified_images").as_u64().unwrap_or_default() * CLASSES as u64);
+    let target = value("target").as_str().unwrap_or_default();
     let rows = [
-        ("training pictures", number("train_images")),
-        ("test pictures", number("test_images")),
+        ("Network", String::new()),
+        ("data set", data.to_owned()),
+        ("images", format!("{} for training, {} for testing", number("train_images"), number("test_images"))),
         ("accuracy, float", percent("float_accuracy")),
         ("accuracy, int8", percent("int8_accuracy")),
-        ("verified pictures", number("verified_images")),
-        ("differing bytes, PC / firmware", number("differing_bytes")),
-        ("target", value("target").as_str().unwrap_or_default().to_owned()),
-        (
-            "flash: code",
-            format!("{} B (and {} B of sample digits)", number("flash_code_bytes"), grouped(sizes.samples)),
-        ),
-        ("flash: weights", format!("{} B", number("flash_weight_bytes"))),
-        ("RAM: static", format!("{} B", number("ram_static_bytes"))),
-        ("RAM: stack of one inference", format!("{} B", number("stack_bytes"))),
-        ("instructions per inference", number("instructions")),
-        ("Cortex-M4 cycles per inference", format!("{} ({per_mac:.2} per multiply-accumulate)", number("m4_cycles"))),
-        ("multiply-accumulates", number("macs")),
+        ("PC against firmware", String::new()),
+        ("images verified", number("verified_images")),
+        ("differing output bytes", format!("{} of {outputs}", number("differing_bytes"))),
+        ("Firmware", String::new()),
+        ("target", format!("{target} ({} in QEMU)", CORTEX_M4.machine)),
+        ("flash, code", format!("{} (and {} B of sample digits)", bytes("flash_code_bytes"), grouped(sizes.samples))),
+        ("flash, weights", bytes("flash_weight_bytes")),
+        ("RAM, static", bytes("ram_static_bytes")),
+        ("RAM, stack peak", bytes("stack_bytes")),
+        ("One inference", String::new()),
+        ("instructions", number("instructions")),
+        ("Cortex-M4 cycles", format!("{} (instruction timings, no wait states)", number("m4_cycles"))),
+        ("multiply-accumulates", format!("{}, {macs_per_cycle:.2} per cycle", number("macs"))),
     ];
     let wide = rows.iter().map(|row| row.0.len()).max().unwrap_or_default();
-    rows.iter().map(|(name, value)| format!("{name:wide$}  {value}\n")).collect()
+    let line = |(name, value): &(&str, String)| match value.as_str() {
+        "" => format!("{name}\n"),
+        value => format!("  {name:wide$}  {value}\n"),
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What to look at.
+fn files(out: &Path, json: &Path) -> String {
+    let rows = [
+        (out.join(MODEL), "the network as Rust constants"),
+        (out.join(CURVES), "loss and accuracy over the epochs"),
+        (out.join(DIGITS), "test digits and the firmware's answers"),
+        (json.to_owned(), "these results"),
+    ];
+    let here = shell::workspace();
+    let rows = rows.map(|(path, what)| (path.strip_prefix(&here).unwrap_or(&path).display().to_string(), what));
+    let wide = rows.iter().map(|row| row.0.len()).max().unwrap_or_default();
+    rows.iter().fold("Files\n".to_owned(), |text, (path, what)| text + &format!("  {path:wide$}  {what}\n"))
+}
+
+/// The words of a text on lines of at most `width` characters, as far as words allow.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    lines.join("\n").replace('\u{a0}', " ")
 }
 
 /// How long each step took.
@@ -254,14 +295,19 @@ struct Steps(Vec<(&'static str, Duration)>);
 
 impl Steps {
     fn time<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("== {name}");
         let start = Instant::now();
         let result = step();
         self.0.push((name, start.elapsed()));
         result
     }
 
-    fn summary(&self) -> String {
-        self.0.iter().map(|(name, time)| format!("{name} {:.1} s", time.as_secs_f64())).collect::<Vec<_>>().join(", ")
+    fn summary(&self, total: Duration) -> String {
+        // Blanks that do not break keep a step's name and time on one line.
+        let step =
+            |(name, time): &(&str, Duration)| format!("{name} {:.1} s", time.as_secs_f64()).replace(' ', "\u{a0}");
+        let steps: Vec<_> = self.0.iter().map(step).collect();
+        format!("Time {:.1} s: {}", total.as_secs_f64(), steps.join(", "))
     }
 }
 
@@ -286,6 +332,36 @@ mod tests {
         let error = compare(&[0; 30], &[0; 29], 3).unwrap_err().to_string();
         assert!(error.contains("firmware wrote 29"), "{error}");
         assert!(compare(&[0; 29], &[0; 30], 3).is_err());
+    }
+
+    #[test]
+    fn the_report_fits_a_terminal_of_80_columns() {
+        let numbers = [
+            "train_images",
+            "test_images",
+            "verified_images",
+            "differing_bytes",
+            "flash_code_bytes",
+            "flash_weight_bytes",
+            "ram_static_bytes",
+            "stack_bytes",
+            "instructions",
+            "m4_cycles",
+            "macs",
+        ];
+        let mut results: Vec<_> = numbers.map(|key| (key, json!(1_000_000))).to_vec();
+        results.push(("target", json!("thumbv7em-none-eabihf")));
+        results.push(("float_accuracy", json!(0.98765)));
+        let sizes = firmware::Sizes { flash: 1 << 20, samples: 7850, ram_static: 4096 };
+        let text = table(&results, "embedded subset of MNIST", &sizes);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("98.77 %") && text.contains("1,000,000 of 10,000,000"), "{text}");
+    }
+
+    #[test]
+    fn words_are_wrapped() {
+        assert_eq!(wrapped("one two three four", 9), "one two\n  three\n  four");
+        assert_eq!(wrapped("", 9), "");
     }
 
     #[test]

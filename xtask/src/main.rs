@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask --help`.
 
+mod conformance;
 mod cycles;
 mod firmware;
 mod lenet;
@@ -114,7 +115,7 @@ fn run(task: Task) -> Result<bool> {
     }
 }
 
-/// The width of the terminal as the shell tells it, or 100.
+/// The width of the terminal as the shell tells it, or 80.
 fn terminal_width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
 }

@@ -1,11 +1,13 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::firmware::{CORTEX_M4, Program};
-use crate::{cycles, lenet, shell};
+use crate::conformance::{self, Host, Report};
+use crate::cycles::{self, grouped};
+use crate::firmware::{self, Board, CORTEX_M4, Program};
+use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 28 * 28;
@@ -22,21 +24,32 @@ pub fn run() -> Result<bool> {
     let toolchain = steps.step("set-up", || CORTEX_M4.set_up());
 
     // These commands have a profile of their own, as nothing in them is worth optimizing.
-    steps.command("tests of the workspace", &mut host(&["test", "--workspace", "--exclude", "xtask", "--quiet"]));
+    steps.command(
+        "tests of the workspace",
+        &mut host(&["test", "--workspace", "--exclude", "xtask", "--quiet", "--no-fail-fast"]),
+    );
     steps.command("tests of xtask", &mut host(&["test", "--package", "xtask", "--profile", "xtask", "--quiet"]));
     // The workspace's tests run with the features its crates ask for; these are the others.
-    steps.command("bareconv without features", &mut host(&["test", "--package", "bareconv", "--quiet"]));
-    for features in ["std", "defmt", "std,defmt"] {
+    for features in ["", "std", "defmt", "std,defmt"] {
         let mut check = host(&["check", "--package", "bareconv", "--quiet", "--features", features]);
-        steps.command(&format!("bareconv with {features}"), &mut check);
+        let name = if features.is_empty() { "no features" } else { features };
+        steps.command(&format!("bareconv with {name}"), &mut check);
     }
-    let mut portable = host(&["test", "--package", "bareconv", "--quiet", "--features", "std"]);
-    portable.env("RUSTFLAGS", "--cfg bareconv_backend=\"portable\"");
-    steps.command("bareconv, portable backend", &mut portable);
+    steps.step("a backend the target lacks does not compile", refuse_backend);
+    let mut reports = Vec::new();
+    let pc = steps.step("conformance on the PC", || Host::Detected.run());
+    reports.extend(pc.clone());
+    for (host, name) in [(Host::WithoutStd, "without std"), (Host::Portable, "portable backend")] {
+        reports.extend(steps.step(&format!("conformance on the PC, {name}"), || {
+            let report = host.run()?;
+            report.check_same_bits(pc.as_ref().context("there are no results to compare with")?)?;
+            Ok(report)
+        }));
+    }
 
     let Some(toolchain) = toolchain else {
         steps.fail("firmware tests", "there is no toolchain for the firmware");
-        return Ok(steps.report());
+        return Ok(steps.report(&reports));
     };
     for features in ["", "defmt"] {
         let mut cargo = toolchain.cargo("build");
@@ -49,16 +62,72 @@ pub fn run() -> Result<bool> {
         steps.step("firmware classifies its digits", || classify(&elf));
         steps.step("firmware == PC, every byte", || verify(&elf));
         steps.step("firmware refuses a cut file", || refuse_cut_inputs(&elf));
-        steps.step("profiler counts an inference", || {
-            let (profile, outcome) = cycles::profile(&CORTEX_M4, &elf, &["profile"])?;
-            let stack: u64 = outcome.field("stack_bytes")?;
-            // No instruction takes less than a cycle, and no Cortex-M4 instruction more than 17.
-            ensure!((profile.instructions..17 * profile.instructions).contains(&profile.cycles), "{profile:?}");
-            ensure!((8..65_536).contains(&stack), "a stack of {stack} bytes");
-            Ok(())
-        });
+        steps.step("inference has no panics", || no_panics(&elf));
+        steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
-    Ok(steps.report())
+    for board in firmware::CONFORMANCE {
+        for forced in [None, Some("portable")] {
+            let backend = forced.unwrap_or(board.backend);
+            let name = format!("conformance on {}, {backend} == PC", board.core);
+            reports.extend(steps.step(&name, || on_core(board, forced, pc.as_ref())));
+        }
+    }
+    Ok(steps.report(&reports))
+}
+
+/// The backend of another core is a compile error that says what it needs.
+fn refuse_backend() -> Result<()> {
+    let mut cargo = shell::host_cargo();
+    cargo.args(["rustc", "--package", "bareconv", "--lib", "--quiet", "--profile", "xtask", "--target-dir"]);
+    cargo.arg(shell::target_dir()?).args(["--", "--cfg", "bareconv_backend=\"armv7em\""]);
+    let output = cargo.stdin(Stdio::null()).output().context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success(), "a PC compiled the backend of an Arm core");
+    let expected = "bareconv_backend=\"armv7em\" needs a target with the DSP extension";
+    ensure!(said.replace('\\', "").contains(expected), "the compiler did not say `{expected}`, but:\n{said}");
+    Ok(())
+}
+
+/// Runs the conformance cases in the emulator; they must have the PC's bits, and SMLAD must run just where it ought to.
+fn on_core(board: &Board, forced: Option<&str>, pc: Option<&Report>) -> Result<Report> {
+    let elf = board.build_conformance(&board.set_up()?, forced)?;
+    let (profile, outcome) = cycles::profile(board, &elf, &[])?;
+    let backend = forced.unwrap_or(board.backend);
+    let name = forced.map_or(board.core.to_owned(), |backend| format!("{}, {backend} only", board.core));
+    let report = Report::parse(&name, &outcome.lines)?;
+    report.check(backend)?;
+    report.check_same_bits(pc.context("there are no results of the PC to compare with")?)?;
+    let (all, simd) = (profile.instructions, profile.dual_multiplies);
+    eprintln!("{} instructions, {} of them SMLAD", grouped(all), grouped(simd));
+    ensure!((backend == "armv7em") == (simd > 0), "the backend {backend} executed SMLAD {simd} times");
+    Ok(report)
+}
+
+/// No function of the library, nor the network inlined into `main`, calls what ends in a panic.
+fn no_panics(elf: &Path) -> Result<()> {
+    let callers = cycles::functions_that_panic(elf)?;
+    // What logs and writes files may panic; without any caller the search would have found nothing at all.
+    ensure!(!callers.is_empty(), "not a single call of a panic was recognized in {}", elf.display());
+    let ours: Vec<_> = callers.iter().filter(|name| !name.starts_with("core::") && is_inference(name)).collect();
+    ensure!(ours.is_empty(), "these functions can panic: {ours:?}");
+    Ok(())
+}
+
+fn is_inference(function: &str) -> bool {
+    ["bareconv::", "qemu_mps2_an386::", "main"].iter().any(|part| function.contains(part))
+}
+
+/// Counts an inference; every product of it must have come from SMLAD, which multiplies two pairs.
+fn profile(elf: &Path) -> Result<()> {
+    let (profile, outcome) = cycles::profile(&CORTEX_M4, elf, &["profile"])?;
+    let stack: u64 = outcome.field("stack_bytes")?;
+    // No instruction takes less than a cycle, and no Cortex-M4 instruction more than 17.
+    ensure!((profile.instructions..17 * profile.instructions).contains(&profile.cycles), "{profile:?}");
+    ensure!((8..65_536).contains(&stack), "a stack of {stack} bytes");
+    let macs: u64 = outcome.field("macs")?;
+    let simd = profile.dual_multiplies;
+    ensure!(2 * simd >= macs, "{macs} multiply-accumulates, but SMLAD ran only {simd} times");
+    Ok(())
 }
 
 fn program<'a>(elf: &'a Path, arguments: &'a [&'a str], folder: &'a Path) -> Program<'a> {
@@ -145,9 +214,9 @@ impl Steps {
         self.step(name, || -> Result<()> { anyhow::bail!("{reason}") });
     }
 
-    /// One line for each step and one for all.
-    fn report(&self) -> bool {
-        println!();
+    /// The results of the conformance cases, one line for each step and one for all.
+    fn report(&self, conformance: &[Report]) -> bool {
+        println!("\n{}", conformance::table(conformance));
         for (name, time, passed) in &self.done {
             println!("{:>7.1} s  {}  {name}", time.as_secs_f64(), if *passed { "ok    " } else { "FAILED" });
         }

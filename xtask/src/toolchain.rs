@@ -230,6 +230,11 @@ impl System for Computer {
 impl Toolchain {
     /// A cargo command that builds for the target, for example with `"build"`.
     pub fn cargo(&self, subcommand: &str) -> Command {
+        self.cargo_with(subcommand, &[])
+    }
+
+    /// As [`cargo`](Self::cargo), with further flags for the compiler.
+    pub fn cargo_with(&self, subcommand: &str, flags: &[&str]) -> Command {
         let mut command = match self.source {
             Source::Rustup => {
                 // RUSTUP_TOOLCHAIN stays: the target was looked for in that toolchain.
@@ -258,7 +263,8 @@ impl Toolchain {
             }
         };
         command.args(["--target", &self.target]);
-        command.env("CARGO_ENCODED_RUSTFLAGS", without_own_paths().join("\x1f"));
+        let flags = without_own_paths().into_iter().chain(flags.iter().map(|&flag| flag.to_owned()));
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"));
         command
     }
 }

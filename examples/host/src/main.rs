@@ -7,6 +7,7 @@ use bareconv::{Arena, Tensor};
 use std::error::Error;
 use std::{env, fs};
 
+#[rustfmt::skip]
 #[path = "../../lenet/lenet.rs"]
 mod lenet;
 
