@@ -25,6 +25,21 @@ impl Quantization {
         Self { scale, zero_point }
     }
 
+    /// The finest quantization whose values reach from `low` to `high`, both widened to hold 0, with 0 exactly one of
+    /// them. A range of nothing but 0 gets the smallest positive scale.
+    ///
+    /// ```
+    /// // Behind a ReLU: the int8 range begins at 0.
+    /// let q = bareconv::Quantization::from_range(0.0, 25.5);
+    /// assert_eq!((q.scale, q.zero_point), (0.1, -128));
+    /// ```
+    pub fn from_range(low: f32, high: f32) -> Self {
+        let (low, high) = (f64::from(low.min(0.0)), f64::from(high.max(0.0)));
+        let scale = ((high - low) / 255.0).max(f64::from(f32::MIN_POSITIVE)) as f32;
+        let zero_point = libm::round(-128.0 - low / f64::from(scale));
+        Self { scale, zero_point: zero_point.clamp(-128.0, 127.0) as i8 }
+    }
+
     /// The int8 value nearest to `real`, halves away from zero, saturated to -128..=127; a NaN gives the zero point.
     ///
     /// ```

@@ -4,7 +4,7 @@
 //! the core that the file is compiled for. It is written to be read, by people too.
 
 use crate::quantize::{QuantizedKind, QuantizedLayer, QuantizedNetwork};
-use bareconv::Conv2dShape;
+use bareconv::{Conv2dShape, Quantization};
 use std::fmt::{Display, Write};
 
 /// Width of the lines of numbers.
@@ -375,7 +375,7 @@ fn tensor([h, w, c]: [usize; 3]) -> String {
     format!("Tensor<i8, {h}, {w}, {c}>")
 }
 
-fn quantization(what: &str, grid: crate::quantize::Quantization) -> String {
+fn quantization(what: &str, grid: Quantization) -> String {
     format!("{what}: Quantization = Quantization::new({:?}, {});", grid.scale, grid.zero_point)
 }
 

@@ -6,7 +6,7 @@ use crate::nn::{Initialization, Layer, Network, ShapeError};
 use crate::output::{OutputError, OutputFolder};
 use crate::parameters;
 use crate::quantize::{
-    FakeQuantization, ModelError, Quantization, QuantizedNetwork, insert_fake_quantization, pixels_to_int8,
+    FakeQuantization, ModelError, PIXEL, QuantizedNetwork, insert_fake_quantization, pixels_to_int8,
 };
 use crate::train::{Evaluation, Progress, Recipe, Schedule, Trainer, evaluate};
 use crate::verify::{self, Outputs};
@@ -406,7 +406,7 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
     let rounding = Network::new(INPUT, &insert_fake_quantization(&LAYERS))?;
     let ranges = FakeQuantization::calibrate(&rounding, &parameters, &data.train, 0.99);
     let quantize = |parameters: &[f32], ranges: &FakeQuantization| {
-        QuantizedNetwork::new("lenet5", &rounding, parameters, ranges, Quantization::PIXEL)
+        QuantizedNetwork::new("lenet5", &rounding, parameters, ranges, PIXEL)
     };
     let rounded = quantize(&parameters, &ranges)?;
     let count = quantization_recipe.epochs;

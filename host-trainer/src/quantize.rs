@@ -20,37 +20,10 @@ pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, f
 use crate::data::Images;
 use crate::nn::{LANES, Layer, Network, Workspace};
 use crate::train;
-use serde::{Deserialize, Serialize};
+pub use bareconv::Quantization;
 
-/// The int8 grid of a tensor: `real = scale * (q - zero_point)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quantization {
-    /// The distance of neighbouring values.
-    pub scale: f32,
-    /// The `q` that stands for 0.
-    pub zero_point: i8,
-}
-
-impl Quantization {
-    /// Grey levels: the value `pixel / 255` is stored as `pixel - 128`, without any rounding.
-    pub const PIXEL: Self = Self { scale: 1.0 / 255.0, zero_point: -128 };
-
-    /// The grid for values from `low` to `high`, widened to hold 0, its zero point nudged to a
-    /// whole number so that 0 is exact.
-    #[must_use]
-    pub fn from_range(low: f32, high: f32) -> Self {
-        let (low, high) = (f64::from(low.min(0.0)), f64::from(high.max(0.0)));
-        let scale = ((high - low) / 255.0).max(f64::from(f32::MIN_POSITIVE)) as f32;
-        let zero_point = (-128.0 - low / f64::from(scale)).round();
-        Self { scale, zero_point: zero_point.clamp(-128.0, 127.0) as i8 }
-    }
-
-    /// The value that `q` stands for.
-    #[must_use]
-    pub fn value(&self, q: i8) -> f32 {
-        self.scale * f32::from(i16::from(q) - i16::from(self.zero_point))
-    }
-}
+/// Grey levels: the value `pixel / 255` is stored as `pixel - 128`, without any rounding.
+pub const PIXEL: Quantization = Quantization::new(1.0 / 255.0, -128);
 
 /// The quantization of a network in training: the range of every activation.
 #[derive(Clone, Debug)]

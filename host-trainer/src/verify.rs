@@ -5,7 +5,7 @@ use crate::quantize::QuantizedNetwork;
 use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
-use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, dynamic, pack, reference};
+use bareconv::{Activation, Conv2dShape, Int8Filters, SingleRounding, dynamic, pack, reference};
 use rayon::prelude::*;
 
 /// Images that a thread takes at a time.
@@ -49,7 +49,6 @@ struct Layer<'a> {
 }
 
 fn layers(network: &QuantizedNetwork) -> Result<Vec<Layer<'_>>, ExportError> {
-    let grid = |q: crate::quantize::Quantization| Quantization::new(q.scale, q.zero_point);
     network
         .layers
         .iter()
@@ -58,8 +57,8 @@ fn layers(network: &QuantizedNetwork) -> Result<Vec<Layer<'_>>, ExportError> {
                 filters: &quantized.weights,
                 bias: &quantized.bias,
                 scales: &quantized.weight_scales,
-                input: grid(quantized.input),
-                output: grid(quantized.output),
+                input: quantized.input,
+                output: quantized.output,
                 activation: if quantized.relu { Activation::Relu } else { Activation::Identity },
             };
             Ok(Layer { shape: shape(quantized)?, numbers })

@@ -14,7 +14,7 @@ mod tests;
 pub use init::Initialization;
 pub use lanes::{LANES, Lanes, Real};
 
-use crate::quantize::Quantization;
+use bareconv::Quantization;
 use kernels::{Correlation, Grid, Pooling, run};
 use std::ops::Range;
 

@@ -50,9 +50,19 @@ pub struct QuantizedLayer {
     /// Whether negative values become 0.
     pub relu: bool,
     /// Grid of the input.
+    #[serde(with = "Grid")]
     pub input: Quantization,
     /// Grid of the output.
+    #[serde(with = "Grid")]
     pub output: Quantization,
+}
+
+/// How a [`Quantization`] is written to files.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Quantization")]
+struct Grid {
+    scale: f32,
+    zero_point: i8,
 }
 
 /// The operator of a [`QuantizedLayer`].
@@ -347,7 +357,7 @@ impl QuantizedLayer {
     }
 }
 
-/// Grey levels as int8 on the grid [`Quantization::PIXEL`].
+/// Grey levels as int8 on the grid [`PIXEL`](super::PIXEL).
 #[must_use]
 pub fn pixels_to_int8(pixels: &[u8]) -> Vec<i8> {
     pixels.iter().map(|&pixel| (i16::from(pixel) - 128) as i8).collect()

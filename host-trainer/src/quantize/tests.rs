@@ -13,11 +13,11 @@ fn grids_hold_zero_and_the_range() {
         let (a, b) = (random.between(-9.0, 9.0), random.between(-9.0, 9.0));
         let (low, high) = (a.min(b), a.max(b));
         let grid = Quantization::from_range(low, high);
-        assert_eq!(grid.value(grid.zero_point), 0.0);
+        assert_eq!(grid.dequantize(grid.zero_point), 0.0);
         // Nudging the zero point moves the ends by at most half a step.
         let half = 0.501 * grid.scale;
-        assert!((grid.value(-128) - low.min(0.0)).abs() <= half, "{low} {high}");
-        assert!((grid.value(127) - high.max(0.0)).abs() <= half, "{low} {high}");
+        assert!((grid.dequantize(-128) - low.min(0.0)).abs() <= half, "{low} {high}");
+        assert!((grid.dequantize(127) - high.max(0.0)).abs() <= half, "{low} {high}");
     }
     assert_eq!(Quantization::from_range(0.0, 4.0).zero_point, -128);
     assert_eq!(Quantization::from_range(-4.0, 0.0).zero_point, 127);
@@ -43,7 +43,7 @@ fn weights_round_to_the_nearest_step() {
 fn pixels_are_exact() {
     for pixel in 0..=255 {
         let q = pixels_to_int8(&[pixel])[0];
-        assert_eq!(Quantization::PIXEL.value(q), f32::from(pixel) * (1.0 / 255.0));
+        assert_eq!(PIXEL.dequantize(q), f32::from(pixel) * (1.0 / 255.0));
     }
 }
 
@@ -88,7 +88,7 @@ fn sequences_without_an_integer_form_are_refused() {
         let network = Network::new([5, 5, 1], &layers).unwrap();
         let parameters = network.initialize(Initialization::He, 1);
         let ranges = FakeQuantization { ranges: vec![[0.0, 1.0]; network.grids()], decay: 0.9, frozen: false };
-        let error = QuantizedNetwork::new("x", &network, &parameters, &ranges, Quantization::PIXEL).unwrap_err();
+        let error = QuantizedNetwork::new("x", &network, &parameters, &ranges, PIXEL).unwrap_err();
         assert!(matches!(&error, ModelError::Layers { layer, .. } if layer == name), "{error}");
     }
 }
@@ -120,7 +120,7 @@ fn trained() -> (Network, Vec<f32>, FakeQuantization, QuantizedNetwork, Images) 
     let ranges = trainer.quantization().unwrap().clone();
     assert_eq!(ranges.grids(), frozen, "frozen ranges do not move");
     let parameters = trainer.result().to_vec();
-    let quantized = QuantizedNetwork::new("lenet5", &network, &parameters, &ranges, Quantization::PIXEL).unwrap();
+    let quantized = QuantizedNetwork::new("lenet5", &network, &parameters, &ranges, PIXEL).unwrap();
     (network, parameters, ranges, quantized, images)
 }
 
@@ -149,8 +149,8 @@ fn integer_network_is_the_fake_quantized_one() {
         for (&float, &q) in float.iter().zip(&integer) {
             // The bias's rounding and f32 sums move a value over the border between two steps now
             // and then, and later layers pass that on.
-            let steps = (float - grid.value(q)).abs() / grid.scale;
-            assert!(steps < 3.5, "image {number}: {float} and {}", grid.value(q));
+            let steps = (float - grid.dequantize(q)).abs() / grid.scale;
+            assert!(steps < 3.5, "image {number}: {float} and {}", grid.dequantize(q));
             equal += usize::from(steps < 0.5);
             total += 1;
         }

@@ -16,7 +16,7 @@ pub use schedule::Schedule;
 
 use crate::data::{Augmentation, Images, augment};
 use crate::nn::{LANES, Lanes, Network, Workspace};
-use crate::quantize::{FakeQuantization, Quantization};
+use crate::quantize::{FakeQuantization, PIXEL, Quantization};
 use crate::random::Random;
 use rayon::prelude::*;
 use std::time::Instant;
@@ -236,7 +236,7 @@ impl<'a> Trainer<'a> {
                     let mut random = Random::new(self.seed, stream + place);
                     let input = workspace.input();
                     augment(images.image(source), images.size, &recipe.augmentation, &mut random, |pixel, value| {
-                        input[pixel].0[lane] = value * Quantization::PIXEL.scale
+                        input[pixel].0[lane] = value * PIXEL.scale
                     });
                 }
                 network.forward(seen, workspace);
@@ -330,7 +330,7 @@ pub(crate) fn load(images: &Images, members: &[usize], input: &mut [Lanes<f32>])
     for lane in 0..LANES {
         let member = members.get(lane).unwrap_or(&members[0]);
         for (lanes, &pixel) in input.iter_mut().zip(images.image(*member)) {
-            lanes.0[lane] = f32::from(pixel) * Quantization::PIXEL.scale;
+            lanes.0[lane] = f32::from(pixel) * PIXEL.scale;
         }
     }
 }
