@@ -151,6 +151,27 @@ impl<R: crate::quant::Rounding> Epilogue for R {
     }
 }
 
+/// The epilogue of rounding `R` where every int8 value is an output, as behind a ReLU of zero point -128: the clamp is a
+/// saturation, one instruction on many cores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saturate<R>(core::marker::PhantomData<R>);
+
+impl<R: crate::quant::Rounding> sealed::Epilogue for Saturate<R> {}
+
+impl<R: crate::quant::Rounding> Epilogue for Saturate<R> {
+    type Input = i8;
+    type Accumulator = i32;
+    type Output = i8;
+    type Common = crate::quant::CommonRequantization;
+    type Kernel<B: Backend> = B::Int8;
+    const WORDS: usize = R::WORDS;
+
+    #[inline(always)]
+    fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
+        R::scale(accumulator, parameters, common).clamp(-128, 127) as i8
+    }
+}
+
 /// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clamp;

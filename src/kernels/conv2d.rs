@@ -1,6 +1,6 @@
 //! The body of every 2-D convolution, dense layers included.
 
-use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Strip};
+use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, Strip};
 use crate::arch::{Native, routine};
 use crate::pack::{Layout, Runs};
 use crate::quant::{CommonRequantization, Rounding};
@@ -130,7 +130,11 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::new(shape, zero_point, common, routine(&shape))
+        let mut convolution = Self::new(shape, zero_point, common, routine(&shape));
+        if common.low == -128 && common.high == 127 {
+            convolution.finish = finish::<<Native as Backend>::Int8, Saturate<R>>(&shape, &convolution.plan.runs);
+        }
+        convolution
     }
 }
 
