@@ -3,6 +3,8 @@
 //! Trained on 8000 images (embedded subset of MNIST, seed 1); 98.75 % of 2000 test images right in int8.
 //! Written by host-trainer 0.1.0.
 //!
+//! Input: grey levels less 128, so that -128 is background and 127 is ink. Output: a logit for each digit.
+//!
 //! | layer  | operator                                              | input       | output      | MACs   |
 //! | ------ | ----------------------------------------------------- | ----------- | ----------- | ------ |
 //! | conv1  | convolution 5 x 5, padding 2, ReLU, max pooling 2 x 2 | 28 x 28 x 1 | 14 x 14 x 6 | 117600 |
@@ -11,8 +13,9 @@
 //! | dense2 | dense, ReLU                                           | 1 x 1 x 120 | 1 x 1 x 84  | 10080  |
 //! | dense3 | dense                                                 | 1 x 1 x 84  | 1 x 1 x 10  | 840    |
 
-// The canonical arrays exist only in constant evaluation; flash holds the packed layers.
-#![allow(clippy::large_const_arrays)]
+// The canonical arrays exist only in constant evaluation; flash holds the packed layers. Not every program asks
+// for every constant.
+#![allow(clippy::large_const_arrays, dead_code)]
 
 use bareconv::{
     Activation, Arena, Conv2d, Conv2dShape, Dense, Int8Filters, Quantization, SingleRounding, Tensor, largest,
@@ -27,6 +30,7 @@ pub const INPUT: Quantization = Quantization::new(0.003921569, -128);
 pub const OUTPUT: Quantization = Quantization::new(0.03271765, -62);
 
 /// Multiply-accumulates of an inference.
+#[rustfmt::skip]
 pub const MACS: usize =
     CONV1_SHAPE.macs()
     + CONV2_SHAPE.macs()
@@ -35,6 +39,7 @@ pub const MACS: usize =
     + DENSE3_SHAPE.macs();
 
 /// Bytes of flash for weights, biases and requantization parameters, packed for this core.
+#[rustfmt::skip]
 pub const WEIGHT_BYTES: usize =
     CONV1.packed_bytes()
     + CONV2.packed_bytes()
@@ -53,6 +58,7 @@ pub const RAM_BYTES: usize = largest(&[
 ]);
 
 /// Runs the network.
+#[rustfmt::skip]
 pub fn infer(
     input: &Tensor<i8, 28, 28, 1>,
     arena: &mut Arena<RAM_BYTES>,
@@ -105,7 +111,7 @@ const CONV1_SCALES: [f32; 6] = [
     0.007749469, 0.006517149, 0.004071653, 0.0064049494, 0.003621289, 0.0055941246,
 ];
 
-/// Biases, of scale input scale * weight scale.
+/// Biases, in units of input scale * weight scale.
 #[rustfmt::skip]
 const CONV1_BIAS: [i32; 6] = [
     -17607, -82, 40919, -4159, -1253, -37,
@@ -187,7 +193,7 @@ const CONV2_SCALES: [f32; 16] = [
     0.0031035151, 0.004758588, 0.0045080525, 0.0022890465, 0.005438794, 0.0050321915, 0.004854434, 0.004168782,
 ];
 
-/// Biases, of scale input scale * weight scale.
+/// Biases, in units of input scale * weight scale.
 #[rustfmt::skip]
 const CONV2_BIAS: [i32; 16] = [
     1038, -3361, 2324, -3560, 4616, 15032, 2432, -785, 2048, -2188, -575, 5069, -1403, 2155, -2968, -5,
@@ -592,7 +598,7 @@ const DENSE1_SCALES: [f32; 120] = [
     0.0019297762, 0.0029664156, 0.0018884633, 0.0009306931, 0.0013101128, 0.0016177503, 0.0028667632, 0.0022219957,
 ];
 
-/// Biases, of scale input scale * weight scale.
+/// Biases, in units of input scale * weight scale.
 #[rustfmt::skip]
 const DENSE1_BIAS: [i32; 120] = [
     774, -771, 2829, -381, 744, 1062, 963, 1703, -755, -947, -240, 3707, 671, 470, 4028, 1490, 267, -1190, -1285,
@@ -2902,7 +2908,7 @@ const DENSE2_SCALES: [f32; 84] = [
     0.0020827146, 0.0026989265, 0.001650966, 0.0017763677,
 ];
 
-/// Biases, of scale input scale * weight scale.
+/// Biases, in units of input scale * weight scale.
 #[rustfmt::skip]
 const DENSE2_BIAS: [i32; 84] = [
     19, 1289, -1323, 1649, -335, -170, -332, 5219, 225, 8, 2170, -128, -506, 365, 722, -552, -659, -16, 3661, 3709,
@@ -3554,7 +3560,7 @@ const DENSE3_SCALES: [f32; 10] = [
     0.0052496307, 0.0033131281,
 ];
 
-/// Biases, of scale input scale * weight scale.
+/// Biases, in units of input scale * weight scale.
 #[rustfmt::skip]
 const DENSE3_BIAS: [i32; 10] = [
     -1072, -1232, -635, 1768, 1230, -506, -2751, 128, 2607, 840,

@@ -206,7 +206,7 @@ impl<'a> Named<'a> {
         let _ = writeln!(text, "/// The scale of each output channel's weights.");
         let _ = writeln!(text, "#[rustfmt::skip]\nconst {name}_SCALES: [f32; {filters}] = [");
         lines(text, 1, layer.weight_scales.iter().map(scale));
-        let _ = writeln!(text, "];\n\n/// Biases, of scale input scale * weight scale.");
+        let _ = writeln!(text, "];\n\n/// Biases, in units of input scale * weight scale.");
         let _ = writeln!(text, "#[rustfmt::skip]\nconst {name}_BIAS: [i32; {filters}] = [");
         lines(text, 1, layer.bias.iter());
         let _ = writeln!(text, "];\n");
@@ -247,8 +247,9 @@ impl<'a> Named<'a> {
 }
 
 fn header(text: &mut String, layers: &[Named<'_>], description: &Description) {
-    let _ =
-        writeln!(text, "//! {}\n//!\n//! {}\n//!", description.title, description.text.trim().replace('\n', "\n//! "));
+    let comment = |line: &str| format!("//! {line}").trim_end().to_owned();
+    let lines: Vec<_> = description.text.trim().lines().map(comment).collect();
+    let _ = writeln!(text, "//! {}\n//!\n{}\n//!", description.title, lines.join("\n"));
     let rows: Vec<[String; 5]> = layers
         .iter()
         .map(|layer| {
@@ -274,8 +275,8 @@ fn header(text: &mut String, layers: &[Named<'_>], description: &Description) {
     let dense = if layers.iter().any(Named::dense) { "Dense, " } else { "" };
     let _ = writeln!(
         text,
-        "\n// The canonical arrays exist only in constant evaluation; flash holds the packed layers.\n\
-         #![allow(clippy::large_const_arrays)]\n\n\
+        "\n// The canonical arrays exist only in constant evaluation; flash holds the packed layers. Not every program asks\n\
+         // for every constant.\n#![allow(clippy::large_const_arrays, dead_code)]\n\n\
          use bareconv::{{\n    Activation, Arena, {conv2d}Conv2dShape, {dense}Int8Filters, Quantization, \
          SingleRounding, Tensor, largest,\n}};\n"
     );
@@ -289,13 +290,13 @@ fn sizes(text: &mut String, layers: &[Named<'_>]) {
     };
     let _ = writeln!(
         text,
-        "\n/// Multiply-accumulates of an inference.\npub const MACS: usize =\n    {};\n",
+        "\n/// Multiply-accumulates of an inference.\n#[rustfmt::skip]\npub const MACS: usize =\n    {};\n",
         sum(&|name| format!("{name}_SHAPE.macs()"))
     );
     let _ = writeln!(
         text,
         "/// Bytes of flash for weights, biases and requantization parameters, packed for this core.\n\
-         pub const WEIGHT_BYTES: usize =\n    {};\n",
+         #[rustfmt::skip]\npub const WEIGHT_BYTES: usize =\n    {};\n",
         sum(&|name| format!("{name}.packed_bytes()"))
     );
     text.push_str(
@@ -323,7 +324,7 @@ fn infer(text: &mut String, layers: &[Named<'_>]) {
     let (first, last) = (&layers[0], &layers[layers.len() - 1]);
     let _ = writeln!(
         text,
-        "/// Runs the network.\npub fn infer(\n    input: &{},\n    arena: &mut Arena<RAM_BYTES>,\n) -> {} {{\n    \
+        "/// Runs the network.\n#[rustfmt::skip]\npub fn infer(\n    input: &{},\n    arena: &mut Arena<RAM_BYTES>,\n) -> {} {{\n    \
          let mut output = Tensor::filled(0);",
         tensor(first.layer.input_shape),
         tensor(last.layer.output_shape)

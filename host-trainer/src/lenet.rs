@@ -33,8 +33,8 @@ pub const OUTPUTS_FILE: &str = "outputs.i8";
 pub const DIGITS_FILE: &str = "digits.png";
 
 /// LeNet-5 as it is trained today (after Y. LeCun et al., *Gradient-Based Learning Applied to
-/// Document Recognition*, 1998): ReLU and max pooling instead of sigmoids and averages, and a
-/// softmax at the end.
+/// Document Recognition*, 1998): ReLU and max pooling instead of sigmoids and averages. Its outputs are
+/// logits.
 pub const LAYERS: [Layer; 11] = [
     conv(6, 2),
     Layer::Relu,
@@ -243,7 +243,7 @@ pub enum Error {
         part: &'static str,
     },
     /// Training ended in numbers that are none.
-    #[error("training diverged (the loss is {loss}); this seed or these images need a lower learning rate")]
+    #[error("training diverged (the loss is {loss}): check the images and labels, or try another --seed")]
     Diverged {
         /// The last loss.
         loss: f64,
@@ -267,9 +267,11 @@ pub fn run(options: &Options, events: &mut (dyn FnMut(Event<'_>) + Send)) -> Res
     let description = Description {
         title: report.network.to_owned(),
         text: format!(
-            "Trained on {} images ({}, seed {}); {:.2} % of {} test images right in int8.\nWritten by host-trainer {}.",
+            "Trained on {} images ({}, seed {}); {:.2} % of {} test images right in int8.\nWritten by host-trainer {}.\n\n\
+             Input: grey levels less 128, so that -128 is background and 127 is ink. Output: a logit for each digit.",
             report.train_images,
-            report.data,
+            // Not the whole path: the same data gives the same file.
+            Path::new(&report.data).file_name().unwrap_or_default().display(),
             report.seed,
             100.0 * report.int8_accuracy,
             report.test_images,
@@ -370,7 +372,7 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
     let mut phase = |phase, trainer: &mut Trainer, count: usize| {
         for epoch in 0..count {
             // The last epochs see the ranges that the integer network will have.
-            if 4 * epoch >= 3 * count {
+            if 4 * epoch >= 3 * count || (count > 1 && epoch + 1 == count) {
                 trainer.freeze_ranges();
             }
             let result = trainer.epoch(|progress| {

@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_replaced_together_or_not_at_all() {
+    fn files_are_written_aside_and_replace_older_ones() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("new/folder");
         let folder = OutputFolder::open(&path).unwrap();
         folder.write(&[("a", b"1".to_vec()), ("b", b"2".to_vec())]).unwrap();
         assert_eq!(fs::read(path.join("b")).unwrap(), b"2");
-        // The name of a folder cannot be replaced, but the file before it can.
+        // A folder that has gone in the meantime is an error.
         let gone = OutputFolder(parent.path().join("gone"));
         assert!(gone.write(&[("a", b"3".to_vec())]).is_err());
         folder.write(&[("a", b"3".to_vec())]).unwrap();

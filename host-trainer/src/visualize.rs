@@ -286,8 +286,10 @@ pub fn contact_sheet(images: &Images, predictions: &[Prediction], who: &str) -> 
             100.0 * wrong as f64 / images.len().max(1) as f64
         );
         area.draw(&Text::new(title, (16, 10), (FONT, 20).into_font())).map_err(text)?;
-        let note =
-            "wrong ones first, worst first (red: predicted class, label in brackets); then right ones by least margin";
+        let note = format!(
+            "{} of {wrong} wrong ones, worst first (red: predicted class, label in brackets); then right ones by least margin",
+            wrong - skipped
+        );
         area.draw(&Text::new(note, (16, 34), (FONT, 14).into_font().color(&GREY))).map_err(text)?;
         for (place, &index) in shown.iter().enumerate() {
             let x = 10 + (place % COLUMNS) as i32 * CELL.0 + (CELL.0 - scale * width) / 2;

@@ -3,7 +3,7 @@
 use crate::cycles::{self, grouped};
 use crate::firmware::{self, Board, CORTEX_M4, Program};
 use crate::shell::{self, Progress};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
@@ -54,6 +54,14 @@ pub fn run(options: &Options) -> Result<bool> {
     for folder in [Some(out.as_path()), json_path.parent()].into_iter().flatten() {
         ensure_writable(folder)?;
     }
+    ensure!(
+        json_path.is_file() || !json_path.exists(),
+        "--json {}: is not a regular file; name a file to be written",
+        json_path.display()
+    );
+    if let Some(data) = options.data.as_ref().filter(|data| !data.is_dir()) {
+        bail!("--data {}: is no folder; name the folder of MNIST's four IDX files", data.display());
+    }
     let toolchain = steps.time("set-up", || CORTEX_M4.set_up())?;
 
     let trainer = steps.time("build the trainer", build_trainer)?;
@@ -72,6 +80,10 @@ pub fn run(options: &Options) -> Result<bool> {
         shell::run(&mut train).context("training did not finish")
     })?;
     let host = read_host_results(&out)?;
+    // Results of an older network must not lie beside the new one, should one of the next steps fail.
+    for older in [RESULTS, FIRMWARE_OUTPUTS] {
+        let _ = fs::remove_file(out.join(older));
+    }
 
     let elf = steps.time("build the firmware", || CORTEX_M4.build(&toolchain, Some(&out.join(MODEL))))?;
     let verification = steps.time("verify in QEMU", || verify(&CORTEX_M4, &elf, &out))?;
@@ -117,10 +129,9 @@ const HOST_KEYS: [&str; 4] = ["train_images", "test_images", "float_accuracy", "
 /// Creates the folder and a file in it, so that hours of training do not end in a refusal.
 fn ensure_writable(folder: &Path) -> Result<()> {
     let probe = folder.join(".write-test.part");
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&probe, []))
-        .and_then(|()| fs::remove_file(&probe))
-        .with_context(|| format!("cannot write into the folder {}; choose another one", folder.display()))
+    fs::create_dir_all(folder).and_then(|()| fs::write(&probe, [])).and_then(|()| fs::remove_file(&probe)).with_context(
+        || format!("cannot write into the folder {}; choose another with --out (or --json)", folder.display()),
+    )
 }
 
 fn build_trainer() -> Result<PathBuf> {

@@ -223,6 +223,8 @@ impl System for Computer {
     fn install(&mut self, what: &str, command: &[String], limit: Duration) -> Result<(), String> {
         let mut command_line = Command::new(&command[0]);
         command_line.args(&command[1..]).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        // The reason of a failure is its last line, not a frame of a backtrace.
+        command_line.env_remove("RUST_BACKTRACE");
         shell::run_bounded(what, &mut command_line, limit)
     }
 }

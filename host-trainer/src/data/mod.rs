@@ -5,7 +5,8 @@ mod idx;
 
 pub use augment::{Augmentation, augment};
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Grey-level images of one size, with a class each.
@@ -68,7 +69,7 @@ pub enum DataError {
         name: &'static str,
     },
     /// The operating system could not read a file or folder.
-    #[error("{file}: {source}")]
+    #[error("cannot read {file}: {source}; --data needs a folder with the four IDX files, plain or gzip")]
     Read {
         /// The file or folder.
         file: PathBuf,
@@ -278,13 +279,25 @@ impl Images {
 
 fn read(folder: &Path, name: &'static str) -> Result<(PathBuf, Vec<u8>), DataError> {
     for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
-        match fs::read(&file) {
+        match read_file(&file) {
             Ok(content) => return Ok((file, content)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => return Err(DataError::Read { file, source }),
         }
     }
     Err(DataError::Missing { folder: folder.to_owned(), name })
+}
+
+/// The content of a regular file, or as much of it as shows that it is too long.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    // Longer than the longest header and image data together, so that the parser finds trailing bytes.
+    file.take(idx::LIMIT + 32).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 #[cfg(test)]
