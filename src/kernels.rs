@@ -74,8 +74,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// room for those of other rows. A dense strip has `PIXELS` 1.
     ///
     /// # Safety
-    /// Where `dense` is false, let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; where it is
-    /// true, the strip has one pixel.
+    /// Let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; in the dense layout a strip has one.
     /// * `accumulators` is valid for writes of those values.
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
     ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`. Multiples of its `align` are
@@ -83,7 +82,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
-    unsafe fn strip(job: &Strip<Self>, channels: usize, dense: bool, accumulators: *mut Self::Accumulator);
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut Self::Accumulator);
 }
 
 /// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what

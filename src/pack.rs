@@ -103,6 +103,16 @@ impl Runs {
 }
 
 impl Layout {
+    /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
+    pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1 }
+    }
+
+    /// Blocks of `block` channels in [`Format::BytePairs`].
+    pub const fn byte_pairs(block: usize) -> Self {
+        Self { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+    }
+
     /// The number of channels in the block that starts at channel `first` of `channels`, phases counted.
     pub const fn block_at(&self, first: usize, channels: usize) -> usize {
         let left = channels - first;

@@ -195,7 +195,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         output: &mut [E::Output],
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
-        assert!(B::available(), "this machine lacks the backend");
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         let len = |[h, w, c]: Shape| h * w * c;
         if input.len() != len(self.shape.input) {
             return Err(ShapeError::Input);
@@ -229,8 +229,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     scratch: *mut u32,
 ) {
     let Convolution { shape, plan, .. } = convolution;
-    // SAFETY: the shape has passed its check. Divisions by these need no test then, and so no panic.
-    unsafe { assert_unchecked(plan.runs.phases > 0 && plan.rows > 0 && shape.stride[1] > 0) };
+    // SAFETY: a filter has a phase. Divisions by it need no test then, and so no panic.
+    unsafe { assert_unchecked(plan.runs.phases > 0) };
     let dense = convolution.dense;
     let layout = if dense { K::DENSE } else { K::CONVOLUTION };
     let runs = plan.runs;
@@ -298,7 +298,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
                     strip.weights = block.cast();
                     strip.runs = scratch;
                     for y in 0..pool_h {
-                        K::strip(&strip, channels, dense, sums.add(y * pixels * channels));
+                        K::strip(&strip, channels, sums.add(y * pixels * channels));
                         strip.runs = strip.runs.add(runs.count());
                     }
                     let partial = tiles.present * runs.phases < layout.block;
@@ -595,24 +595,19 @@ impl<K: MicroKernel> Rows<'_, K> {
 mod tests {
     use super::*;
     use crate::kernels::sealed::Sealed;
-    use crate::pack::{BYTE_PAIR_TAPS, Format};
 
     /// A kernel with the layouts of a core with DSP, which are the most intricate.
     struct Dsp;
 
     impl Sealed for Dsp {}
 
-    const fn pairs(block: usize) -> Layout {
-        Layout { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
-    }
-
     impl MicroKernel for Dsp {
         type Input = i8;
         type Weight = i8;
         type Activation = i16;
         type Accumulator = i32;
-        const CONVOLUTION: Layout = pairs(4);
-        const DENSE: Layout = pairs(8);
+        const CONVOLUTION: Layout = Layout::byte_pairs(4);
+        const DENSE: Layout = Layout::byte_pairs(8);
         const PIXELS: usize = 2;
         const STRIP: usize = 16;
 
@@ -624,7 +619,7 @@ mod tests {
             unreachable!("no body runs on this kernel")
         }
 
-        unsafe fn strip(_: &Strip<Self>, _: usize, _: bool, _: *mut i32) {
+        unsafe fn strip(_: &Strip<Self>, _: usize, _: *mut i32) {
             unreachable!("no body runs on this kernel")
         }
     }

@@ -281,7 +281,6 @@ pub mod dynamic {
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
         shape.check()?;
-        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         Convolution::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
     }
 }

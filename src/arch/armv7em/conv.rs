@@ -1,4 +1,4 @@
-//! int8 convolution with SMLAD on weights packed in byte pairs ([`Format::BytePairs`]).
+//! int8 convolution with SMLAD on weights packed in byte pairs ([`Format::BytePairs`](crate::pack::Format::BytePairs)).
 //!
 //! A word of weights holds two taps of two channels. Multiplied as it is with two activations it gives
 //! `256 * odd + even`, the *raw* sum; its low bytes, sign-extended by SXTB16, give `even`, the *low* sum. At the end
@@ -9,7 +9,7 @@
 //! load costs two, or one right after another load; everything else in the inner loops costs one.
 
 use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
-use crate::pack::{BYTE_PAIR_TAPS, Format, Layout, Runs};
+use crate::pack::{BYTE_PAIR_TAPS, Layout, Runs};
 use crate::shape::Conv2dShape;
 use core::arch::{asm, naked_asm};
 use core::hint::assert_unchecked;
@@ -19,18 +19,13 @@ pub struct Int8;
 
 impl Sealed for Int8 {}
 
-/// Blocks of `block` channels.
-const fn layout(block: usize) -> Layout {
-    Layout { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
-}
-
 impl MicroKernel for Int8 {
     type Input = i8;
     type Weight = i8;
     type Activation = i16;
     type Accumulator = i32;
-    const CONVOLUTION: Layout = layout(4);
-    const DENSE: Layout = layout(8);
+    const CONVOLUTION: Layout = Layout::byte_pairs(4);
+    const DENSE: Layout = Layout::byte_pairs(8);
     const PIXELS: usize = 2;
     const STRIP: usize = 16;
 
@@ -69,7 +64,7 @@ impl MicroKernel for Int8 {
     }
 
     #[inline(always)]
-    unsafe fn strip(job: &Strip<Self>, _: usize, _: bool, accumulators: *mut i32) {
+    unsafe fn strip(job: &Strip<Self>, _: usize, accumulators: *mut i32) {
         // SAFETY: the caller's promise; this backend has a routine for every shape.
         unsafe {
             let routine = job.routine.unwrap_unchecked();

@@ -1,5 +1,5 @@
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
-use crate::pack::{Format, Layout};
+use crate::pack::Layout;
 use bytemuck::Pod;
 use core::marker::PhantomData;
 
@@ -16,8 +16,7 @@ pub trait Layouts: 'static {
 pub struct Own;
 
 impl Layouts for Own {
-    const CONVOLUTION: Layout =
-        Layout { block: CHANNELS, tail: 1, group: 1, format: Format::Channels, longest_run: usize::MAX, align: 1 };
+    const CONVOLUTION: Layout = Layout::channels(CHANNELS, 1, 1);
     const DENSE: Layout = Self::CONVOLUTION;
 }
 
@@ -70,7 +69,7 @@ impl<T: Element, L: Layouts> MicroKernel for Blocks<T, L> {
         row.copy_from_slice(input);
     }
 
-    unsafe fn strip(job: &Strip<Self>, channels: usize, _: bool, mut accumulators: *mut T::Accumulator) {
+    unsafe fn strip(job: &Strip<Self>, channels: usize, mut accumulators: *mut T::Accumulator) {
         const { assert!(L::CONVOLUTION.group == L::DENSE.group) };
         let group = L::CONVOLUTION.group;
         let whole = channels / CHANNELS * CHANNELS;

@@ -1,5 +1,5 @@
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
-use crate::pack::{Format, Layout};
+use crate::pack::Layout;
 use core::arch::x86_64::*;
 
 /// Channels in a vector of 32-bit sums.
@@ -7,7 +7,7 @@ const LANES: usize = 8;
 
 /// The layout of a block of `vectors` vectors of channels.
 const fn layout(vectors: usize, group: usize) -> Layout {
-    Layout { block: vectors * LANES, tail: LANES, group, format: Format::Channels, longest_run: usize::MAX, align: 1 }
+    Layout::channels(vectors * LANES, LANES, group)
 }
 
 /// Goes along a strip, four pixels at a time, with the instance of a kernel for the number of pixels and channels.
@@ -61,7 +61,7 @@ impl MicroKernel for Int8 {
         }
     }
 
-    unsafe fn strip(job: &Strip<Self>, channels: usize, _: bool, accumulators: *mut i32) {
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
         // SAFETY: the caller's promise, AVX2 included.
         unsafe { along!(int8, job, channels, accumulators) }
     }
@@ -91,7 +91,7 @@ impl MicroKernel for Float {
         row.copy_from_slice(input);
     }
 
-    unsafe fn strip(job: &Strip<Self>, channels: usize, _: bool, accumulators: *mut f32) {
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut f32) {
         // SAFETY: the caller's promise, AVX2 included.
         unsafe { along!(float, job, channels, accumulators) }
     }
