@@ -10,7 +10,7 @@
 //! channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
 //!
 //! ```text
-//! bias[channels]  parameters[channels][words]  weights[runs][groups][...]
+//! bias[channels]  parameters[words][channels]  weights[runs][groups][...]
 //! ```
 //!
 //! A *run* is a stretch of taps that lie side by side in a widened input row: one row of the filter, or one tap's
@@ -390,8 +390,13 @@ pub const fn pack_i8(
             let (o, phase) = ((first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
             packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
-            let parameters = packed.split_at_mut(at + channels + c * words).1;
-            requantization_parameters(numbers, mode, &common, o, parameters);
+            let mut parameters = [0; 2];
+            requantization_parameters(numbers, mode, &common, o, &mut parameters);
+            let mut word = 0;
+            while word < words {
+                packed[at + channels * (1 + word) + c] = parameters[word];
+                word += 1;
+            }
             let filter = numbers.filters.split_at(o * len).1;
             pack_channel_i8(&runs, layout, filter, phase * runs.step, channels, c, packed.split_at_mut(weights).1);
             c += 1;

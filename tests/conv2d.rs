@@ -57,27 +57,35 @@ struct Int8Case {
 }
 
 fn int8_cases() -> impl Strategy<Value = Int8Case> {
-    shapes().prop_flat_map(|shape| {
-        let [h, w, c] = shape.input;
-        let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
-        (
-            int8(h * w * c, -128..=127),
-            int8(shape.filters * shape.filter_len(), -127..=127),
-            prop::collection::vec(-20_000..20_000i32, shape.filters),
-            prop::collection::vec(0.0001..0.02f32, shape.filters),
-            (any::<i8>(), any::<i8>(), 0.0005..2.0f32),
-            activation,
-        )
-            .prop_map(move |(input, filters, bias, scales, (zero_in, zero_out, scale), activation)| Int8Case {
-                shape,
-                input,
-                filters,
-                bias,
-                scales,
-                quantization: [Quantization::new(0.02, zero_in), Quantization::new(scale, zero_out)],
+    shapes()
+        .prop_flat_map(|shape| {
+            let [h, w, c] = shape.input;
+            let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
+            (
+                int8(h * w * c, -128..=127),
+                int8(shape.filters * shape.filter_len(), -127..=127),
+                prop::collection::vec(-20_000..20_000i32, shape.filters),
+                prop::collection::vec(0.0001..0.02f32, shape.filters),
+                // Fine outputs, too: multipliers of a half and more.
+                (any::<i8>(), any::<i8>(), prop_oneof![3 => 0.0005..2.0f32, 1 => 0.000_01..0.000_5f32]),
                 activation,
-            })
-    })
+            )
+                .prop_map(move |(input, filters, bias, scales, (zero_in, zero_out, scale), activation)| {
+                    Int8Case {
+                        shape,
+                        input,
+                        filters,
+                        bias,
+                        scales,
+                        quantization: [Quantization::new(0.02, zero_in), Quantization::new(scale, zero_out)],
+                        activation,
+                    }
+                })
+        })
+        .prop_filter("sums that cannot overflow", |case| {
+            let mut packed = vec![0; dynamic::packed_words::<Portable, DoubleRounding>(&case.shape)];
+            dynamic::pack_int8::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
+        })
 }
 
 impl Int8Case {

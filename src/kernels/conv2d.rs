@@ -1,5 +1,6 @@
 //! The body of every 2-D convolution, dense layers included.
 
+use super::finish::{Finish, Sums, finish};
 use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, Strip};
 use crate::arch::{Native, routine};
 use crate::pack::{Layout, Runs};
@@ -132,7 +133,7 @@ impl<R: Rounding> Convolution<Native, R> {
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
         let mut convolution = Self::new(shape, zero_point, common, routine(&shape));
         if common.low == -128 && common.high == 127 {
-            convolution.finish = finish::<<Native as Backend>::Int8, Saturate<R>>(&shape, &convolution.plan.runs);
+            convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
         convolution
     }
@@ -161,7 +162,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     const fn new(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
         let plan = Plan::new::<B, E>(&shape);
         let dense = is_dense(&shape);
-        let finish = finish::<E::Kernel<B>, E>(&shape, &plan.runs);
+        let finish = finish::<B, E>(&shape, &plan.runs);
         Self { shape, plan, fill, common, dense, finish, routine, backend: PhantomData }
     }
 
@@ -312,207 +313,6 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         }
         out_row = out_row.wrapping_add(out_w * out_c);
     }
-}
-
-/// The accumulators of a strip, and where their outputs go.
-///
-/// They are `[tile][row of the pooling window][position in the tile][channel][phase]`: a tile is what the micro-kernel
-/// computes at once, a position is a pixel, or as many as there are phases.
-struct Sums<A> {
-    sums: *const A,
-    /// Positions in a tile.
-    pixels: usize,
-    /// Channels times phases.
-    channels: usize,
-    /// The pooling window.
-    pool: [usize; 2],
-    phases: usize,
-    /// Output columns.
-    columns: usize,
-    /// Output channels.
-    present: usize,
-    /// The block's parameters, the same for each phase.
-    parameters: *const u32,
-    /// Values from an output column to the next.
-    stride: usize,
-}
-
-/// Pools accumulators and writes outputs.
-///
-/// Pooling before the epilogue gives the same bits as after it, since an epilogue is monotonous (all positions share
-/// their channel's parameters) and takes values that compare equal to the same bits. It needs a fraction of the
-/// requantizations.
-///
-/// # Safety
-/// The strip's accumulators and parameters are there, and so is room for its outputs.
-type Finish<E> = unsafe fn(&Sums<<E as Epilogue>::Accumulator>, &<E as Epilogue>::Common, *mut <E as Epilogue>::Output);
-
-/// What finishes the whole blocks of a shape, and what finishes the others. Chosen in constant evaluation, so that
-/// firmware links what its layers use.
-const fn finish<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue>(
-    shape: &Conv2dShape,
-    runs: &Runs,
-) -> [Finish<E>; 2] {
-    // A smaller last block is common only where blocks are large.
-    let tiles = K::CONVOLUTION.block > K::CONVOLUTION.tail;
-    match (shape.pool, runs.phases) {
-        _ if is_dense(shape) && shape.pool[0] == 1 => [finish_dense::<K, E>, finish_any::<E>],
-        _ if is_dense(shape) => [finish_any::<E>; 2],
-        ([1, 1], 1) if tiles => [finish_tiles::<K, E, 1, 1, true>, finish_tiles::<K, E, 1, 1, false>],
-        ([2, 2], 1) if tiles => [finish_tiles::<K, E, 2, 1, true>, finish_tiles::<K, E, 2, 1, false>],
-        ([1, 1], 1) => [finish_tiles::<K, E, 1, 1, true>, finish_any::<E>],
-        ([2, 2], 1) => [finish_tiles::<K, E, 2, 1, true>, finish_any::<E>],
-        ([2, 2], 2) => [finish_tiles::<K, E, 2, 2, true>, finish_any::<E>],
-        _ => [finish_any::<E>; 2],
-    }
-}
-
-/// [`Finish`] for a window of `POOL` by `POOL`. Where the block is `WHOLE`, every place in a tile is a constant.
-///
-/// # Safety
-/// As [`Finish`]; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
-/// convolution's full block.
-// Not inlined: in a body of its own its few pointers stay in registers.
-#[inline(never)]
-unsafe fn finish_tiles<
-    K: MicroKernel<Accumulator = E::Accumulator>,
-    E: Epilogue,
-    const POOL: usize,
-    const PHASES: usize,
-    const WHOLE: bool,
->(
-    strip: &Sums<E::Accumulator>,
-    common: &E::Common,
-    output: *mut E::Output,
-) {
-    let common = *common;
-    let (channels, present) =
-        if WHOLE { (K::CONVOLUTION.block, K::CONVOLUTION.block / PHASES) } else { (strip.channels, strip.present) };
-    let tile = K::PIXELS * channels;
-    let (mut sums, mut out, mut column) = (strip.sums, output, 0);
-    for _ in 0..strip.columns {
-        for c in 0..present {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let at = |y: usize, x: usize| *sums.add(y * tile + x / PHASES * channels + c * PHASES + x % PHASES);
-                let mut best = at(0, 0);
-                for y in 0..POOL {
-                    for x in 0..POOL {
-                        if (y, x) != (0, 0) {
-                            best = larger(best, at(y, x));
-                        }
-                    }
-                }
-                let parameters = strip.parameters.add(c * PHASES * E::WORDS);
-                let parameters = core::slice::from_raw_parts(parameters, E::WORDS);
-                out.add(c).write(E::finish(best, parameters, &common));
-            }
-        }
-        out = out.wrapping_add(strip.stride);
-        sums = sums.wrapping_add(POOL / PHASES.min(POOL) * channels);
-        if POOL > 1 {
-            // Past the tile's other rows.
-            column += 1;
-            if column == K::PIXELS * PHASES / POOL {
-                (sums, column) = (sums.wrapping_add((POOL - 1) * tile), 0);
-            }
-        }
-    }
-}
-
-/// [`Finish`] for whole blocks of dense layers.
-///
-/// # Safety
-/// As [`Finish`]; the strip has one pixel and the channels of a dense layer's full block.
-#[inline(never)]
-unsafe fn finish_dense<K: MicroKernel, E: Epilogue>(
-    strip: &Sums<E::Accumulator>,
-    common: &E::Common,
-    output: *mut E::Output,
-) {
-    let common = *common;
-    for c in 0..K::DENSE.block {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let parameters = core::slice::from_raw_parts(strip.parameters.add(c * E::WORDS), E::WORDS);
-            output.add(c).write(E::finish(*strip.sums.add(c), parameters, &common));
-        }
-    }
-}
-
-/// [`Finish`] for any window and any block.
-///
-/// # Safety
-/// As [`Finish`].
-#[inline(never)]
-unsafe fn finish_any<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
-    for x in 0..strip.columns {
-        for c in 0..strip.present {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let best = pooled_sum(strip, x, c);
-                output.add(x * strip.stride + c).write(finish_one::<E>(best, strip, c, common));
-            }
-        }
-    }
-}
-
-/// The output that a sum of channel `c` becomes.
-///
-/// # Safety
-/// The strip's parameters are there.
-// Not inlined, because a loop with a call in it is not unrolled: this is for little code.
-#[inline(never)]
-unsafe fn finish_one<E: Epilogue>(
-    sum: E::Accumulator,
-    strip: &Sums<E::Accumulator>,
-    c: usize,
-    common: &E::Common,
-) -> E::Output {
-    // SAFETY: the caller's promise.
-    let parameters =
-        unsafe { core::slice::from_raw_parts(strip.parameters.add(c * strip.phases * E::WORDS), E::WORDS) };
-    E::finish(sum, parameters, common)
-}
-
-/// The largest sum of output column `x` and channel `c`.
-///
-/// # Safety
-/// As [`Finish`].
-#[inline(never)]
-unsafe fn pooled_sum<A: Copy + PartialOrd>(strip: &Sums<A>, x: usize, c: usize) -> A {
-    let [pool_h, pool_w] = strip.pool;
-    // SAFETY: a window has a pixel. The division needs no test then.
-    unsafe { assert_unchecked(pool_w > 0) };
-    let mut best = None;
-    for i in 0..pool_h * pool_w {
-        // SAFETY: the caller's promise; the row and pixel are of the window.
-        let sum = unsafe { sum_at(strip, i / pool_w, x * pool_w + i % pool_w, c) };
-        best = Some(best.map_or(sum, |best| larger(best, sum)));
-    }
-    // SAFETY: a window has a pixel.
-    unsafe { best.unwrap_unchecked() }
-}
-
-/// The sum of a pixel of a convolution row.
-///
-/// # Safety
-/// As [`Finish`]; the row is of the window, the pixel of the strip.
-#[inline(never)]
-unsafe fn sum_at<A: Copy>(strip: &Sums<A>, row: usize, pixel: usize, c: usize) -> A {
-    // SAFETY: neither is ever zero. The divisions need no test then.
-    unsafe { assert_unchecked(strip.phases > 0 && strip.pixels > 0) };
-    let (position, phase) = (pixel / strip.phases, pixel % strip.phases);
-    let (tile, position) = (position / strip.pixels, position % strip.pixels);
-    let place = (tile * strip.pool[0] + row) * strip.pixels + position;
-    // SAFETY: the caller's promise.
-    unsafe { *strip.sums.add(place * strip.channels + c * strip.phases + phase) }
-}
-
-/// `b` where it is greater, else `a`: as the reference compares.
-#[inline(always)]
-fn larger<A: PartialOrd>(a: A, b: A) -> A {
-    if b > a { b } else { a }
 }
 
 /// The ring of widened input rows.

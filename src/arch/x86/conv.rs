@@ -1,6 +1,9 @@
+use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, SumVectors, Sums, finish_any, finish_in_vectors};
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
 use crate::pack::Layout;
+use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use core::arch::x86_64::*;
+use core::marker::PhantomData;
 
 /// Channels in a vector of 32-bit sums.
 const LANES: usize = 8;
@@ -49,6 +52,7 @@ impl MicroKernel for Int8 {
     const DENSE: Layout = layout(4, 2);
     const PIXELS: usize = 4;
     const STRIP: usize = 64;
+    const FINISHES_STRIPS: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -81,6 +85,7 @@ impl MicroKernel for Float {
     const DENSE: Layout = layout(4, 1);
     const PIXELS: usize = 4;
     const STRIP: usize = 64;
+    const FINISHES_STRIPS: bool = true;
 
     #[inline(always)]
     fn widen(value: f32) -> f32 {
@@ -173,6 +178,247 @@ unsafe fn float<const P: usize, const V: usize>(job: &Strip<Float>, activations:
             for (v, sum) in sums.into_iter().enumerate() {
                 _mm256_storeu_ps(accumulators.add((p * V + v) * LANES), sum);
             }
+        }
+    }
+}
+
+impl Requantize for Int8 {
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise; blocks are whole vectors, and AVX2 is available.
+        unsafe {
+            match E::Rounding::MODE {
+                RoundingMode::Single if common.shift >= 32 => vectors::<Single<E::Output>>(strip, common, output),
+                RoundingMode::Double => vectors::<Double<E::Output>>(strip, common, output),
+                _ => finish_any::<E>(strip, common, output),
+            }
+        }
+    }
+}
+
+impl ClampSums for Float {
+    unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
+        // SAFETY: the caller's promise; blocks are whole vectors, and AVX2 is available.
+        unsafe { vectors::<Clamped>(strip, bounds, output) }
+    }
+}
+
+/// # Safety
+/// As [`finish_in_vectors`], with AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn vectors<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, output: *mut V::Output) {
+    // SAFETY: the caller's promise.
+    unsafe { finish_in_vectors::<V>(strip, common, output) }
+}
+
+// SAFETY, for every intrinsic below: it needs AVX2 or less, and the caller promises that the backend is available.
+// Loads and stores are the unaligned ones, and the caller promises eight values behind the pointer.
+
+/// Eight sums with [`SingleRounding`](crate::SingleRounding), its shift at least 32.
+struct Single<O>(PhantomData<O>);
+
+/// What [`Single`] keeps in registers.
+#[derive(Clone, Copy)]
+struct SingleParameters {
+    even: __m256i,
+    odd: __m256i,
+    offset: __m256i,
+    shift: __m128i,
+    bounds: [__m256i; 2],
+}
+
+impl<O: Copy> SumVectors for Single<O> {
+    type Sum = i32;
+    type Output = O;
+    type Common = CommonRequantization;
+    type Vector = __m256i;
+    type Parameters = SingleParameters;
+    const COUNT: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_max_epi32(candidate, current) }
+    }
+
+    #[inline(always)]
+    unsafe fn parameters(from: *const u32, _: usize, common: &CommonRequantization) -> SingleParameters {
+        // SAFETY: see above.
+        unsafe {
+            let even = _mm256_loadu_si256(from.cast());
+            SingleParameters {
+                even,
+                odd: _mm256_srli_epi64::<32>(even),
+                offset: _mm256_set1_epi64x(common.offset),
+                shift: _mm_cvtsi32_si128(common.shift as i32 - 32),
+                bounds: [_mm256_set1_epi32(common.low), _mm256_set1_epi32(common.high)],
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: __m256i, p: &SingleParameters, to: *mut O) {
+        // SAFETY: see above.
+        unsafe {
+            let even = _mm256_add_epi64(_mm256_mul_epi32(sums, p.even), p.offset);
+            let odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64::<32>(sums), p.odd), p.offset);
+            // The high words, of which the scalar form too takes no others.
+            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+            let [low, up] = p.bounds;
+            let value = _mm256_min_epi32(_mm256_max_epi32(_mm256_sra_epi32(high, p.shift), low), up);
+            store_outputs(value, to);
+        }
+    }
+}
+
+/// Eight sums with [`DoubleRounding`](crate::DoubleRounding).
+struct Double<O>(PhantomData<O>);
+
+/// What [`Double`] keeps in registers.
+#[derive(Clone, Copy)]
+struct DoubleParameters {
+    even: __m256i,
+    odd: __m256i,
+    left: __m256i,
+    right: __m256i,
+    mask: __m256i,
+    half: __m256i,
+    zero_point: __m256i,
+    bounds: [__m256i; 2],
+}
+
+impl<O: Copy> SumVectors for Double<O> {
+    type Sum = i32;
+    type Output = O;
+    type Common = CommonRequantization;
+    type Vector = __m256i;
+    type Parameters = DoubleParameters;
+    const COUNT: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_max_epi32(candidate, current) }
+    }
+
+    #[inline(always)]
+    unsafe fn parameters(from: *const u32, stride: usize, common: &CommonRequantization) -> DoubleParameters {
+        // SAFETY: see above.
+        unsafe {
+            let even = _mm256_loadu_si256(from.cast());
+            let exponent = _mm256_loadu_si256(from.add(stride).cast());
+            let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi32(1));
+            let right = _mm256_max_epi32(_mm256_sub_epi32(zero, exponent), zero);
+            let mask = _mm256_sub_epi32(_mm256_sllv_epi32(one, right), one);
+            // Clamped before the zero point is added: so the sum cannot wrap, where the scalar form saturates.
+            let bounds = [common.low, common.high].map(|bound| _mm256_set1_epi32(bound - common.zero_point));
+            DoubleParameters {
+                even,
+                odd: _mm256_srli_epi64::<32>(even),
+                left: _mm256_max_epi32(exponent, zero),
+                right,
+                mask,
+                half: _mm256_srli_epi32::<1>(mask),
+                zero_point: _mm256_set1_epi32(common.zero_point),
+                bounds,
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: __m256i, p: &DoubleParameters, to: *mut O) {
+        // SAFETY: see above.
+        unsafe {
+            // floor((a * b + 2^30) / 2^31) is the high product; it cannot overflow, as no multiplier is negative.
+            let sums = _mm256_sllv_epi32(sums, p.left);
+            let nudge = _mm256_set1_epi64x(1 << 30);
+            let even = _mm256_add_epi64(_mm256_mul_epi32(sums, p.even), nudge);
+            let odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64::<32>(sums), p.odd), nudge);
+            let value = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<31>(even), _mm256_slli_epi64::<1>(odd));
+            // The division: one more where the remainder is above the threshold, which is one more if negative.
+            let remainder = _mm256_and_si256(value, p.mask);
+            let threshold = _mm256_sub_epi32(p.half, _mm256_srai_epi32::<31>(value));
+            let up = _mm256_cmpgt_epi32(remainder, threshold);
+            let value = _mm256_sub_epi32(_mm256_srav_epi32(value, p.right), up);
+            let [low, high] = p.bounds;
+            let value = _mm256_min_epi32(_mm256_max_epi32(value, low), high);
+            store_outputs(_mm256_add_epi32(value, p.zero_point), to);
+        }
+    }
+}
+
+/// Writes eight outputs of one byte or two; they are in the type's range.
+///
+/// # Safety
+/// `to` is valid for writes of eight values.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_outputs<O>(values: __m256i, to: *mut O) {
+    const { assert!(size_of::<O>() == 1 || size_of::<O>() == 2) };
+    // SAFETY: see above.
+    unsafe {
+        let words = _mm256_packs_epi32(values, values);
+        if size_of::<O>() == 1 {
+            let bytes = _mm256_packs_epi16(words, words);
+            let bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+            _mm_storel_epi64(to.cast(), bytes);
+        } else {
+            let words = _mm256_permute4x64_epi64::<0b1000>(words);
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(words));
+        }
+    }
+}
+
+/// Eight sums in single precision.
+struct Clamped;
+
+impl SumVectors for Clamped {
+    type Sum = f32;
+    type Output = f32;
+    type Common = [f32; 2];
+    type Vector = __m256;
+    type Parameters = [__m256; 2];
+    const COUNT: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: __m256, current: __m256) -> __m256 {
+        // VMAXPS is `first > second ? first : second`.
+        // SAFETY: see above.
+        unsafe { _mm256_max_ps(candidate, current) }
+    }
+
+    #[inline(always)]
+    unsafe fn parameters(_: *const u32, _: usize, bounds: &[f32; 2]) -> [__m256; 2] {
+        // SAFETY: see above.
+        bounds.map(|bound| unsafe { _mm256_set1_ps(bound) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: __m256, &[low, high]: &[__m256; 2], to: *mut f32) {
+        // SAFETY: see above. Comparisons as the specification has them: a zero equal to a bound takes the bound's
+        // sign, and a NaN compares as false and passes.
+        unsafe {
+            let below = _mm256_cmp_ps::<_CMP_LE_OQ>(sums, low);
+            let above = _mm256_cmp_ps::<_CMP_GE_OQ>(sums, high);
+            let clamped = _mm256_blendv_ps(_mm256_blendv_ps(sums, high, above), low, below);
+            _mm256_storeu_ps(to, clamped);
         }
     }
 }
