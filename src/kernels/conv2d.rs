@@ -122,6 +122,8 @@ pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     finish: [Finish<E>; 2],
     /// The routine that the backend has for the shape.
     routine: Option<Routine>,
+    /// Values from an output row, and from an output column, to the next.
+    steps: [usize; 2],
     backend: PhantomData<B>,
 }
 
@@ -163,12 +165,25 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let plan = Plan::new::<B, E>(&shape);
         let dense = is_dense(&shape);
         let finish = finish::<B, E>(&shape, &plan.runs);
-        Self { shape, plan, fill, common, dense, finish, routine, backend: PhantomData }
+        let [_, width, channels] = plan.output;
+        let steps = [width * channels, channels];
+        Self { shape, plan, fill, common, dense, finish, routine, steps, backend: PhantomData }
+    }
+
+    /// The same with outputs further apart: so many values from an output row, and from an output column, to the next.
+    pub const fn spread(self, steps: [usize; 2]) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// The number of values from the first output to behind the last.
+    pub const fn reach(&self) -> usize {
+        let [height, width, channels] = self.plan.output;
+        (height - 1) * self.steps[0] + (width - 1) * self.steps[1] + channels
     }
 
     /// The same on another backend.
     pub fn on<Other: Backend>(&self) -> Convolution<Other, E> {
-        Convolution::dynamic(self.shape, self.fill, self.common)
+        Convolution::dynamic(self.shape, self.fill, self.common).spread(self.steps)
     }
 
     /// Its geometry.
@@ -201,7 +216,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         if input.len() != len(self.shape.input) {
             return Err(ShapeError::Input);
         }
-        if output.len() != len(self.plan.output) {
+        if output.len() != self.reach() {
             return Err(ShapeError::Output);
         }
         if packed.len() != self.plan.packed {
@@ -220,7 +235,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
 }
 
 /// # Safety
-/// As [`Convolution::run`]; the slices' lengths are the shape's, and the pointers are to as much memory.
+/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory.
 #[inline(never)]
 unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Convolution<B, E>,
@@ -236,6 +251,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     let layout = if dense { K::DENSE } else { K::CONVOLUTION };
     let runs = plan.runs;
     let [out_h, out_w, out_c] = plan.output;
+    let [row_step, column_step] = convolution.steps;
     let [pool_h, pool_w] = shape.pool;
     // SAFETY: table, accumulators and ring follow each other in the scratch memory, which has room for them.
     let (sums, ring) = unsafe {
@@ -271,7 +287,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         columns: plan.columns,
         present: layout.block,
         parameters: packed,
-        stride: out_c,
+        stride: column_step,
     };
     let mut out_row = output;
     for out_y in 0..out_h {
@@ -284,7 +300,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             // SAFETY: the strip begins at a pixel of the rows, and its output in the row.
             let mut out = unsafe {
                 strip.activations = ring.add(out_x * pool_w * runs.step);
-                out_row.add(out_x * out_c)
+                out_row.add(out_x * column_step)
             };
             let (mut first, mut block) = (0, packed);
             while first < all {
@@ -311,7 +327,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             }
             out_x += tiles.columns;
         }
-        out_row = out_row.wrapping_add(out_w * out_c);
+        out_row = out_row.wrapping_add(row_step);
     }
 }
 
