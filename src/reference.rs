@@ -17,6 +17,7 @@ mod multiply;
 mod pool;
 mod quantize;
 mod softmax;
+mod transposed;
 
 pub(crate) use activation::LeakyRelu;
 pub use activation::{leaky_relu_f32, leaky_relu_i8, relu_f32, relu_i8};
@@ -31,3 +32,4 @@ pub use quantize::{
 };
 pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
 pub(crate) use softmax::{share_f32, share_i8};
+pub use transposed::{transposed_conv2d_f32, transposed_conv2d_i8};
