@@ -3,6 +3,7 @@
 mod activation;
 mod argmax;
 mod conv2d;
+mod locally_connected;
 mod pool;
 mod softmax;
 mod transposed;
@@ -10,6 +11,7 @@ mod transposed;
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
 pub use argmax::argmax;
 pub use conv2d::{Conv2d, Dense};
+pub use locally_connected::LocallyConnected2d;
 pub use pool::{AveragePool2d, MaxPool2d};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
 pub use transposed::TransposedConv2d;
@@ -17,5 +19,6 @@ pub use transposed::TransposedConv2d;
 /// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 pub mod dynamic {
     pub use super::conv2d::dynamic::*;
+    pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
     pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
 }

@@ -237,15 +237,12 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let mut o = 0;
     while o < shape.filters {
         let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-            return Err(ShapeError::Scale);
-        }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
@@ -264,6 +261,22 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
         let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
         if reach > most || plain_reach > most {
             return Err(ShapeError::Accumulator);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
+/// Checks that all multipliers are positive and not too large.
+pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < numbers.scales.len() {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
+            return Err(ShapeError::Scale);
         }
         o += 1;
     }
@@ -369,6 +382,25 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let common = common_requantization(numbers, mode);
+    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`pack_i8`] for a part of the numbers that `common` was made of.
+pub(crate) const fn pack_i8_with(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
     if let Err(error) = check_i8(shape, numbers, mode) {
         return Err(error);
     }
@@ -377,7 +409,6 @@ pub const fn pack_i8(
         return Err(ShapeError::Packed);
     }
     clear(packed);
-    let common = common_requantization(numbers, mode);
     let part = shape.part();
     let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
@@ -393,7 +424,7 @@ pub const fn pack_i8(
             let (sum, _) = sums(numbers.filters, o * len, len);
             packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
             let mut parameters = [0; 2];
-            requantization_parameters(numbers, mode, &common, o, &mut parameters);
+            requantization_parameters(numbers, mode, common, o, &mut parameters);
             let mut word = 0;
             while word < words {
                 packed[at + channels * (1 + word) + c] = parameters[word];
@@ -409,7 +440,7 @@ pub const fn pack_i8(
             (first, group) = (0, group + 1);
         }
     }
-    Ok(common)
+    Ok(())
 }
 
 /// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.
