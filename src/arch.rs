@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | [`Portable`] | everywhere | where no other is, or by `--cfg bareconv_backend="portable"` |
 //! | `Armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP | at compile time, by the target |
+//! | `Helium` | Arm with the M-profile vector extension: Cortex-M55, M85 | by `--cfg bareconv_backend="helium"` |
 //! | `Avx2` | x86-64 | at run time with the feature `std`, else at compile time by `-C target-feature=+avx2` |
 //!
-//! `RUSTFLAGS='--cfg bareconv_backend="armv7em"'` (or `"avx2"`, `"portable"`) forces one; where the target lacks it,
+//! `RUSTFLAGS='--cfg bareconv_backend="armv7em"'` (or `"helium"`, `"avx2"`, `"portable"`) forces one; where the target lacks it,
 //! that is a compile error. Nothing falls back in silence: [`native`] names what runs.
 
 mod portable;
@@ -16,6 +17,11 @@ pub use portable::Portable;
 mod armv7em;
 #[cfg(bareconv_dsp)]
 pub use armv7em::Armv7em;
+
+#[cfg(bareconv_helium)]
+mod helium;
+#[cfg(bareconv_helium)]
+pub use helium::Helium;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -34,16 +40,23 @@ compile_error!(
      thumbv8m.main with -C target-cpu=cortex-m33 or -C target-feature=+dsp"
 );
 
+#[cfg(all(bareconv_backend = "helium", not(bareconv_helium)))]
+compile_error!("bareconv_backend=\"helium\" needs a target with MVE: build for thumbv8m.main-none-eabi(hf)");
+
 #[cfg(all(bareconv_backend = "avx2", not(all(target_arch = "x86_64", target_feature = "avx2"))))]
 compile_error!("bareconv_backend=\"avx2\" needs an x86-64 target and -C target-feature=+avx2");
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
-#[cfg(any(bareconv_backend = "portable", not(any(bareconv_dsp, target_arch = "x86_64"))))]
+#[cfg(any(bareconv_backend = "portable", not(any(bareconv_dsp, bareconv_helium, target_arch = "x86_64"))))]
 pub type Native = Portable;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
 pub type Native = Armv7em;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(all(bareconv_helium, not(bareconv_backend = "portable")))]
+pub type Native = Helium;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(target_arch = "x86_64", not(bareconv_backend = "portable")))]

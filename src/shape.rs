@@ -2,10 +2,13 @@
 
 mod conv1d;
 mod pool;
+mod transposed;
 
 pub use conv1d::Conv1dShape;
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
+pub(crate) use transposed::Phase;
+pub use transposed::TransposedConv2dShape;
 
 /// `[height, width, channels]`.
 pub type Shape = [usize; 3];
@@ -25,6 +28,13 @@ pub enum ShapeError {
     WindowTooLarge,
     /// The padding is not smaller than the (dilated) filter, or the pooling window.
     PaddingTooLarge,
+    /// The output padding of a transposed convolution is not smaller than its stride.
+    OutputPadding,
+    /// A transposed convolution in single precision has a phase with more taps than weights: no weight for some output,
+    /// or a padding that cuts off inputs.
+    MissingTaps,
+    /// The number of phases in a transposed convolution's type is not the shape's.
+    Phases,
     /// Something is too large: a tensor (2^30 values), the filters (2^28), a dimension, stride, dilation or padding (2^16),
     /// a dilated filter (2^17), or the scratch memory (2^29 words).
     TooLarge,
@@ -58,6 +68,9 @@ impl ShapeError {
             Self::FilterTooLarge => "the filter, dilated, must fit into the padded input",
             Self::WindowTooLarge => "the pooling window must fit into what it pools",
             Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
+            Self::OutputPadding => "the output padding must be smaller than the stride",
+            Self::MissingTaps => "in f32, every output of a transposed convolution must have all its taps",
+            Self::Phases => "the layer's type must have the shape's phases()",
             Self::TooLarge => {
                 "at most: 2^30 values in a tensor, 2^28 weights, 2^16 in a dimension, stride or padding, 2^29 words of scratch"
             }
