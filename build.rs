@@ -4,12 +4,12 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] = &["portable", "armv7em", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod", "simd128"];
+const BACKENDS: &[&str] = &["portable", "armv7em", "helium", "sse2", "avx2", "avx512vnni"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let backends = format!("\"{}\"", BACKENDS.join("\", \""));
-    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_v8m, bareconv_std, bareconv_detect)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_v8m, bareconv_std, bareconv_detect)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values({backends}))");
     println!("cargo::rustc-check-cfg=cfg(bareconv_native, values({backends}))");
     let forced = var("CARGO_CFG_BARECONV_BACKEND").unwrap_or_default();
@@ -18,7 +18,12 @@ fn main() {
     }
 
     let target = var("TARGET").expect("cargo sets TARGET");
-    let dsp = has_dsp(&target);
+    // To ask for Helium is to have it: the compiler itself must not use it, see `arch::Helium`.
+    let helium = forced == "helium" && target.starts_with("thumbv8m.main");
+    let dsp = !helium && has_dsp(&target);
+    if helium {
+        println!("cargo::rustc-cfg=bareconv_helium");
+    }
     if dsp {
         println!("cargo::rustc-cfg=bareconv_dsp");
     }
@@ -42,9 +47,6 @@ fn main() {
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",
         "x86_64" => "sse2",
-        "aarch64" if has("dotprod") => "neon-dotprod",
-        "aarch64" if has("neon") => "neon",
-        "wasm32" if has("simd128") => "simd128",
         _ => "portable",
     };
     if std && forced.is_empty() && ["avx2", "neon"].contains(&native) {

@@ -4,15 +4,13 @@
 //! |---|---|---|
 //! | [`Portable`] | `portable` | everywhere |
 //! | `Armv7em` | `armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP |
+//! | `Helium` | `helium` | Arm with the M-profile vector extension: Cortex-M55, M85; only where forced |
 //! | `Sse2` | `sse2` | x86-64 |
 //! | `Avx2` | `avx2` | x86-64 with AVX2 |
 //! | `Avx512Vnni` | `avx512vnni` | x86-64 with AVX-512 F, BW, VL and VNNI |
-//! | `Neon` | `neon` | AArch64 |
-//! | `NeonDotprod` | `neon-dotprod` | AArch64 with the dot product extension |
-//! | `Simd128` | `simd128` | WebAssembly with `-C target-feature=+simd128` |
 //!
-//! The target and its features decide at compile time; with the feature `std`, x86-64 and AArch64 find the best backend
-//! at run time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
+//! The target and its features decide at compile time; with the feature `std`, x86-64 finds the best backend at run
+//! time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
 //! compile error. Nothing falls back in silence: [`native`] names what runs.
 
 mod portable;
@@ -22,6 +20,11 @@ pub use portable::Portable;
 mod armv7em;
 #[cfg(bareconv_dsp)]
 pub use armv7em::Armv7em;
+
+#[cfg(bareconv_helium)]
+mod helium;
+#[cfg(bareconv_helium)]
+pub use helium::Helium;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -39,6 +42,9 @@ compile_error!(
     "bareconv_backend=\"armv7em\" needs a target with the DSP extension: build for thumbv7em-none-eabi(hf), or for \
      thumbv8m.main with -C target-cpu=cortex-m33 or -C target-feature=+dsp"
 );
+
+#[cfg(all(bareconv_backend = "helium", not(bareconv_helium)))]
+compile_error!("bareconv_backend=\"helium\" needs a target with MVE: build for thumbv8m.main-none-eabi(hf)");
 
 #[cfg(all(bareconv_backend = "sse2", not(target_arch = "x86_64")))]
 compile_error!("bareconv_backend=\"sse2\" needs an x86-64 target");
@@ -68,6 +74,10 @@ pub type Native = Portable;
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "armv7em")]
 pub type Native = Armv7em;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "helium")]
+pub type Native = Helium;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "sse2")]
@@ -140,6 +150,8 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visit::<Portable>(visitor);
     #[cfg(bareconv_dsp)]
     visit::<Armv7em>(visitor);
+    #[cfg(bareconv_helium)]
+    visit::<Helium>(visitor);
     #[cfg(target_arch = "x86_64")]
     {
         visit::<Sse2>(visitor);

@@ -17,7 +17,7 @@ impl Backend for Portable {
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
-#[cfg(bareconv_dsp)]
+#[cfg(any(bareconv_dsp, bareconv_helium))]
 pub(crate) use conv::Blocks;
-#[cfg(bareconv_dsp)]
+#[cfg(any(bareconv_dsp, bareconv_helium))]
 pub(crate) use conv::Own;
