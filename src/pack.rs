@@ -177,20 +177,24 @@ impl Activation {
     }
 
     /// The lowest and highest int8 value that passes, in an output's quantization.
-    const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
-        let zero = output.zero_point as i32;
+    pub(crate) const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
+        self.integer_bounds(output.scale, output.zero_point as i32, [-128, 127])
+    }
+
+    /// The lowest and highest of the integers `low..=high` that passes, in an output's quantization.
+    pub(crate) const fn integer_bounds(self, scale: f32, zero: i32, [low, high]: [i32; 2]) -> [i32; 2] {
         match self {
-            Self::Identity => [-128, 127],
-            Self::Relu => [zero, 127],
+            Self::Identity => [low, high],
+            Self::Relu => [zero, high],
             // As TensorFlow Lite has it: the quotient in single precision, rounded, halves away from zero.
             Self::Relu6 => {
-                let steps = 6.0f32 / output.scale;
-                if steps >= 255.0 {
-                    return [zero, 127];
+                let steps = 6.0f32 / scale;
+                if steps >= (high - low) as f32 {
+                    return [zero, high];
                 }
                 let whole = steps as i32;
                 let six = zero + whole + if steps - whole as f32 >= 0.5 { 1 } else { 0 };
-                [zero, if six < 127 { six } else { 127 }]
+                [zero, if six < high { six } else { high }]
             }
         }
     }

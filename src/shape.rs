@@ -1,10 +1,12 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod joining;
 mod pool;
 mod transposed;
 
 pub use conv1d::Conv1dShape;
+pub use joining::{Axis, Broadcast, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 pub(crate) use transposed::Phase;
@@ -60,6 +62,14 @@ pub enum ShapeError {
     Scale,
     /// Bias and weights could make an accumulator overflow 32 bits.
     Accumulator,
+    /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
+    Broadcast,
+    /// Inputs that do not make up the output of a concatenation.
+    Concatenation,
+    /// An upsampled height or width is not a multiple of the input's.
+    Factor,
+    /// Scales of inputs that are too large for the output's.
+    Ratio,
 }
 
 impl ShapeError {
@@ -87,6 +97,12 @@ impl ShapeError {
             Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
+            Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
+            Self::Concatenation => {
+                "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
+            }
+            Self::Factor => "the upsampled height and width must be multiples of the input's",
+            Self::Ratio => "the inputs' scales are too large for the output's",
         }
     }
 }
