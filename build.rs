@@ -4,11 +4,13 @@ use std::env::var;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_v8m)");
-    println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values(\"portable\", \"armv7em\", \"avx2\", \"helium\"))");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_rvv, bareconv_v8m)");
+    println!(
+        "cargo::rustc-check-cfg=cfg(bareconv_backend, values(\"portable\", \"armv7em\", \"avx2\", \"helium\", \"rvv\"))"
+    );
     let backend = var("CARGO_CFG_BARECONV_BACKEND").unwrap_or_default();
-    if !["", "portable", "armv7em", "avx2", "helium"].contains(&backend.as_str()) {
-        panic!("bareconv_backend=\"{backend}\" is none of \"portable\", \"armv7em\", \"avx2\", \"helium\"");
+    if !["", "portable", "armv7em", "avx2", "helium", "rvv"].contains(&backend.as_str()) {
+        panic!("bareconv_backend=\"{backend}\" is none of \"portable\", \"armv7em\", \"avx2\", \"helium\", \"rvv\"");
     }
     let target = var("TARGET").expect("cargo sets TARGET");
     // Every Armv7E-M core has the extension; in Armv8-M Mainline it is optional, so the flags must ask for it.
@@ -22,6 +24,11 @@ fn main() {
         println!("cargo::rustc-cfg=bareconv_helium");
     } else if target.starts_with("thumbv7em") || v8m && !refused && asked.iter().any(|a| flags.contains(a)) {
         println!("cargo::rustc-cfg=bareconv_dsp");
+    }
+    // To ask for the vectors of RISC-V is to have them.
+    let v = || flags.split(['\x1f', ',', '=']).any(|flag| flag == "+v");
+    if target.starts_with("riscv64") && (backend == "rvv" || backend != "portable" && v()) {
+        println!("cargo::rustc-cfg=bareconv_rvv");
     }
     if v8m {
         println!("cargo::rustc-cfg=bareconv_v8m");

@@ -5,9 +5,10 @@
 //! | [`Portable`] | everywhere | where no other is, or by `--cfg bareconv_backend="portable"` |
 //! | `Armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP | at compile time, by the target |
 //! | `Helium` | Arm with the M-profile vector extension: Cortex-M55, M85 | by `--cfg bareconv_backend="helium"` |
+//! | `Rvv` | RISC-V, 64 bits, with vectors (RVV 1.0) | by `--cfg bareconv_backend="rvv"`, or `-C target-feature=+v` |
 //! | `Avx2` | x86-64 | at run time with the feature `std`, else at compile time by `-C target-feature=+avx2` |
 //!
-//! `RUSTFLAGS='--cfg bareconv_backend="armv7em"'` (or `"helium"`, `"avx2"`, `"portable"`) forces one; where the target lacks it,
+//! `RUSTFLAGS='--cfg bareconv_backend="armv7em"'` (or `"helium"`, `"rvv"`, `"avx2"`, `"portable"`) forces one; where the target lacks it,
 //! that is a compile error. Nothing falls back in silence: [`native`] names what runs.
 
 mod portable;
@@ -22,6 +23,11 @@ pub use armv7em::Armv7em;
 mod helium;
 #[cfg(bareconv_helium)]
 pub use helium::Helium;
+
+#[cfg(bareconv_rvv)]
+mod rvv;
+#[cfg(bareconv_rvv)]
+pub use rvv::Rvv;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -43,11 +49,17 @@ compile_error!(
 #[cfg(all(bareconv_backend = "helium", not(bareconv_helium)))]
 compile_error!("bareconv_backend=\"helium\" needs a target with MVE: build for thumbv8m.main-none-eabi(hf)");
 
+#[cfg(all(bareconv_backend = "rvv", not(bareconv_rvv)))]
+compile_error!("bareconv_backend=\"rvv\" needs a target with RVV 1.0: build for riscv64gc");
+
 #[cfg(all(bareconv_backend = "avx2", not(all(target_arch = "x86_64", target_feature = "avx2"))))]
 compile_error!("bareconv_backend=\"avx2\" needs an x86-64 target and -C target-feature=+avx2");
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
-#[cfg(any(bareconv_backend = "portable", not(any(bareconv_dsp, bareconv_helium, target_arch = "x86_64"))))]
+#[cfg(any(
+    bareconv_backend = "portable",
+    not(any(bareconv_dsp, bareconv_helium, bareconv_rvv, target_arch = "x86_64"))
+))]
 pub type Native = Portable;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
@@ -57,6 +69,10 @@ pub type Native = Armv7em;
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(bareconv_helium, not(bareconv_backend = "portable")))]
 pub type Native = Helium;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(all(bareconv_rvv, not(bareconv_backend = "portable")))]
+pub type Native = Rvv;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(all(target_arch = "x86_64", not(bareconv_backend = "portable")))]
