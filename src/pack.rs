@@ -6,8 +6,8 @@
 //! accumulator can overflow.
 //!
 //! # Format
-//! Channels are packed in blocks of [`Layout::block`], the last one as small as [`Layout::tail`] allows; missing
-//! channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
+//! Channels are packed in blocks of [`Layout::block`], the last one of each group as small as [`Layout::tail`] allows;
+//! missing channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
 //!
 //! ```text
 //! bias[channels]  parameters[words][channels]  weights[runs][groups][...]
@@ -77,7 +77,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The runs of a filter in a layout.
+    /// The runs of a filter in a layout; the shape has one group.
     pub const fn new(shape: &Conv2dShape, layout: &Layout) -> Self {
         let [height, width] = shape.filter;
         let step = shape.stride[1] * shape.input[2];
@@ -126,8 +126,9 @@ impl Layout {
 
     /// Words of all blocks of a layer, with `parameter_words` words of parameters for each channel.
     pub const fn packed_words(&self, shape: &Conv2dShape, weight_bytes: usize, parameter_words: usize) -> usize {
-        let runs = Runs::new(shape, self);
-        let all = shape.filters * runs.phases;
+        let part = shape.part();
+        let runs = Runs::new(&part, self);
+        let all = part.filters * runs.phases;
         let mut words = 0;
         let mut first = 0;
         while first < all {
@@ -135,7 +136,7 @@ impl Layout {
             words += channels * (1 + parameter_words) + self.weight_words(&runs, channels, weight_bytes);
             first += channels;
         }
-        words
+        words * shape.groups
     }
 }
 
@@ -377,17 +378,18 @@ pub const fn pack_i8(
     }
     clear(packed);
     let common = common_requantization(numbers, mode);
-    let runs = Runs::new(shape, layout);
+    let part = shape.part();
+    let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
-    let all = shape.filters * runs.phases;
-    let (mut at, mut first) = (0, 0);
-    while first < all {
+    let all = part.filters * runs.phases;
+    let (mut at, mut first, mut group) = (0, 0, 0);
+    while group < shape.groups {
         let channels = layout.block_at(first, all);
         let present = if all - first < channels { all - first } else { channels };
         let weights = at + channels * (1 + words);
         let mut c = 0;
         while c < present {
-            let (o, phase) = ((first + c) / runs.phases, (first + c) % runs.phases);
+            let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
             packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
             let mut parameters = [0; 2];
@@ -403,6 +405,9 @@ pub const fn pack_i8(
         }
         at = weights + layout.weight_words(&runs, channels, 1);
         first += channels;
+        if first >= all {
+            (first, group) = (0, group + 1);
+        }
     }
     Ok(common)
 }
@@ -505,21 +510,26 @@ pub const fn pack_f32(
         layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX,
         "floating point runs are not padded"
     );
-    let (mut at, mut first) = (0, 0);
-    while first < shape.filters {
-        let channels = layout.block_at(first, shape.filters);
+    let all = shape.part().filters;
+    let (mut at, mut first, mut group) = (0, 0, 0);
+    while group < shape.groups {
+        let channels = layout.block_at(first, all);
         let mut c = 0;
-        while c < channels && first + c < shape.filters {
-            packed[at + c] = numbers.bias[first + c].to_bits();
+        while c < channels && first + c < all {
+            let o = group * all + first + c;
+            packed[at + c] = numbers.bias[o].to_bits();
             let mut tap = 0;
             while tap < len {
-                packed[at + channels + tap * channels + c] = numbers.filters[(first + c) * len + tap].to_bits();
+                packed[at + channels + tap * channels + c] = numbers.filters[o * len + tap].to_bits();
                 tap += 1;
             }
             c += 1;
         }
         at += channels * (1 + len);
         first += channels;
+        if first >= all {
+            (first, group) = (0, group + 1);
+        }
     }
     Ok(())
 }

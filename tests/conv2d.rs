@@ -22,15 +22,23 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
         1 => (1..3usize, 60..200usize, 1..3usize),
     ];
     let axis = || (1..6usize, 1..4usize, 1..4usize, 0..4usize, 0..4usize, 1..4usize);
-    (input, prop_oneof![1..9usize, 14..19usize, 30..42usize], axis(), axis())
-        .prop_map(|((h, w, c), filters, y, x)| Conv2dShape {
-            input: [h, w, c],
-            filters,
-            filter: [y.0.min(h + y.3 + y.4), x.0.min(w + x.3 + x.4)],
-            stride: [y.1, x.1],
-            dilation: [y.2, x.2],
-            padding: [y.3, x.3, y.4, x.4],
-            pool: [y.5, x.5],
+    let groups = prop_oneof![3 => Just(1), 1 => 2..5usize];
+    let pointwise = prop::bool::weighted(0.1);
+    (input, prop_oneof![1..9usize, 14..19usize, 30..42usize], axis(), axis(), groups, pointwise)
+        .prop_map(|((h, w, c), filters, y, x, groups, pointwise)| {
+            if pointwise {
+                return Conv2dShape::new([h, w, c * groups], filters * groups, [1, 1]).groups(groups);
+            }
+            Conv2dShape {
+                input: [h, w, c * groups],
+                filters: filters * groups,
+                filter: [y.0.min(h + y.3 + y.4), x.0.min(w + x.3 + x.4)],
+                stride: [y.1, x.1],
+                dilation: [y.2, x.2],
+                padding: [y.3, x.3, y.4, x.4],
+                pool: [y.5, x.5],
+                groups,
+            }
         })
         .prop_filter("a shape that obeys the rules", |shape| shape.check().is_ok())
 }
@@ -248,6 +256,10 @@ fn shapes_that_break_a_rule_are_refused() {
     assert_eq!(refused(|s| s.filters = 0), Err(Zero));
     assert_eq!(refused(|s| s.stride[1] = 0), Err(Zero));
     assert_eq!(refused(|s| s.dilation[0] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.groups = 0), Err(Zero));
+    assert_eq!(refused(|s| s.groups = 2), Err(Groups));
+    assert_eq!(refused(|s| s.groups = 3), Err(Groups));
+    assert_eq!(refused(|s| (s.filters, s.groups) = (4, 2)), Ok(()));
     assert_eq!(refused(|s| s.pool[0] = 0), Err(Zero));
     assert_eq!(refused(|s| s.filter[0] = 11), Err(FilterTooLarge));
     assert_eq!(refused(|s| s.dilation[1] = 5), Err(FilterTooLarge));

@@ -182,6 +182,11 @@ fn int8() -> impl Strategy<Value = i8> + Clone {
     prop_oneof![2 => any::<i8>(), 1 => prop::sample::select(vec![-128, -127, -1, 0, 1, 127])]
 }
 
+/// Any int16 value, extremes often.
+fn int16() -> impl Strategy<Value = i16> + Clone {
+    prop_oneof![2 => any::<i16>(), 1 => prop::sample::select(vec![i16::MIN, -32767, -1, 0, 1, i16::MAX])]
+}
+
 /// Any `f32`, special ones often.
 fn float() -> impl Strategy<Value = f32> + Clone {
     let special =
@@ -364,6 +369,10 @@ fn max_pool_i8<B: Backend>(shape: &Pool2dShape, input: &[i8]) -> Result<(), Test
     check_max_pool::<B, i8>(shape, input, 0, |a, b| a == b)
 }
 
+fn max_pool_i16<B: Backend>(shape: &Pool2dShape, input: &[i16]) -> Result<(), TestCaseError> {
+    check_max_pool::<B, i16>(shape, input, 0, |a, b| a == b)
+}
+
 fn max_pool_f32<B: Backend>(shape: &Pool2dShape, input: &[f32]) -> Result<(), TestCaseError> {
     check_max_pool::<B, f32>(shape, input, 0.0, |a, b| bits(a) == bits(b))
 }
@@ -431,8 +440,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn max_pooling_has_the_references_bits((shape, input) in pooling(int8()), (float_shape, floats) in pooling(float())) {
+    fn max_pooling_has_the_references_bits(
+        (shape, input) in pooling(int8()), (half_shape, halves) in pooling(int16()),
+        (float_shape, floats) in pooling(float()),
+    ) {
         on_every_backend!(max_pool_i8(&shape, &input));
+        on_every_backend!(max_pool_i16(&half_shape, &halves));
         on_every_backend!(max_pool_f32(&float_shape, &floats));
     }
 

@@ -26,8 +26,10 @@ pub(crate) struct Plan {
     runs: Runs,
     /// Height, width and channels of the output.
     output: Shape,
-    /// Words of packed filters.
+    /// Words of packed filters of a group.
     packed: usize,
+    /// Groups, each of which is a convolution of its own.
+    groups: usize,
     /// Columns of the output, after pooling, in a strip.
     columns: usize,
     /// Words of run offsets, for each of the convolution rows that one output row pools.
@@ -51,10 +53,11 @@ impl Plan {
         if let Err(error) = shape.check() {
             panic!("{}", error.message());
         }
-        Self::for_kernel::<E::Kernel<B>>(shape, E::WORDS)
+        Self::for_kernel::<E::Kernel<B>>(&shape.part().merged(), E::WORDS, shape.groups)
     }
 
-    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize) -> Self {
+    /// The plan for the shape of a group.
+    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize, groups: usize) -> Self {
         let layout = layout::<K>(shape);
         let runs = Runs::new(shape, &layout);
         let per_word = 4 / size_of::<K::Activation>();
@@ -81,6 +84,7 @@ impl Plan {
             runs,
             output,
             packed: layout.packed_words(shape, size_of::<K::Weight>(), parameter_words),
+            groups,
             columns,
             table,
             sums: sums as usize,
@@ -92,7 +96,7 @@ impl Plan {
 
     /// Words of packed filters.
     pub const fn packed_words(&self) -> usize {
-        self.packed
+        self.packed * self.groups
     }
 
     /// Words of scratch memory.
@@ -108,8 +112,10 @@ const fn at_least_1(n: usize) -> usize {
 /// A convolution on backend `B`: what it needs besides its memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Convolution<B: Backend, E: Epilogue> {
-    /// The geometry; it has passed its check.
-    shape: Conv2dShape,
+    /// Height and width of the input.
+    size: [usize; 2],
+    /// The geometry of a group, its rows merged where that is of use; it has passed its check.
+    part: Conv2dShape,
     /// What follows from it.
     plan: Plan,
     /// What padding holds.
@@ -133,7 +139,7 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        let mut convolution = Self::new(shape, zero_point, common, routine(&shape));
+        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part()));
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
@@ -157,38 +163,45 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
-        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape))
+        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()))
     }
 
     /// The routine is the one that the backend chooses for the shape.
     const fn new(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
         let plan = Plan::new::<B, E>(&shape);
-        let dense = is_dense(&shape);
-        let finish = finish::<B, E>(&shape, &plan.runs);
-        let [_, width, channels] = plan.output;
-        let steps = [width * channels, channels];
-        Self { shape, plan, fill, common, dense, finish, routine, steps, backend: PhantomData }
+        let part = shape.part().merged();
+        let dense = is_dense(&part);
+        let finish = finish::<B, E>(&part, &plan.runs);
+        let [_, width, _] = plan.output;
+        let steps = [width * shape.filters, shape.filters];
+        let size = [shape.input[0], shape.input[1]];
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, backend: PhantomData }
     }
 
     /// The same with outputs further apart: so many values from an output row, and from an output column, to the next.
     pub const fn spread(self, steps: [usize; 2]) -> Self {
-        Self { steps, ..self }
+        // Merged rows have no place of their own.
+        let part = self.shape().part();
+        let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, self.plan.groups);
+        Self { steps, part, plan, ..self }
     }
 
     /// The number of values from the first output to behind the last.
     pub const fn reach(&self) -> usize {
         let [height, width, channels] = self.plan.output;
-        (height - 1) * self.steps[0] + (width - 1) * self.steps[1] + channels
+        (height - 1) * self.steps[0] + (width - 1) * self.steps[1] + channels * self.plan.groups
     }
 
     /// The same on another backend.
     pub fn on<Other: Backend>(&self) -> Convolution<Other, E> {
-        Convolution::dynamic(self.shape, self.fill, self.common).spread(self.steps)
+        Convolution::dynamic(self.shape(), self.fill, self.common).spread(self.steps)
     }
 
     /// Its geometry.
-    pub const fn shape(&self) -> &Conv2dShape {
-        &self.shape
+    pub const fn shape(&self) -> Conv2dShape {
+        let Self { size: [height, width], part, plan: Plan { groups, .. }, .. } = *self;
+        let input = [height, width, part.input[2] * groups];
+        Conv2dShape { input, filters: part.filters * groups, groups, ..part }
     }
 
     /// What it needs.
@@ -213,13 +226,13 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     ) -> Result<(), ShapeError> {
         assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         let len = |[h, w, c]: Shape| h * w * c;
-        if input.len() != len(self.shape.input) {
+        if input.len() != len(self.part.input) * self.plan.groups {
             return Err(ShapeError::Input);
         }
         if output.len() != self.reach() {
             return Err(ShapeError::Output);
         }
-        if packed.len() != self.plan.packed {
+        if packed.len() != self.plan.packed_words() {
             return Err(ShapeError::Packed);
         }
         if scratch.len() < self.plan.scratch_words() {
@@ -244,7 +257,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
-    let Convolution { shape, plan, .. } = convolution;
+    let Convolution { part: shape, plan, .. } = convolution;
     // SAFETY: a filter has a phase. Divisions by it need no test then, and so no panic.
     unsafe { assert_unchecked(plan.runs.phases > 0) };
     let dense = convolution.dense;
@@ -258,7 +271,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         let sums = scratch.add(plan.table);
         (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
     };
-    let mut rows = Rows::<K> { shape, input, ring, plan, next: 0 };
+    let mut rows = Rows::<K> { shape, input, ring, plan, first: 0, next: 0 };
     if shape.padding != [0; 4] {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
@@ -289,8 +302,10 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         parameters: packed,
         stride: column_step,
     };
-    let mut out_row = output;
-    for out_y in 0..out_h {
+    // One loop over the rows of all groups.
+    let (mut packed, mut group_output, mut out_row, mut out_y) = (packed, output, output, 0);
+    let mut groups = plan.groups;
+    while groups > 0 {
         // SAFETY: the table and the ring are the rows' alone, and `out_y` is an output row.
         unsafe { rows.prepare(out_y, scratch) };
         let mut out_x = 0;
@@ -327,7 +342,13 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             }
             out_x += tiles.columns;
         }
-        out_row = out_row.wrapping_add(row_step);
+        (out_row, out_y) = (out_row.wrapping_add(row_step), out_y + 1);
+        if out_y == out_h {
+            packed = packed.wrapping_add(plan.packed);
+            group_output = group_output.wrapping_add(out_c);
+            (out_row, out_y, groups) = (group_output, 0, groups - 1);
+            (rows.next, rows.first) = (0, rows.first + shape.input[2]);
+        }
     }
 }
 
@@ -337,6 +358,8 @@ struct Rows<'a, K: MicroKernel> {
     input: &'a [K::Input],
     ring: *mut K::Activation,
     plan: &'a Plan,
+    /// The first input channel of the group.
+    first: usize,
     /// The next input row to load.
     next: usize,
 }
@@ -370,12 +393,21 @@ impl<K: MicroKernel> Rows<'_, K> {
         while self.next < end {
             let start = (self.next + shape.padding[0]) % plan.rows * plan.pitch + shape.padding[1] * channels;
             let len = width * channels;
-            // SAFETY: the row lies in the ring, its padding on both sides; `next` is a row of the input.
-            let (from, to) = unsafe {
-                let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
-                (from, core::slice::from_raw_parts_mut(self.ring.add(start), len))
-            };
-            K::load_row(from, to);
+            // SAFETY: the row lies in the ring, its padding on both sides; `next` is a row of the input, and of each of
+            // its pixels the group's channels begin at `first`.
+            unsafe {
+                let row = self.ring.add(start);
+                if plan.groups == 1 {
+                    let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
+                    K::load_row(from, core::slice::from_raw_parts_mut(row, len));
+                } else {
+                    for x in 0..width {
+                        let pixel = (self.next * width + x) * channels * plan.groups + self.first;
+                        let from = self.input.get_unchecked(pixel..pixel + channels);
+                        K::load_row(from, core::slice::from_raw_parts_mut(row.add(x * channels), channels));
+                    }
+                }
+            }
             self.next += 1;
         }
 
@@ -442,7 +474,7 @@ mod tests {
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.
     fn stays_inside<K: MicroKernel>(shape: &Conv2dShape) {
-        let plan = Plan::for_kernel::<K>(shape, 1);
+        let plan = Plan::for_kernel::<K>(shape, 1, 1);
         let (dense, runs) = (is_dense(shape), plan.runs);
         let pixels = if dense { 1 } else { K::PIXELS };
         let blank = usize::from(shape.padding[0] + shape.padding[2] > 0);
@@ -486,7 +518,10 @@ mod tests {
                 dilation: [y[3], x[3]],
                 padding: [y[4], x[4], y[5], x[5]],
                 pool: [y[6], x[6]],
+                groups: 1,
             };
+            let pointwise = Conv2dShape::new(shape.input, shape.filters, [1, 1]).merged();
+            let shape = if within(0, 9) == 0 { pointwise } else { shape };
             if shape.check().is_err() {
                 continue;
             }

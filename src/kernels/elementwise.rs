@@ -14,17 +14,22 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// A type of values that pooling and activations work on: `i8` and `f32`.
+/// A type of values that pooling and activations work on: `i8`, `i16` and `f32`.
 pub trait Element: Pod + PartialOrd + Sealed {
     /// The vectors of this type that a backend has.
     type Lanes<E: Elementwise>: Lanes<Element = Self>;
 }
 
 impl Sealed for i8 {}
+impl Sealed for i16 {}
 impl Sealed for f32 {}
 
 impl Element for i8 {
     type Lanes<E: Elementwise> = E::Bytes;
+}
+
+impl Element for i16 {
+    type Lanes<E: Elementwise> = E::Halves;
 }
 
 impl Element for f32 {
@@ -37,6 +42,8 @@ impl Element for f32 {
 pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
     /// Vectors of int8 values.
     type Bytes: Lanes<Element = i8>;
+    /// Vectors of int16 values; [`Array`] will do where the backend has none.
+    type Halves: Lanes<Element = i16>;
     /// Vectors of single precision.
     type Floats: FloatLanes;
     /// Sums of int8 values.

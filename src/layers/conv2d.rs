@@ -125,7 +125,7 @@ const fn check_types<I: TensorShape, O: TensorShape>(shape: &Conv2dShape) {
 
 impl<I, O, const WORDS: usize, E: Epilogue> Conv2d<I, O, WORDS, E> {
     /// Its geometry.
-    pub const fn shape(&self) -> &Conv2dShape {
+    pub const fn shape(&self) -> Conv2dShape {
         self.convolution.shape()
     }
 

@@ -50,15 +50,15 @@ def tensor(shape, scale, zero_point, data=None, dtype=schema.TensorType.INT8, ax
     return editor.Tensor(shape=tuple(shape), dtype=dtype, data=data, quantization=quantization)
 
 
-def run(operator, options_type, options, inputs, output, values):
-    """Runs one operator; `inputs[0]` is the model's input, the others are constants."""
+def run(operator, options_type, options, inputs, output, values, source=0):
+    """Runs one operator; `inputs[source]` is the model's input, the others are constants."""
     node = editor.Operator(opcode=operator, inputs=inputs, outputs=[output])
     node._fb.builtinOptionsType = options_type
     node._fb.builtinOptions = options
-    graph = editor.Subgraph(tensors=[*inputs, output], operators=[node], inputs=[inputs[0]], outputs=[output])
+    graph = editor.Subgraph(tensors=[*inputs, output], operators=[node], inputs=[inputs[source]], outputs=[output])
     model = bytes(editor.Model(subgraphs=[graph]).build())
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
-    interpreter.set_input(values.reshape(inputs[0].shape), 0)
+    interpreter.set_input(values.reshape(inputs[source].shape), 0)
     interpreter.invoke()
     return interpreter.get_output(0)
 
@@ -228,6 +228,48 @@ def dense(random):
     write("dense", cases)
 
 
+def transposed_conv(random):
+    cases = []
+    for shape, filters, filter_size, stride, out_size, padding, relu in [
+        ((4, 5, 3), 4, (3, 3), (2, 2), (8, 10), SAME, 0), ((3, 3, 8), 2, (2, 2), (2, 2), (6, 6), VALID, 0),
+        ((3, 4, 2), 5, (4, 4), (2, 2), (6, 8), SAME, 1), ((3, 3, 4), 3, (3, 3), (2, 2), (7, 7), VALID, 0),
+        ((5, 4, 6), 7, (3, 2), (1, 1), (5, 4), SAME, 0), ((2, 3, 1), 1, (5, 5), (3, 2), (6, 6), SAME, 0),
+        ((3, 3, 2), 3, (3, 3), (2, 2), (8, 8), VALID, 0),
+    ]:
+        values = some_int8(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
+        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
+        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        taps = filter_size[0] * filter_size[1] * shape[2] / (stride[0] * stride[1])
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
+        out_zero = -128 if relu else int(random.integers(-40, 40))
+        pads, extra = [0] * 4, [0] * 2
+        for axis in 0, 1:
+            reach = (shape[axis] - 1) * stride[axis] + filter_size[axis]
+            total = max(reach - out_size[axis], 0)
+            pads[axis], pads[axis + 2] = total // 2, total - total // 2
+            extra[axis] = out_size[axis] - (reach - total)
+        size = editor.Tensor(shape=(4,), dtype=schema.TensorType.INT32,
+                             data=np.array([1, *out_size, filters], np.int32), quantization=None)
+        source = tensor((1, *shape), in_scale, in_zero)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, out_zero)
+        options = schema.TransposeConvOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
+                                               fusedActivationFunction=relu)
+        kind = schema.BuiltinOperator.TRANSPOSE_CONV, schema.BuiltinOptions.TransposeConvOptions
+        out = run(*kind, options, [size, kernel, source, biases], target, values, source=2)
+        cases.append((f"{shape} to {(*out_size, filters)}, filter {filter_size} stride {stride} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "padding": pads,
+            "output_padding": extra, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+            "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
+            "input": values, "output": out,
+        }))
+    write("transposed_conv", cases)
+
+
 if __name__ == "__main__":
     seed = np.random.default_rng
     softmax(seed(1))
@@ -236,3 +278,4 @@ if __name__ == "__main__":
     pool(seed(4), "average_pool", schema.BuiltinOperator.AVERAGE_POOL_2D)
     conv2d(seed(5))
     dense(seed(6))
+    transposed_conv(seed(20))

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 
 impl Elementwise for Avx2 {
     type Bytes = Bytes;
+    type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
 
@@ -24,6 +25,7 @@ impl Elementwise for Avx2 {
 
 impl Elementwise for Fallback {
     type Bytes = <Portable as Elementwise>::Bytes;
+    type Halves = <Portable as Elementwise>::Halves;
     type Floats = <Portable as Elementwise>::Floats;
     type Sums = <Portable as Elementwise>::Sums;
 }
@@ -61,6 +63,39 @@ impl Lanes for Bytes {
     unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_max_epi8(candidate, current) }
+    }
+}
+
+/// Sixteen int16 values.
+pub struct Halves;
+
+impl Lanes for Halves {
+    type Element = i16;
+    type Vector = __m256i;
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: __m256i, to: *mut i16) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_epi16(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_max_epi16(candidate, current) }
     }
 }
 
