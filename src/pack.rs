@@ -38,6 +38,8 @@ pub struct Layout {
     pub longest_run: usize,
     /// Activations that a load takes at once, at a multiple of as many.
     pub align: usize,
+    /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
+    pub offset: i32,
 }
 
 /// The order of weights within a group of taps.
@@ -105,12 +107,25 @@ impl Runs {
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0 }
+    }
+
+    /// The same for rows that hold `offset` more than the input's values.
+    pub const fn offset(self, offset: i32) -> Self {
+        Self { offset, ..self }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
     pub const fn byte_pairs(block: usize) -> Self {
-        Self { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+        Self {
+            block,
+            tail: block,
+            group: 2,
+            format: Format::BytePairs,
+            longest_run: BYTE_PAIR_TAPS,
+            align: 2,
+            offset: 0,
+        }
     }
 
     /// The number of channels in the block that starts at channel `first` of `channels`, phases counted.
@@ -391,7 +406,9 @@ pub const fn pack_i8(
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
-            packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
+            // With an offset it may wrap, and the sums wrap back.
+            let zero = numbers.input.zero_point as i64 + layout.offset as i64;
+            packed[at + c] = (numbers.bias[o] as i64 - zero * sum) as i32 as u32;
             let mut parameters = [0; 2];
             requantization_parameters(numbers, mode, &common, o, &mut parameters);
             let mut word = 0;
@@ -507,8 +524,8 @@ pub const fn pack_f32(
     clear(packed);
     // A padded tap would add 0 * activation, which is not nothing in floating point.
     assert!(
-        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX,
-        "floating point runs are not padded"
+        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX && layout.offset == 0,
+        "floating point runs are not padded, nor are their values moved"
     );
     let all = shape.part().filters;
     let (mut at, mut first, mut group) = (0, 0, 0);
