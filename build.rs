@@ -4,7 +4,7 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] = &["portable", "armv7em", "helium", "sse2", "avx2", "avx512vnni"];
+const BACKENDS: &[&str] = &["portable", "armv7em", "helium", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -47,6 +47,8 @@ fn main() {
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",
         "x86_64" => "sse2",
+        "aarch64" if has("dotprod") => "neon-dotprod",
+        "aarch64" if has("neon") => "neon",
         _ => "portable",
     };
     if std && forced.is_empty() && ["avx2", "neon"].contains(&native) {

@@ -8,9 +8,11 @@
 //! | `Sse2` | `sse2` | x86-64 |
 //! | `Avx2` | `avx2` | x86-64 with AVX2 |
 //! | `Avx512Vnni` | `avx512vnni` | x86-64 with AVX-512 F, BW, VL and VNNI |
+//! | `Neon` | `neon` | AArch64 |
+//! | `NeonDotprod` | `neon-dotprod` | AArch64 with the dot product extension |
 //!
-//! The target and its features decide at compile time; with the feature `std`, x86-64 finds the best backend at run
-//! time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
+//! The target and its features decide at compile time; with the feature `std`, x86-64 and AArch64 find the best backend
+//! at run time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
 //! compile error. Nothing falls back in silence: [`native`] names what runs.
 
 mod portable;
@@ -30,6 +32,11 @@ pub use helium::Helium;
 mod x86;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512Vnni, Sse2};
+
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub use neon::{Neon, NeonDotprod};
 
 use crate::kernels::{Backend, Routine};
 use crate::shape::Conv2dShape;
@@ -67,6 +74,12 @@ compile_error!(
      target-feature=+avx512f,+avx512bw,+avx512vl,+avx512vnni"
 );
 
+#[cfg(all(bareconv_backend = "neon", not(all(target_arch = "aarch64", target_feature = "neon"))))]
+compile_error!("bareconv_backend=\"neon\" needs an AArch64 target with floating point");
+
+#[cfg(all(bareconv_backend = "neon-dotprod", not(all(target_arch = "aarch64", target_feature = "dotprod"))))]
+compile_error!("bareconv_backend=\"neon-dotprod\" needs an AArch64 target and -C target-feature=+dotprod");
+
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "portable")]
 pub type Native = Portable;
@@ -91,6 +104,14 @@ pub type Native = Avx2;
 #[cfg(bareconv_native = "avx512vnni")]
 pub type Native = Avx512Vnni;
 
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "neon")]
+pub type Native = Neon;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "neon-dotprod")]
+pub type Native = NeonDotprod;
+
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
     type Output;
@@ -113,6 +134,10 @@ pub(crate) fn dispatch<J: Job>(job: J) -> J::Output {
         return job.run::<Avx512Vnni>();
     } else if !Avx2::available() {
         return job.run::<Sse2>();
+    }
+    #[cfg(all(bareconv_detect, target_arch = "aarch64"))]
+    if NeonDotprod::available() {
+        return job.run::<NeonDotprod>();
     }
     job.run_native()
 }
@@ -157,6 +182,11 @@ pub fn visit_all(visitor: &mut impl Visitor) {
         visit::<Sse2>(visitor);
         visit::<Avx2>(visitor);
         visit::<Avx512Vnni>(visitor);
+    }
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    {
+        visit::<Neon>(visitor);
+        visit::<NeonDotprod>(visitor);
     }
 }
 
