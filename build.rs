@@ -4,12 +4,14 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] = &["portable", "armv7em", "helium", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod"];
+const BACKENDS: &[&str] =
+    &["portable", "armv7em", "helium", "rvv", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let backends = format!("\"{}\"", BACKENDS.join("\", \""));
-    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_v8m, bareconv_std, bareconv_detect)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_rvv, bareconv_v8m)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_std, bareconv_detect)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values({backends}))");
     println!("cargo::rustc-check-cfg=cfg(bareconv_native, values({backends}))");
     let forced = var("CARGO_CFG_BARECONV_BACKEND").unwrap_or_default();
@@ -23,6 +25,10 @@ fn main() {
     let dsp = !helium && has_dsp(&target);
     if helium {
         println!("cargo::rustc-cfg=bareconv_helium");
+    }
+    let rvv = target.starts_with("riscv64") && (forced == "rvv" || asks_for("+v"));
+    if rvv {
+        println!("cargo::rustc-cfg=bareconv_rvv");
     }
     if dsp {
         println!("cargo::rustc-cfg=bareconv_dsp");
@@ -43,6 +49,7 @@ fn main() {
     }
     let native = match arch.as_str() {
         _ if dsp => "armv7em",
+        _ if rvv => "rvv",
         "x86_64" if vnni => "avx512vnni",
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",
@@ -56,6 +63,12 @@ fn main() {
     }
     let native = if forced.is_empty() { native } else { &forced };
     println!("cargo::rustc-cfg=bareconv_native=\"{native}\"");
+}
+
+/// Whether the flags ask for a target feature.
+fn asks_for(feature: &str) -> bool {
+    let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    flags.split(['\x1f', ',', '=']).any(|flag| flag == feature)
 }
 
 /// Whether the target has Arm's DSP extension, which stable Rust does not show as a `cfg`.

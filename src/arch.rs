@@ -5,6 +5,7 @@
 //! | [`Portable`] | `portable` | everywhere |
 //! | `Armv7em` | `armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP |
 //! | `Helium` | `helium` | Arm with the M-profile vector extension: Cortex-M55, M85; only where forced |
+//! | `Rvv` | `rvv` | RISC-V, 64 bits, with vectors (RVV 1.0) |
 //! | `Sse2` | `sse2` | x86-64 |
 //! | `Avx2` | `avx2` | x86-64 with AVX2 |
 //! | `Avx512Vnni` | `avx512vnni` | x86-64 with AVX-512 F, BW, VL and VNNI |
@@ -27,6 +28,11 @@ pub use armv7em::Armv7em;
 mod helium;
 #[cfg(bareconv_helium)]
 pub use helium::Helium;
+
+#[cfg(bareconv_rvv)]
+mod rvv;
+#[cfg(bareconv_rvv)]
+pub use rvv::Rvv;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -52,6 +58,9 @@ compile_error!(
 
 #[cfg(all(bareconv_backend = "helium", not(bareconv_helium)))]
 compile_error!("bareconv_backend=\"helium\" needs a target with MVE: build for thumbv8m.main-none-eabi(hf)");
+
+#[cfg(all(bareconv_backend = "rvv", not(bareconv_rvv)))]
+compile_error!("bareconv_backend=\"rvv\" needs a target with RVV 1.0: build for riscv64gc");
 
 #[cfg(all(bareconv_backend = "sse2", not(target_arch = "x86_64")))]
 compile_error!("bareconv_backend=\"sse2\" needs an x86-64 target");
@@ -91,6 +100,10 @@ pub type Native = Armv7em;
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "helium")]
 pub type Native = Helium;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "rvv")]
+pub type Native = Rvv;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "sse2")]
@@ -177,6 +190,8 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visit::<Armv7em>(visitor);
     #[cfg(bareconv_helium)]
     visit::<Helium>(visitor);
+    #[cfg(bareconv_rvv)]
+    visit::<Rvv>(visitor);
     #[cfg(target_arch = "x86_64")]
     {
         visit::<Sse2>(visitor);
