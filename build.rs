@@ -5,7 +5,7 @@ use std::env::var;
 
 /// All that can be forced.
 const BACKENDS: &[&str] =
-    &["portable", "armv7em", "helium", "rvv", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod"];
+    &["portable", "armv7em", "helium", "rvv", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod", "simd128"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -56,6 +56,7 @@ fn main() {
         "x86_64" => "sse2",
         "aarch64" if has("dotprod") => "neon-dotprod",
         "aarch64" if has("neon") => "neon",
+        "wasm32" if has("simd128") => "simd128",
         _ => "portable",
     };
     if std && forced.is_empty() && ["avx2", "neon"].contains(&native) {

@@ -11,6 +11,7 @@
 //! | `Avx512Vnni` | `avx512vnni` | x86-64 with AVX-512 F, BW, VL and VNNI |
 //! | `Neon` | `neon` | AArch64 |
 //! | `NeonDotprod` | `neon-dotprod` | AArch64 with the dot product extension |
+//! | `Simd128` | `simd128` | WebAssembly with `-C target-feature=+simd128` |
 //!
 //! The target and its features decide at compile time; with the feature `std`, x86-64 and AArch64 find the best backend
 //! at run time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
@@ -43,6 +44,11 @@ pub use x86::{Avx2, Avx512Vnni, Sse2};
 mod neon;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub use neon::{Neon, NeonDotprod};
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::Simd128;
 
 use crate::kernels::{Backend, Routine};
 use crate::shape::Conv2dShape;
@@ -89,6 +95,9 @@ compile_error!("bareconv_backend=\"neon\" needs an AArch64 target with floating 
 #[cfg(all(bareconv_backend = "neon-dotprod", not(all(target_arch = "aarch64", target_feature = "dotprod"))))]
 compile_error!("bareconv_backend=\"neon-dotprod\" needs an AArch64 target and -C target-feature=+dotprod");
 
+#[cfg(all(bareconv_backend = "simd128", not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+compile_error!("bareconv_backend=\"simd128\" needs a wasm32 target and -C target-feature=+simd128");
+
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "portable")]
 pub type Native = Portable;
@@ -124,6 +133,10 @@ pub type Native = Neon;
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "neon-dotprod")]
 pub type Native = NeonDotprod;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "simd128")]
+pub type Native = Simd128;
 
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
@@ -203,6 +216,8 @@ pub fn visit_all(visitor: &mut impl Visitor) {
         visit::<Neon>(visitor);
         visit::<NeonDotprod>(visitor);
     }
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    visit::<Simd128>(visitor);
 }
 
 /// The routine that the native backend has for an int8 convolution of this shape, where it has several.

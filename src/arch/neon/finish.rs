@@ -122,6 +122,12 @@ impl Integers for Words {
     }
 
     #[inline(always)]
+    unsafe fn shift_all_right(a: int32x4_t, by: u32) -> int32x4_t {
+        // SAFETY: see above. SSHL shifts to the right by negative numbers.
+        unsafe { vshlq_s32(a, vdupq_n_s32(-(by as i32))) }
+    }
+
+    #[inline(always)]
     unsafe fn multiply_high(a: int32x4_t, b: int32x4_t, offset: i64) -> int32x4_t {
         // SAFETY: see above.
         unsafe {
