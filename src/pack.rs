@@ -38,6 +38,8 @@ pub struct Layout {
     pub longest_run: usize,
     /// Activations that a load takes at once, at a multiple of as many.
     pub align: usize,
+    /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
+    pub offset: i32,
 }
 
 /// The order of weights within a group of taps.
@@ -105,12 +107,25 @@ impl Runs {
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0 }
+    }
+
+    /// The same for rows that hold `offset` more than the input's values.
+    pub const fn offset(self, offset: i32) -> Self {
+        Self { offset, ..self }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
     pub const fn byte_pairs(block: usize) -> Self {
-        Self { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+        Self {
+            block,
+            tail: block,
+            group: 2,
+            format: Format::BytePairs,
+            longest_run: BYTE_PAIR_TAPS,
+            align: 2,
+            offset: 0,
+        }
     }
 
     /// The number of channels in the block that starts at channel `first` of `channels`, phases counted.
@@ -229,6 +244,53 @@ impl<'a> Int8Filters<'a> {
     }
 }
 
+/// The filters turned by half a circle, rows and columns reversed: with them a layer computes the *convolution* of
+/// mathematics, and without them cross-correlation, which the field calls convolution.
+///
+/// ```text
+/// cross-correlation   output[y][x] = sum over i, j of input[y + i][x + j] * filter[i][j]
+/// convolution         output[y][x] = sum over i, j of input[y - i][x - j] * filter[i][j]
+/// ```
+///
+/// Convolution is commutative and associative, which cross-correlation is not: two filters in a row are one filter, their
+/// convolution. A network that learns its filters does not care, as it learns them turned; filters from a textbook or
+/// from signal processing may.
+///
+/// `filters` is `[filter][height][width][channel]`. Turned twice they are what they were. In a constant it costs nothing
+/// at run time.
+///
+/// ```
+/// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor, flipped};
+///
+/// // The response to a single 1 is the filter itself: that is what convolution means.
+/// const FILTER: [[[[i8; 1]; 3]; 1]; 1] = [[[[1], [2], [3]]]];
+/// const SHAPE: Conv2dShape = Conv2dShape { padding: [0, 1, 0, 1], ..Conv2dShape::new([1, 5, 1], 1, [1, 3]) };
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static CONVOLUTION: Conv2d<Tensor<i8, 1, 5, 1>, Tensor<i8, 1, 5, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&flipped(&FILTER), &[0], &[1.0], Q, Q, Activation::Identity));
+///
+/// let impulse = Tensor([[[0i8], [0], [1], [0], [0]]]);
+/// let mut response = Tensor::filled(0);
+/// CONVOLUTION.run(impulse.view(), response.view_mut(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+/// assert_eq!(response, Tensor([[[0], [1], [2], [3], [0]]]));
+/// ```
+pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, const C: usize>(
+    filters: &[[[[T; C]; W]; H]; O],
+) -> [[[[T; C]; W]; H]; O] {
+    let mut turned = *filters;
+    let mut o = 0;
+    while o < O {
+        let mut place = 0;
+        while place < H * W {
+            let (i, j) = (place / W, place % W);
+            turned[o][H - 1 - i][W - 1 - j] = filters[o][i][j];
+            place += 1;
+        }
+        o += 1;
+    }
+    turned
+}
+
 /// Checks lengths, scales, weights and the bound of every accumulator.
 const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: RoundingMode) -> Result<(), ShapeError> {
     if let Err(error) = shape.check() {
@@ -241,15 +303,12 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let mut o = 0;
     while o < shape.filters {
         let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-            return Err(ShapeError::Scale);
-        }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
@@ -268,6 +327,22 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
         let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
         if reach > most || plain_reach > most {
             return Err(ShapeError::Accumulator);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
+/// Checks that all multipliers are positive and not too large.
+pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < numbers.scales.len() {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
+            return Err(ShapeError::Scale);
         }
         o += 1;
     }
@@ -373,6 +448,25 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let common = common_requantization(numbers, mode);
+    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`pack_i8`] for a part of the numbers that `common` was made of.
+pub(crate) const fn pack_i8_with(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
     if let Err(error) = check_i8(shape, numbers, mode) {
         return Err(error);
     }
@@ -381,7 +475,6 @@ pub const fn pack_i8(
         return Err(ShapeError::Packed);
     }
     clear(packed);
-    let common = common_requantization(numbers, mode);
     let part = shape.part();
     let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
@@ -395,9 +488,11 @@ pub const fn pack_i8(
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
-            packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
+            // With an offset it may wrap, and the sums wrap back.
+            let zero = numbers.input.zero_point as i64 + layout.offset as i64;
+            packed[at + c] = (numbers.bias[o] as i64 - zero * sum) as i32 as u32;
             let mut parameters = [0; 2];
-            requantization_parameters(numbers, mode, &common, o, &mut parameters);
+            requantization_parameters(numbers, mode, common, o, &mut parameters);
             let mut word = 0;
             while word < words {
                 packed[at + channels * (1 + word) + c] = parameters[word];
@@ -413,7 +508,7 @@ pub const fn pack_i8(
             (first, group) = (0, group + 1);
         }
     }
-    Ok(common)
+    Ok(())
 }
 
 /// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.
@@ -511,8 +606,8 @@ pub const fn pack_f32(
     clear(packed);
     // A padded tap would add 0 * activation, which is not nothing in floating point.
     assert!(
-        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX,
-        "floating point runs are not padded"
+        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX && layout.offset == 0,
+        "floating point runs are not padded, nor are their values moved"
     );
     let all = shape.part().filters;
     let (mut at, mut first, mut group) = (0, 0, 0);

@@ -35,6 +35,8 @@ pub enum ShapeError {
     /// A transposed convolution in single precision has a phase with more taps than weights: no weight for some output,
     /// or a padding that cuts off inputs.
     MissingTaps,
+    /// A locally connected layer has groups or pooling.
+    Unshared,
     /// The number of phases in a transposed convolution's type is not the shape's.
     Phases,
     /// Something is too large: a tensor (2^30 values), the filters (2^28), a dimension, stride, dilation or padding (2^16),
@@ -80,6 +82,7 @@ impl ShapeError {
             Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
             Self::OutputPadding => "the output padding must be smaller than the stride",
             Self::MissingTaps => "in f32, every output of a transposed convolution must have all its taps",
+            Self::Unshared => "a locally connected layer has neither groups nor pooling",
             Self::Phases => "the layer's type must have the shape's phases()",
             Self::TooLarge => {
                 "at most: 2^30 values in a tensor, 2^28 weights, 2^16 in a dimension, stride or padding, 2^29 words of scratch"
@@ -250,6 +253,22 @@ impl Conv2dShape {
     pub const fn macs(&self) -> usize {
         let [h, w] = self.convolved();
         h * w * self.filters * self.filter_len()
+    }
+
+    /// The shape of a single output pixel: its input is as large as the filter.
+    pub(crate) const fn pixel(&self) -> Self {
+        Self { input: [self.extent(0), self.extent(1), self.input[2]], padding: [0; 4], ..*self }
+    }
+
+    /// Checks every rule of the geometry, and that there is neither pooling nor groups.
+    pub(crate) const fn check_unshared(&self) -> Result<(), ShapeError> {
+        if let Err(error) = self.check() {
+            return Err(error);
+        }
+        if self.groups != 1 || self.pool[0] != 1 || self.pool[1] != 1 {
+            return Err(ShapeError::Unshared);
+        }
+        Ok(())
     }
 
     /// Checks every rule of the geometry.

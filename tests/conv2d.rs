@@ -1,8 +1,8 @@
 //! Every backend's convolution gives the reference's bits, at awkward shapes and with extreme values.
 //!
-//! They need the feature `std`. On a machine without AVX2 those for x86-64 fail: they would test less than they say.
+//! They need the feature `std`, to find the backends that this machine has; `tests/backends.rs` says which it must have.
 
-use bareconv::arch::Portable;
+use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
@@ -218,26 +218,40 @@ proptest! {
 
     #[test]
     fn int8_backends_agree_with_the_reference(case in int8_cases()) {
-        let (single, double) = (case.reference::<SingleRounding>(), case.reference::<DoubleRounding>());
-        prop_assert_eq!(&case.run::<Portable, SingleRounding>(), &single);
-        prop_assert_eq!(&case.run::<Portable, DoubleRounding>(), &double);
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, SingleRounding>(), &single);
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, DoubleRounding>(), &double);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback, SingleRounding>(), &single);
+        struct Check<'a>(&'a Int8Case, [Vec<i8>; 2], Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double], result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B, SingleRounding>(), &*single, "{}", B::NAME);
+                    prop_assert_eq!(&case.run::<B, DoubleRounding>(), &*double, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
         }
+        let expected = [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>()];
+        let mut check = Check(&case, expected, Ok(()));
+        visit_all(&mut check);
+        check.2?;
     }
 
     #[test]
     fn f32_backends_agree_with_the_reference(case in f32_cases()) {
-        let expected = case.reference();
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback>(), &expected);
+        struct Check<'a>(&'a F32Case, Vec<u32>, Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, expected, result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B>(), &*expected, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
         }
-        prop_assert_eq!(case.run::<Portable>(), expected);
+        let mut check = Check(&case, case.reference(), Ok(()));
+        visit_all(&mut check);
+        check.2?;
     }
 }
 

@@ -17,9 +17,7 @@ impl Backend for Portable {
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
-#[cfg(any(target_arch = "x86_64", bareconv_dsp, bareconv_helium))]
+#[cfg(any(bareconv_dsp, bareconv_helium))]
 pub(crate) use conv::Blocks;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use conv::Layouts;
 #[cfg(any(bareconv_dsp, bareconv_helium))]
 pub(crate) use conv::Own;
