@@ -37,7 +37,14 @@ macro_rules! on_every_backend {
     ($check:ident $(::<$($types:ty),*>)?($($argument:expr),*)) => {{
         $check::<Portable $($(, $types)*)?>($($argument),*)?;
         #[cfg(target_arch = "x86_64")]
-        $check::<bareconv::arch::Avx2 $($(, $types)*)?>($($argument),*)?;
+        {
+            use bareconv::arch::{Avx2, Avx512Vnni, Sse2};
+            $check::<Sse2 $($(, $types)*)?>($($argument),*)?;
+            $check::<Avx2 $($(, $types)*)?>($($argument),*)?;
+            if Avx512Vnni::available() {
+                $check::<Avx512Vnni $($(, $types)*)?>($($argument),*)?;
+            }
+        }
     }};
 }
 

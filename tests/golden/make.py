@@ -379,13 +379,6 @@ def transposed_conv(random):
 INT8, INT16, FLOAT32, INT32 = (getattr(schema.TensorType, t) for t in ("INT8", "INT16", "FLOAT32", "INT32"))
 
 
-def some_int16(random, shape):
-    """Random values, some of them extreme."""
-    values = random.integers(-32768, 32768, shape)
-    extremes = random.choice(np.array([-32768, -32767, -1, 0, 1, 32767]), shape)
-    return np.where(random.random(shape) < 0.2, extremes, values).astype(np.int16)
-
-
 def quantized(random, shape, dtype):
     return some_int8(random, shape) if dtype == INT8 else some_int16(random, shape)
 
