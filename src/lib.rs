@@ -23,5 +23,8 @@ pub use kernels::Clamp;
 pub use layers::*;
 pub use pack::{Activation, F32Filters, Int8Filters};
 pub use quant::{DoubleRounding, Quantization, SingleRounding};
-pub use shape::{Conv1dShape, Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape, TransposedConv2dShape};
+pub use shape::{
+    Axis, Broadcast, Conv1dShape, Conv2dShape, Pool2dShape, Region, Shape, ShapeError, TensorShape,
+    TransposedConv2dShape, UpsampleShape,
+};
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -177,20 +177,24 @@ impl Activation {
     }
 
     /// The lowest and highest int8 value that passes, in an output's quantization.
-    const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
-        let zero = output.zero_point as i32;
+    pub(crate) const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
+        self.integer_bounds(output.scale, output.zero_point as i32, [-128, 127])
+    }
+
+    /// The lowest and highest of the integers `low..=high` that passes, in an output's quantization.
+    pub(crate) const fn integer_bounds(self, scale: f32, zero: i32, [low, high]: [i32; 2]) -> [i32; 2] {
         match self {
-            Self::Identity => [-128, 127],
-            Self::Relu => [zero, 127],
+            Self::Identity => [low, high],
+            Self::Relu => [zero, high],
             // As TensorFlow Lite has it: the quotient in single precision, rounded, halves away from zero.
             Self::Relu6 => {
-                let steps = 6.0f32 / output.scale;
-                if steps >= 255.0 {
-                    return [zero, 127];
+                let steps = 6.0f32 / scale;
+                if steps >= (high - low) as f32 {
+                    return [zero, high];
                 }
                 let whole = steps as i32;
                 let six = zero + whole + if steps - whole as f32 >= 0.5 { 1 } else { 0 };
-                [zero, if six < 127 { six } else { 127 }]
+                [zero, if six < high { six } else { high }]
             }
         }
     }
@@ -252,15 +256,12 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let mut o = 0;
     while o < shape.filters {
         let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-            return Err(ShapeError::Scale);
-        }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
@@ -279,6 +280,22 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
         let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
         if reach > most || plain_reach > most {
             return Err(ShapeError::Accumulator);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
+/// Checks that all multipliers are positive and not too large.
+pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < numbers.scales.len() {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
+            return Err(ShapeError::Scale);
         }
         o += 1;
     }
@@ -384,6 +401,25 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let common = common_requantization(numbers, mode);
+    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`pack_i8`] for a part of the numbers that `common` was made of.
+pub(crate) const fn pack_i8_with(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
     if let Err(error) = check_i8(shape, numbers, mode) {
         return Err(error);
     }
@@ -392,7 +428,6 @@ pub const fn pack_i8(
         return Err(ShapeError::Packed);
     }
     clear(packed);
-    let common = common_requantization(numbers, mode);
     let part = shape.part();
     let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
@@ -410,7 +445,7 @@ pub const fn pack_i8(
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
             packed[at + c] = (numbers.bias[o] as i64 - zero * sum) as i32 as u32;
             let mut parameters = [0; 2];
-            requantization_parameters(numbers, mode, &common, o, &mut parameters);
+            requantization_parameters(numbers, mode, common, o, &mut parameters);
             let mut word = 0;
             while word < words {
                 packed[at + channels * (1 + word) + c] = parameters[word];
@@ -426,7 +461,7 @@ pub const fn pack_i8(
             (first, group) = (0, group + 1);
         }
     }
-    Ok(common)
+    Ok(())
 }
 
 /// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.

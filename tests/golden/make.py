@@ -25,7 +25,9 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     weights                     int8 values, ordered as filter_shape says
     weight_scales               one for each output channel
     bias                        int32, one for each output channel
-    relu                        1 where a ReLU is fused into the operator, otherwise 0
+    relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
+    groups                      of the input channels and the filters
+    bias_bits                   32 or 64: the type of the bias
 """
 
 from pathlib import Path
@@ -202,6 +204,103 @@ def conv2d(random):
     write("conv2d", cases)
 
 
+def grouped(random):
+    """Convolutions whose filters see a group of the input channels each."""
+    cases = []
+    for shape, filters, filter_size, groups, stride, padding in [
+        ((5, 5, 4), 6, (3, 3), 2, (1, 1), SAME), ((4, 6, 6), 3, (1, 1), 3, (1, 1), VALID),
+        ((6, 5, 3), 9, (2, 3), 3, (2, 1), SAME), ((3, 3, 12), 8, (3, 3), 4, (1, 1), VALID),
+    ]:
+        values = some_int8(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2] // groups)), -127)
+        in_scale, in_zero, scales = f32(0.05), int(random.integers(-128, 128)), random.uniform(0.001, 0.02, filters).astype(np.float32)
+        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(weights[0].size) / 50)
+        out_size, pads = geometry(shape, filter_size, stride, (1, 1), padding)
+        source, target = tensor((1, *shape), in_scale, in_zero), tensor((1, *out_size, filters), out_scale, 9)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        options = schema.Conv2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1], dilationHFactor=1, dilationWFactor=1)
+        kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{shape} to {filters} in {groups} groups, filter {filter_size} stride {stride} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "groups": groups, "stride": stride, "dilation": (1, 1),
+            "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+            "output_zero_point": 9, "relu": 0, "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("conv2d_groups", cases)
+
+
+def some_int16(random, shape, extremes=0.2):
+    """Random int16 values, a part of them extreme."""
+    values = random.integers(-32768, 32768, shape, dtype=np.int16)
+    chosen = random.random(shape) < extremes
+    return np.where(chosen, random.choice(np.array([-32768, -32767, -1, 0, 1, 32767], np.int16), shape), values).astype(np.int16)
+
+
+def conv2d_int16(random):
+    """int16 activations with int8 weights. The type of the bias decides the arithmetic: 32 bits have two roundings,
+    64 bits one, with a multiplier of 16 bits."""
+    cases = []
+    for shape, filters, filter_size, stride, dilation, padding, relu, bits in [
+        ((5, 5, 1), 3, (3, 3), (1, 1), (1, 1), VALID, 0, 64), ((6, 7, 3), 5, (3, 3), (2, 2), (1, 1), SAME, 1, 64),
+        ((8, 6, 4), 4, (3, 2), (1, 1), (2, 2), SAME, 3, 64), ((4, 4, 8), 6, (1, 1), (1, 1), (1, 1), VALID, 0, 64),
+        ((5, 5, 1), 3, (3, 3), (1, 1), (1, 1), VALID, 0, 32), ((6, 7, 3), 5, (3, 3), (2, 2), (1, 1), SAME, 1, 32),
+        ((4, 4, 8), 6, (1, 1), (1, 1), (1, 1), VALID, 3, 32), ((1, 9, 17), 2, (1, 3), (1, 1), (1, 1), SAME, 0, 64),
+    ]:
+        values = some_int16(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
+        in_scale = f32(0.0005)
+        scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
+        taps = filter_size[0] * filter_size[1] * shape[2]
+        bias = random.integers(-1 << 22, 1 << 22, filters).astype(np.int64 if bits == 64 else np.int32)
+        # Six is inside the output's range, and so is what lies beyond it.
+        out_scale = f32(0.0003) if relu == 3 else f32(in_scale * 0.01 * 74 * 19000 * np.sqrt(taps) / 12000)
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        kinds = schema.TensorType
+        source = tensor((1, *shape), in_scale, 0, dtype=kinds.INT16)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, kinds.INT64 if bits == 64 else kinds.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, 0, dtype=kinds.INT16)
+        options = schema.Conv2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1], fusedActivationFunction=relu,
+                                        dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{shape} to {filters}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}, bias int{bits}", {
+            "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+            "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "weight_scales": scales, "output_scale": np.float32(out_scale), "relu": relu, "bias_bits": bits,
+            "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("conv2d_int16", cases)
+
+
+def dense_int16(random):
+    cases = []
+    for inputs, outputs, relu in [(1, 1, 0), (10, 4, 1), (33, 5, 0), (64, 8, 3), (127, 3, 0)]:
+        values = some_int16(random, (inputs,))
+        weights = np.maximum(some_int8(random, (outputs, inputs)), -127)
+        bias = random.integers(-1 << 22, 1 << 22, outputs).astype(np.int64)
+        in_scale, weight_scale = f32(0.0004), f32(0.009)
+        out_scale = f32(0.0003) if relu == 3 else f32(in_scale * weight_scale * 74 * 19000 * np.sqrt(inputs) / 12000)
+        kinds = schema.TensorType
+        source = tensor((1, inputs), in_scale, 0, dtype=kinds.INT16)
+        kernel = tensor(weights.shape, weight_scale, 0, weights)
+        biases = tensor((outputs,), np.float32(in_scale) * np.float32(weight_scale), 0, bias, kinds.INT64)
+        target = tensor((1, outputs), out_scale, 0, dtype=kinds.INT16)
+        kind = schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOptions.FullyConnectedOptions
+        options = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{inputs} to {outputs}", {
+            "input_shape": [1, 1, inputs], "filter_shape": [outputs, 1, 1, inputs], "output_shape": [1, 1, outputs],
+            "stride": [1, 1], "dilation": [1, 1], "padding": [0, 0, 0, 0], "input_scale": np.float32(in_scale),
+            "weight_scales": np.full(outputs, weight_scale, np.float32), "output_scale": np.float32(out_scale),
+            "relu": relu, "bias_bits": 64, "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("dense_int16", cases)
+
+
 def dense(random):
     cases = []
     for inputs, outputs, relu in [(1, 1, 0), (10, 4, 1), (33, 5, 0), (64, 8, 1), (127, 3, 0)]:
@@ -278,4 +377,7 @@ if __name__ == "__main__":
     pool(seed(4), "average_pool", schema.BuiltinOperator.AVERAGE_POOL_2D)
     conv2d(seed(5))
     dense(seed(6))
+    grouped(seed(60))
+    conv2d_int16(seed(61))
+    dense_int16(seed(62))
     transposed_conv(seed(20))
