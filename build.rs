@@ -4,13 +4,27 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] =
-    &["portable", "armv7em", "helium", "rvv", "sse2", "avx2", "avx512vnni", "neon", "neon-dotprod", "simd128"];
+const BACKENDS: &[&str] = &[
+    "portable",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "helium",
+    "riscv",
+    "rvv",
+    "sse2",
+    "avx2",
+    "avx512vnni",
+    "neon",
+    "neon-dotprod",
+    "simd128",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let backends = format!("\"{}\"", BACKENDS.join("\", \""));
-    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_rvv, bareconv_v8m)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_armv6m, bareconv_armv7m, bareconv_dsp, bareconv_helium)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_riscv, bareconv_rvv, bareconv_v8m)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_std, bareconv_detect)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values({backends}))");
     println!("cargo::rustc-check-cfg=cfg(bareconv_native, values({backends}))");
@@ -19,12 +33,27 @@ fn main() {
         panic!("bareconv_backend=\"{forced}\" is none of {backends}");
     }
 
+    let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let has = |feature| features.split(',').any(|has| has == feature);
     let target = var("TARGET").expect("cargo sets TARGET");
     // To ask for Helium is to have it: the compiler itself must not use it, see `arch::Helium`.
     let helium = forced == "helium" && target.starts_with("thumbv8m.main");
     let dsp = !helium && has_dsp(&target);
     if helium {
         println!("cargo::rustc-cfg=bareconv_helium");
+    }
+    let armv6m = target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base");
+    if armv6m {
+        println!("cargo::rustc-cfg=bareconv_armv6m");
+    }
+    // Whatever the core can do besides.
+    let armv7m = ["thumbv7m", "thumbv7em", "thumbv8m.main"].iter().any(|with_mla| target.starts_with(with_mla));
+    if armv7m {
+        println!("cargo::rustc-cfg=bareconv_armv7m");
+    }
+    let riscv = (target.starts_with("riscv32") || target.starts_with("riscv64")) && has("m");
+    if riscv {
+        println!("cargo::rustc-cfg=bareconv_riscv");
     }
     let rvv = target.starts_with("riscv64") && (forced == "rvv" || asks_for("+v"));
     if rvv {
@@ -38,8 +67,6 @@ fn main() {
     }
 
     let arch = var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
-    let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let has = |feature| features.split(',').any(|has| has == feature);
     let vnni = ["avx512f", "avx512bw", "avx512vl", "avx512vnni"].into_iter().all(has);
     let hosted = var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os != "none");
     // Only these have features that are detected at run time; firmware may be built with the feature, too.
@@ -49,7 +76,10 @@ fn main() {
     }
     let native = match arch.as_str() {
         _ if dsp => "armv7em",
+        _ if armv7m => "armv7m",
+        _ if armv6m => "armv6m",
         _ if rvv => "rvv",
+        _ if riscv => "riscv",
         "x86_64" if vnni => "avx512vnni",
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",

@@ -3,8 +3,11 @@
 //! | backend | name | where |
 //! |---|---|---|
 //! | [`Portable`] | `portable` | everywhere |
+//! | `Armv6m` | `armv6m` | Arm with 16-bit instructions: Cortex-M0, M0+, M23 |
+//! | `Armv7m` | `armv7m` | Arm without the DSP extension: Cortex-M3, M33 without DSP |
 //! | `Armv7em` | `armv7em` | Arm with the DSP extension: Cortex-M4, M7, M33 with DSP |
 //! | `Helium` | `helium` | Arm with the M-profile vector extension: Cortex-M55, M85; only where forced |
+//! | `Riscv` | `riscv` | RISC-V with multiplication, 32 or 64 bits |
 //! | `Rvv` | `rvv` | RISC-V, 64 bits, with vectors (RVV 1.0) |
 //! | `Sse2` | `sse2` | x86-64 |
 //! | `Avx2` | `avx2` | x86-64 with AVX2 |
@@ -20,6 +23,16 @@
 mod portable;
 pub use portable::Portable;
 
+#[cfg(bareconv_armv6m)]
+mod armv6m;
+#[cfg(bareconv_armv6m)]
+pub use armv6m::Armv6m;
+
+#[cfg(bareconv_armv7m)]
+mod armv7m;
+#[cfg(bareconv_armv7m)]
+pub use armv7m::Armv7m;
+
 #[cfg(bareconv_dsp)]
 mod armv7em;
 #[cfg(bareconv_dsp)]
@@ -29,6 +42,11 @@ pub use armv7em::Armv7em;
 mod helium;
 #[cfg(bareconv_helium)]
 pub use helium::Helium;
+
+#[cfg(bareconv_riscv)]
+mod riscv;
+#[cfg(bareconv_riscv)]
+pub use riscv::Riscv;
 
 #[cfg(bareconv_rvv)]
 mod rvv;
@@ -56,6 +74,12 @@ use crate::shape::Conv2dShape;
 #[cfg(target_endian = "big")]
 compile_error!("bareconv packs filters for little-endian cores; no big-endian core is supported yet");
 
+#[cfg(all(bareconv_backend = "armv6m", not(bareconv_armv6m)))]
+compile_error!("bareconv_backend=\"armv6m\" needs a target with 16-bit instructions: thumbv6m or thumbv8m.base");
+
+#[cfg(all(bareconv_backend = "armv7m", not(bareconv_armv7m)))]
+compile_error!("bareconv_backend=\"armv7m\" needs a Cortex-M target with MLA: thumbv7m, thumbv7em or thumbv8m.main");
+
 #[cfg(all(bareconv_backend = "armv7em", not(bareconv_dsp)))]
 compile_error!(
     "bareconv_backend=\"armv7em\" needs a target with the DSP extension: build for thumbv7em-none-eabi(hf), or for \
@@ -64,6 +88,9 @@ compile_error!(
 
 #[cfg(all(bareconv_backend = "helium", not(bareconv_helium)))]
 compile_error!("bareconv_backend=\"helium\" needs a target with MVE: build for thumbv8m.main-none-eabi(hf)");
+
+#[cfg(all(bareconv_backend = "riscv", not(bareconv_riscv)))]
+compile_error!("bareconv_backend=\"riscv\" needs a RISC-V target with the extension M");
 
 #[cfg(all(bareconv_backend = "rvv", not(bareconv_rvv)))]
 compile_error!("bareconv_backend=\"rvv\" needs a target with RVV 1.0: build for riscv64gc");
@@ -103,12 +130,24 @@ compile_error!("bareconv_backend=\"simd128\" needs a wasm32 target and -C target
 pub type Native = Portable;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "armv6m")]
+pub type Native = Armv6m;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "armv7m")]
+pub type Native = Armv7m;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "armv7em")]
 pub type Native = Armv7em;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "helium")]
 pub type Native = Helium;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "riscv")]
+pub type Native = Riscv;
 
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "rvv")]
@@ -199,10 +238,16 @@ pub fn visit_all(visitor: &mut impl Visitor) {
         }
     }
     visit::<Portable>(visitor);
+    #[cfg(bareconv_armv6m)]
+    visit::<Armv6m>(visitor);
+    #[cfg(bareconv_armv7m)]
+    visit::<Armv7m>(visitor);
     #[cfg(bareconv_dsp)]
     visit::<Armv7em>(visitor);
     #[cfg(bareconv_helium)]
     visit::<Helium>(visitor);
+    #[cfg(bareconv_riscv)]
+    visit::<Riscv>(visitor);
     #[cfg(bareconv_rvv)]
     visit::<Rvv>(visitor);
     #[cfg(target_arch = "x86_64")]

@@ -17,7 +17,7 @@ impl Backend for Portable {
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
-#[cfg(any(bareconv_dsp, bareconv_helium))]
+#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
 pub(crate) use conv::Blocks;
-#[cfg(any(bareconv_dsp, bareconv_helium))]
+#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
 pub(crate) use conv::Own;
