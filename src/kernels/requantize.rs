@@ -22,6 +22,12 @@ pub trait Integers: 'static {
     /// As stated for the trait.
     unsafe fn load(from: *const i32) -> Self::Vector;
 
+    /// Reads int8 values.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    unsafe fn load_bytes(from: *const i8) -> Self::Vector;
+
     /// Writes values that are in the range of `O`, which has one byte or two.
     ///
     /// # Safety
@@ -75,6 +81,12 @@ pub trait Integers: 'static {
     /// # Safety
     /// As stated for the trait.
     unsafe fn shift_left(a: Self::Vector, by: Self::Vector) -> Self::Vector;
+
+    /// `a << by`, wrapping; `by` in 0..=31, the same for each.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    unsafe fn shift_all_left(a: Self::Vector, by: u32) -> Self::Vector;
 
     /// `a >> by`, arithmetically; `by` in 0..=31, each value its own.
     ///

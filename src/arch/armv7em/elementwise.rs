@@ -1,5 +1,8 @@
 use super::Armv7em;
+use crate::kernels::elementwise::add::PairNumbers;
 use crate::kernels::elementwise::{Array, Elementwise, Lanes, MAX_SUMS, SumLanes};
+use crate::quant::{Rounding, RoundingMode};
+use crate::reference::SumParameters;
 use core::arch::asm;
 
 impl Elementwise for Armv7em {
@@ -7,10 +10,252 @@ impl Elementwise for Armv7em {
     type Halves = Pair;
     type Floats = Array<f32, 4>;
     type Sums = Word;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: Rounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match R::MODE {
+                RoundingMode::Single => {
+                    let sum = SingleSum::new(parameters);
+                    // The clamp costs as much as a sixth of the rest, and is often no more than the saturation.
+                    if sum.saturates {
+                        words([a, b], to, count, |a, b| sum.add(a, b))
+                    } else {
+                        words([a, b], to, count, |a, b| sum.clamp(sum.add(a, b)))
+                    }
+                }
+                RoundingMode::Double => {
+                    let sum = DoubleSum::new(parameters);
+                    words([a, b], to, count, |a, b| sum.add(a, b))
+                }
+            }
+        }
+    }
 }
+
+/// Applies a function to four values at a time, as often as there are as many; returns how many values that was.
+///
+/// # Safety
+/// As [`Elementwise::add_int8`].
+#[inline(always)]
+unsafe fn words([a, b]: [*const i8; 2], to: *mut i8, count: usize, function: impl Fn(u32, u32) -> u32) -> usize {
+    let mut done = 0;
+    while count - done >= 4 {
+        // SAFETY: `done + 4` is at most `count`.
+        unsafe { Word::store(function(Word::load(a.add(done)), Word::load(b.add(done))), to.add(done)) };
+        done += 4;
+    }
+    done
+}
+
+/// A sum with one rounding.
+struct SingleSum {
+    /// Both multipliers, the first below.
+    multipliers: u32,
+    offset: i32,
+    shift: u32,
+    /// The bounds, in each byte.
+    low: u32,
+    high: u32,
+    /// Whether all int8 values lie between them.
+    saturates: bool,
+}
+
+impl SingleSum {
+    #[inline(always)]
+    fn new<R>(parameters: &SumParameters<i8, R>) -> Self {
+        let PairNumbers { multipliers: [a, b], offset, shift, bounds: [low, high] } = PairNumbers::new(parameters);
+        let everywhere = |bound: i8| bound as u8 as u32 * 0x0101_0101;
+        Self {
+            multipliers: (b as u32) << 16 | a as u16 as u32,
+            offset,
+            shift,
+            low: everywhere(low),
+            high: everywhere(high),
+            saturates: low == -128 && high == 127,
+        }
+    }
+
+    /// Four sums, saturated.
+    #[inline(always)]
+    fn add(&self, a: u32, b: u32) -> u32 {
+        let sums: u32;
+        // SAFETY: register arithmetic alone, in exact 32 bits, so that SMLAxy does not set Q; SSAT16 may, and the flags
+        // are not claimed to be preserved. Shifted, a sum fits 16 bits (`PairNumbers`). Outputs are written while inputs
+        // are still to be read, so none is late.
+        unsafe {
+            asm!(
+                "sxtb16 {s0}, {a}",
+                "sxtb16 {s1}, {a}, ror #8",
+                "sxtb16 {a}, {b}",
+                "sxtb16 {b}, {b}, ror #8",
+                "smlatb {s2}, {s0}, {m}, {offset}",
+                "smlabb {s0}, {s0}, {m}, {offset}",
+                "smlatb {s3}, {s1}, {m}, {offset}",
+                "smlabb {s1}, {s1}, {m}, {offset}",
+                "smlatt {s2}, {a}, {m}, {s2}",
+                "smlabt {s0}, {a}, {m}, {s0}",
+                "smlatt {s3}, {b}, {m}, {s3}",
+                "smlabt {s1}, {b}, {m}, {s1}",
+                "asr {s0}, {s0}, {shift}",
+                "asr {s2}, {s2}, {shift}",
+                "asr {s1}, {s1}, {shift}",
+                "asr {s3}, {s3}, {shift}",
+                "pkhbt {s0}, {s0}, {s2}, lsl #16",
+                "pkhbt {s1}, {s1}, {s3}, lsl #16",
+                "ssat16 {s0}, #8, {s0}",
+                "ssat16 {s1}, #8, {s1}",
+                "uxtb16 {s0}, {s0}",
+                "uxtb16 {s1}, {s1}",
+                "orr {s0}, {s0}, {s1}, lsl #8",
+                a = inout(reg) a => _,
+                b = inout(reg) b => _,
+                m = in(reg) self.multipliers,
+                offset = in(reg) self.offset,
+                shift = in(reg) self.shift,
+                s0 = out(reg) sums,
+                s1 = out(reg) _,
+                s2 = out(reg) _,
+                s3 = out(reg) _,
+                options(pure, nomem, nostack),
+            );
+        }
+        sums
+    }
+
+    /// Four values, between the bounds.
+    #[inline(always)]
+    fn clamp(&self, values: u32) -> u32 {
+        // SAFETY: register arithmetic alone.
+        unsafe { Word::smaller(self.high, Word::larger(self.low, values)) }
+    }
+}
+
+/// A sum with two roundings of each product.
+struct DoubleSum {
+    first: Scale,
+    second: Scale,
+    sum: Scale,
+    sign: i32,
+    /// The inputs' zero points, negated and shifted as the inputs are.
+    zero_points: [i32; 2],
+    zero_point: i32,
+    low: i32,
+    high: i32,
+}
+
+/// A multiplication and a division by a power of two, each rounded.
+#[derive(Clone, Copy)]
+struct Scale {
+    multiplier: i32,
+    shift: u32,
+    /// Half of what the division drops.
+    half: i32,
+    /// Nothing where there is no division; otherwise all bits.
+    divides: i32,
+}
+
+impl Scale {
+    #[inline(always)]
+    fn new(multiplier: i32, shift: u32) -> Self {
+        Self { multiplier, shift, half: ((1u64 << shift) >> 1) as i32, divides: if shift > 0 { -1 } else { 0 } }
+    }
+
+    /// The scaled half of `doubled`, halves away from zero.
+    #[inline(always)]
+    fn apply(self, doubled: i32) -> i32 {
+        // Where the value is negative and the product 0, one less than half of the divisor still gives 0.
+        let product = high_product(doubled, self.multiplier, self.half);
+        (product + (doubled >> 31 & self.divides)) >> self.shift
+    }
+}
+
+/// The high word of `a * b`, rounded, halves upwards, plus `c`.
+#[inline(always)]
+fn high_product(a: i32, b: i32, c: i32) -> i32 {
+    let high: i32;
+    // SAFETY: register arithmetic alone; SMMLAR sets no flags.
+    unsafe {
+        asm!(
+            "smmlar {high}, {a}, {b}, {c}",
+            a = in(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            high = lateout(reg) high,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    high
+}
+
+impl DoubleSum {
+    #[inline(always)]
+    fn new<R>(parameters: &SumParameters<i8, R>) -> Self {
+        let SumParameters { multipliers, shifts, zero_points, sign, low, high, .. } = *parameters;
+        Self {
+            first: Scale::new(multipliers[0], shifts[0]),
+            second: Scale::new(multipliers[1], shifts[1]),
+            sum: Scale::new(multipliers[2], shifts[2]),
+            sign,
+            zero_points: [-zero_points[0] << DOUBLED, -zero_points[1] << DOUBLED],
+            zero_point: zero_points[2],
+            low,
+            high,
+        }
+    }
+
+    /// Four sums.
+    #[inline(always)]
+    fn add(&self, a: u32, b: u32) -> u32 {
+        let mut sums = [0; 4];
+        for (byte, sum) in sums.iter_mut().enumerate() {
+            // The byte at the top of a word, and the bits below it dropped.
+            let top = |word: u32| ((word << (24 - 8 * byte)) & 0xff00_0000) as i32 >> (24 - DOUBLED);
+            let first = self.first.apply(top(a) + self.zero_points[0]);
+            let second = self.second.apply(top(b) + self.zero_points[1]);
+            let value = self.sum.apply(2 * (first + self.sign * second)) + self.zero_point;
+            *sum = value.max(self.low).min(self.high) as u8 as u32;
+        }
+        sums[0] | sums[1] << 8 | sums[2] << 16 | sums[3] << 24
+    }
+}
+
+/// The shift of inputs to the left, and one more, because the high word of a product is half of what is called for.
+const DOUBLED: u32 = 20 + 1;
 
 /// Four int8 values in a register.
 pub struct Word;
+
+impl Word {
+    /// The smaller of each two bytes, signed.
+    ///
+    /// # Safety
+    /// The backend is available.
+    #[inline(always)]
+    unsafe fn smaller(a: u32, b: u32) -> u32 {
+        let smaller: u32;
+        // SAFETY: as in `larger`, the bytes taken from the other operand.
+        unsafe {
+            asm!(
+                "ssub8 {scratch}, {a}, {b}",
+                "sel {smaller}, {b}, {a}",
+                a = in(reg) a,
+                b = in(reg) b,
+                scratch = out(reg) _,
+                smaller = lateout(reg) smaller,
+                options(pure, nomem, nostack),
+            );
+        }
+        smaller
+    }
+}
 
 impl Lanes for Word {
     type Element = i8;

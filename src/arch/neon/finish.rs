@@ -40,7 +40,7 @@ impl ClampSums for Float {
 // pointer is valid for the values.
 
 /// Four sums.
-struct Words;
+pub(super) struct Words;
 
 impl Integers for Words {
     type Vector = int32x4_t;
@@ -50,6 +50,15 @@ impl Integers for Words {
     unsafe fn load(from: *const i32) -> int32x4_t {
         // SAFETY: see above.
         unsafe { load_words(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe {
+            let bytes = vreinterpret_s8_s32(vdup_n_s32(from.cast::<i32>().read_unaligned()));
+            vmovl_s16(vget_low_s16(vmovl_s8(bytes)))
+        }
     }
 
     #[inline(always)]
@@ -113,6 +122,12 @@ impl Integers for Words {
     unsafe fn shift_left(a: int32x4_t, by: int32x4_t) -> int32x4_t {
         // SAFETY: see above.
         unsafe { vshlq_s32(a, by) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_all_left(a: int32x4_t, by: u32) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe { vshlq_s32(a, vdupq_n_s32(by as i32)) }
     }
 
     #[inline(always)]

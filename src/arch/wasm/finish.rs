@@ -37,7 +37,7 @@ fn lanes(a: v128) -> [i32; 4] {
 // any address.
 
 /// Four sums.
-struct Words;
+pub(super) struct Words;
 
 impl Integers for Words {
     type Vector = v128;
@@ -47,6 +47,13 @@ impl Integers for Words {
     unsafe fn load(from: *const i32) -> v128 {
         // SAFETY: see above.
         unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> v128 {
+        // SAFETY: see above.
+        let bytes = unsafe { v128_load32_zero(from.cast()) };
+        i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
     }
 
     #[inline(always)]
@@ -104,6 +111,11 @@ impl Integers for Words {
         // Vectors shift all lanes alike.
         let ([a, b, c, d], [e, f, g, h]) = (lanes(a), lanes(by));
         i32x4(a << (e & 31), b << (f & 31), c << (g & 31), d << (h & 31))
+    }
+
+    #[inline(always)]
+    unsafe fn shift_all_left(a: v128, by: u32) -> v128 {
+        i32x4_shl(a, by)
     }
 
     #[inline(always)]

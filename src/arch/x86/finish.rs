@@ -77,7 +77,7 @@ unsafe fn with_avx512<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, o
 // that the pointer is valid for the values. Loads and stores are the unaligned ones.
 
 /// Eight sums with AVX2.
-struct Words256;
+pub(super) struct Words256;
 
 impl Integers for Words256 {
     type Vector = __m256i;
@@ -87,6 +87,12 @@ impl Integers for Words256 {
     unsafe fn load(from: *const i32) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast())) }
     }
 
     #[inline(always)]
@@ -155,6 +161,12 @@ impl Integers for Words256 {
     }
 
     #[inline(always)]
+    unsafe fn shift_all_left(a: __m256i, by: u32) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
+    }
+
+    #[inline(always)]
     unsafe fn shift_right(a: __m256i, by: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_srav_epi32(a, by) }
@@ -192,7 +204,7 @@ impl Integers for Words256 {
 }
 
 /// Sixteen sums with AVX-512.
-struct Words512;
+pub(super) struct Words512;
 
 impl Integers for Words512 {
     type Vector = __m512i;
@@ -202,6 +214,12 @@ impl Integers for Words512 {
     unsafe fn load(from: *const i32) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]
@@ -263,6 +281,12 @@ impl Integers for Words512 {
     unsafe fn shift_left(a: __m512i, by: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_sllv_epi32(a, by) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_all_left(a: __m512i, by: u32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
     }
 
     #[inline(always)]
