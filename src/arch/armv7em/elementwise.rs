@@ -18,41 +18,77 @@ impl Elementwise for Armv7em {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe {
+        let done = unsafe {
             match R::MODE {
                 RoundingMode::Single => {
                     let sum = SingleSum::new(parameters);
-                    // The clamp costs as much as a sixth of the rest, and is often no more than the saturation.
-                    if sum.saturates {
-                        words([a, b], to, count, |a, b| sum.add(a, b))
-                    } else {
-                        words([a, b], to, count, |a, b| sum.clamp(sum.add(a, b)))
-                    }
+                    words([a, b], to, count, parameters, |a, b| sum.add(a, b))
                 }
-                RoundingMode::Double => {
-                    let sum = DoubleSum::new(parameters);
-                    words([a, b], to, count, |a, b| sum.add(a, b))
-                }
+                RoundingMode::Double => match DoubleSum::new(parameters) {
+                    Some(sum) => words([a, b], to, count, parameters, |a, b| sum.add(a, b)),
+                    None => 0,
+                },
             }
-        }
+        };
+        Some(done)
     }
 }
 
-/// Applies a function to four values at a time, as often as there are as many; returns how many values that was.
+/// Applies a function to four values at a time, as often as there are as many, and clamps the results to the bounds of
+/// the parameters; returns how many values that was.
 ///
 /// # Safety
 /// As [`Elementwise::add_int8`].
 #[inline(always)]
-unsafe fn words([a, b]: [*const i8; 2], to: *mut i8, count: usize, function: impl Fn(u32, u32) -> u32) -> usize {
-    let mut done = 0;
-    while count - done >= 4 {
-        // SAFETY: `done + 4` is at most `count`.
-        unsafe { Word::store(function(Word::load(a.add(done)), Word::load(b.add(done))), to.add(done)) };
-        done += 4;
+unsafe fn words<R>(
+    [a, b]: [*const i8; 2],
+    to: *mut i8,
+    count: usize,
+    parameters: &SumParameters<i8, R>,
+    function: impl Fn(u32, u32) -> u32,
+) -> usize {
+    let SumParameters { low, high, .. } = *parameters;
+    let saturates = low == -128 && high == 127;
+    // SAFETY: the caller's promise; `done + 4` is at most `count`.
+    unsafe {
+        let (low, high) = (Word::splat(low as i8), Word::splat(high as i8));
+        let mut done = 0;
+        while count - done >= 4 {
+            let mut values = function(Word::load(a.add(done)), Word::load(b.add(done)));
+            if !saturates {
+                values = Word::smaller(high, Word::larger(low, values));
+            }
+            Word::store(values, to.add(done));
+            done += 4;
+        }
+        done
     }
-    done
+}
+
+/// Four values of at most 16 bits, saturated to bytes.
+#[inline(always)]
+fn saturate([mut a, b, c, mut d]: [i32; 4]) -> u32 {
+    // SAFETY: register arithmetic alone. SSAT16 may set Q, and the flags are not claimed to be preserved.
+    unsafe {
+        asm!(
+            "pkhbt {a}, {a}, {c}, lsl #16",
+            "pkhbt {d}, {b}, {d}, lsl #16",
+            "ssat16 {a}, #8, {a}",
+            "ssat16 {d}, #8, {d}",
+            "uxtb16 {a}, {a}",
+            "uxtb16 {d}, {d}",
+            "orr {a}, {a}, {d}, lsl #8",
+            a = inout(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            d = inout(reg) d,
+            options(pure, nomem, nostack),
+        );
+    }
+    let _ = d;
+    a as u32
 }
 
 /// A sum with one rounding.
@@ -61,35 +97,21 @@ struct SingleSum {
     multipliers: u32,
     offset: i32,
     shift: u32,
-    /// The bounds, in each byte.
-    low: u32,
-    high: u32,
-    /// Whether all int8 values lie between them.
-    saturates: bool,
 }
 
 impl SingleSum {
     #[inline(always)]
     fn new<R>(parameters: &SumParameters<i8, R>) -> Self {
-        let PairNumbers { multipliers: [a, b], offset, shift, bounds: [low, high] } = PairNumbers::new(parameters);
-        let everywhere = |bound: i8| bound as u8 as u32 * 0x0101_0101;
-        Self {
-            multipliers: (b as u32) << 16 | a as u16 as u32,
-            offset,
-            shift,
-            low: everywhere(low),
-            high: everywhere(high),
-            saturates: low == -128 && high == 127,
-        }
+        let PairNumbers { multipliers: [a, b], offset, shift, .. } = PairNumbers::new(parameters);
+        Self { multipliers: (b as u32) << 16 | a as u16 as u32, offset, shift }
     }
 
     /// Four sums, saturated.
     #[inline(always)]
     fn add(&self, a: u32, b: u32) -> u32 {
-        let sums: u32;
-        // SAFETY: register arithmetic alone, in exact 32 bits, so that SMLAxy does not set Q; SSAT16 may, and the flags
-        // are not claimed to be preserved. Shifted, a sum fits 16 bits (`PairNumbers`). Outputs are written while inputs
-        // are still to be read, so none is late.
+        let [s0, s1, s2, s3]: [i32; 4];
+        // SAFETY: register arithmetic alone, in exact 32 bits (`PairNumbers`), so that SMLAxy does not set Q. No output is
+        // late, as they are written while inputs are still to be read.
         unsafe {
             asm!(
                 "sxtb16 {s0}, {a}",
@@ -104,37 +126,18 @@ impl SingleSum {
                 "smlabt {s0}, {a}, {m}, {s0}",
                 "smlatt {s3}, {b}, {m}, {s3}",
                 "smlabt {s1}, {b}, {m}, {s1}",
-                "asr {s0}, {s0}, {shift}",
-                "asr {s2}, {s2}, {shift}",
-                "asr {s1}, {s1}, {shift}",
-                "asr {s3}, {s3}, {shift}",
-                "pkhbt {s0}, {s0}, {s2}, lsl #16",
-                "pkhbt {s1}, {s1}, {s3}, lsl #16",
-                "ssat16 {s0}, #8, {s0}",
-                "ssat16 {s1}, #8, {s1}",
-                "uxtb16 {s0}, {s0}",
-                "uxtb16 {s1}, {s1}",
-                "orr {s0}, {s0}, {s1}, lsl #8",
                 a = inout(reg) a => _,
                 b = inout(reg) b => _,
                 m = in(reg) self.multipliers,
                 offset = in(reg) self.offset,
-                shift = in(reg) self.shift,
-                s0 = out(reg) sums,
-                s1 = out(reg) _,
-                s2 = out(reg) _,
-                s3 = out(reg) _,
-                options(pure, nomem, nostack),
+                s0 = out(reg) s0,
+                s1 = out(reg) s1,
+                s2 = out(reg) s2,
+                s3 = out(reg) s3,
+                options(pure, nomem, nostack, preserves_flags),
             );
         }
-        sums
-    }
-
-    /// Four values, between the bounds.
-    #[inline(always)]
-    fn clamp(&self, values: u32) -> u32 {
-        // SAFETY: register arithmetic alone.
-        unsafe { Word::smaller(self.high, Word::larger(self.low, values)) }
+        saturate([s0 >> self.shift, s1 >> self.shift, s2 >> self.shift, s3 >> self.shift])
     }
 }
 
@@ -142,13 +145,11 @@ impl SingleSum {
 struct DoubleSum {
     first: Scale,
     second: Scale,
+    /// Adds the zero point, too.
     sum: Scale,
     sign: i32,
     /// The inputs' zero points, negated and shifted as the inputs are.
     zero_points: [i32; 2],
-    zero_point: i32,
-    low: i32,
-    high: i32,
 }
 
 /// A multiplication and a division by a power of two, each rounded.
@@ -156,7 +157,7 @@ struct DoubleSum {
 struct Scale {
     multiplier: i32,
     shift: u32,
-    /// Half of what the division drops.
+    /// What is added before the division: half of what it drops.
     half: i32,
     /// Nothing where there is no division; otherwise all bits.
     divides: i32,
@@ -168,12 +169,17 @@ impl Scale {
         Self { multiplier, shift, half: ((1u64 << shift) >> 1) as i32, divides: if shift > 0 { -1 } else { 0 } }
     }
 
-    /// The scaled half of `doubled`, halves away from zero.
+    /// The scaled halves of `doubled`, halves away from zero.
     #[inline(always)]
-    fn apply(self, doubled: i32) -> i32 {
+    fn apply(self, doubled: [i32; 4]) -> [i32; 4] {
         // Where the value is negative and the product 0, one less than half of the divisor still gives 0.
-        let product = high_product(doubled, self.multiplier, self.half);
-        (product + (doubled >> 31 & self.divides)) >> self.shift
+        doubled.map(
+            #[inline(always)]
+            |doubled| {
+                let product = high_product(doubled, self.multiplier, self.half);
+                (product + (doubled >> 31 & self.divides)) >> self.shift
+            },
+        )
     }
 }
 
@@ -196,36 +202,46 @@ fn high_product(a: i32, b: i32, c: i32) -> i32 {
 }
 
 impl DoubleSum {
+    /// `None` where the inputs' scales are so far from the output's that the sum's last shift is not in 14..=23.
     #[inline(always)]
-    fn new<R>(parameters: &SumParameters<i8, R>) -> Self {
-        let SumParameters { multipliers, shifts, zero_points, sign, low, high, .. } = *parameters;
-        Self {
+    fn new<R>(parameters: &SumParameters<i8, R>) -> Option<Self> {
+        let SumParameters { multipliers, shifts, zero_points, sign, .. } = *parameters;
+        // A product of at most 2^28 then fits 16 bits, with the zero point, and the zero point shifted to its place 32.
+        if shifts[2] < 14 || shifts[2] > 23 {
+            return None;
+        }
+        let mut sum = Scale::new(multipliers[2], shifts[2]);
+        sum.half += zero_points[2] << shifts[2];
+        Some(Self {
             first: Scale::new(multipliers[0], shifts[0]),
             second: Scale::new(multipliers[1], shifts[1]),
-            sum: Scale::new(multipliers[2], shifts[2]),
+            sum,
             sign,
             zero_points: [-zero_points[0] << DOUBLED, -zero_points[1] << DOUBLED],
-            zero_point: zero_points[2],
-            low,
-            high,
-        }
+        })
     }
 
-    /// Four sums.
+    /// Four sums, saturated.
     #[inline(always)]
     fn add(&self, a: u32, b: u32) -> u32 {
-        let mut sums = [0; 4];
-        for (byte, sum) in sums.iter_mut().enumerate() {
-            // The byte at the top of a word, and the bits below it dropped.
-            let top = |word: u32| ((word << (24 - 8 * byte)) & 0xff00_0000) as i32 >> (24 - DOUBLED);
-            let first = self.first.apply(top(a) + self.zero_points[0]);
-            let second = self.second.apply(top(b) + self.zero_points[1]);
-            let value = self.sum.apply(2 * (first + self.sign * second)) + self.zero_point;
-            *sum = value.max(self.low).min(self.high) as u8 as u32;
-        }
-        sums[0] | sums[1] << 8 | sums[2] << 16 | sums[3] << 24
+        let [a0, a1, a2, a3] = self.first.apply(doubled(a, self.zero_points[0]));
+        let [b0, b1, b2, b3] = self.second.apply(doubled(b, self.zero_points[1]));
+        let sum = |a, b| 2 * (a + self.sign * b);
+        saturate(self.sum.apply([sum(a0, b0), sum(a1, b1), sum(a2, b2), sum(a3, b3)]))
     }
 }
+
+/// The bytes of a word, shifted and doubled, and the zero point.
+#[inline(always)]
+fn doubled(word: u32, zero_point: i32) -> [i32; 4] {
+    // Each byte at the top, the others below it dropped.
+    [word << 24, word << 16 & TOP, word << 8 & TOP, word & TOP].map(
+        #[inline(always)]
+        |top| (top as i32 >> (24 - DOUBLED)) + zero_point,
+    )
+}
+
+const TOP: u32 = 0xff00_0000;
 
 /// The shift of inputs to the left, and one more, because the high word of a product is half of what is called for.
 const DOUBLED: u32 = 20 + 1;

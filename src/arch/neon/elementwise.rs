@@ -20,9 +20,9 @@ impl Elementwise for Neon {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 
@@ -39,9 +39,9 @@ impl Elementwise for NeonDotprod {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 

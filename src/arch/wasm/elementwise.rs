@@ -19,9 +19,9 @@ impl Elementwise for Simd128 {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 

@@ -33,15 +33,15 @@ impl Elementwise for Avx2 {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { add_in_vectors::<Bytes, Words256, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words256, R>(parameters, a, b, to, count) })
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { look_up(table, from, to, count) }
+        Some(unsafe { look_up(table, from, to, count) })
     }
 }
 
@@ -72,15 +72,15 @@ impl Elementwise for Avx512Vnni {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { add_in_vectors::<Bytes, Words512, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words512, R>(parameters, a, b, to, count) })
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { look_up(table, from, to, count) }
+        Some(unsafe { look_up(table, from, to, count) })
     }
 }
 
