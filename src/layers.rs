@@ -9,5 +9,5 @@ mod softmax;
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
 pub use argmax::argmax;
 pub use conv2d::{Conv2d, Dense, dynamic};
-pub use pool::{AveragePool2d, MaxPool2d};
+pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};

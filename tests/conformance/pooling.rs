@@ -26,9 +26,9 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             let shape = generator.pool_shape();
             for padding in [None, Some(generator.next() as i8)] {
                 int8_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
-                    reference::average_pool2d_i8(&shape, padding, input, expected);
+                    reference::average_pool2d(&shape, padding, input, expected);
                     cases
-                        .measure(|| elementwise::average_pool2d_i8::<B>(&shape, padding, input, output))
+                        .measure(|| elementwise::average_pool2d::<B, i8>(&shape, padding, input, output))
                         .expect("the rules are obeyed");
                 });
             }
@@ -52,7 +52,9 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
                 float_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
                     reference::average_pool2d_f32(&shape, include, input, expected);
                     cases
-                        .measure(|| elementwise::average_pool2d_f32::<B>(&shape, include, input, output))
+                        .measure(|| {
+                            elementwise::average_pool2d::<B, f32>(&shape, include.then_some(0.0), input, output)
+                        })
                         .expect("the rules are obeyed");
                 });
             }
