@@ -348,7 +348,14 @@ macro_rules! on_every_backend {
     ($check:ident($($argument:expr),*)) => {{
         $check::<Portable>($($argument),*)?;
         #[cfg(target_arch = "x86_64")]
-        $check::<bareconv::arch::Avx2>($($argument),*)?;
+        {
+            use bareconv::arch::{Avx2, Avx512Vnni, Sse2};
+            $check::<Sse2>($($argument),*)?;
+            $check::<Avx2>($($argument),*)?;
+            if Avx512Vnni::available() {
+                $check::<Avx512Vnni>($($argument),*)?;
+            }
+        }
     }};
 }
 

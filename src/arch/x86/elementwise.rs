@@ -1,4 +1,4 @@
-use super::{Avx2, Fallback};
+use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
 use core::arch::x86_64::*;
@@ -23,7 +23,29 @@ impl Elementwise for Avx2 {
     }
 }
 
-impl Elementwise for Fallback {
+/// Vectors of 256 bits: a pixel rarely has the channels that fill longer ones.
+impl Elementwise for Avx512Vnni {
+    type Bytes = Bytes;
+    type Halves = Halves;
+    type Floats = Floats;
+    type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn run<T: Task>(task: T) {
+        /// # Safety
+        /// AVX-512 with VNNI is available.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        unsafe fn with_avx512<T: Task>(task: T) {
+            // SAFETY: the caller's promise.
+            unsafe { task.run::<Avx512Vnni>() }
+        }
+        // SAFETY: the caller's promise that the backend, which is AVX-512 with VNNI, is available.
+        unsafe { with_avx512(task) }
+    }
+}
+
+/// Compilers have SSE2 for plain Rust, too.
+impl Elementwise for Sse2 {
     type Bytes = <Portable as Elementwise>::Bytes;
     type Halves = <Portable as Elementwise>::Halves;
     type Floats = <Portable as Elementwise>::Floats;
