@@ -22,7 +22,7 @@ pub use conv2d::{Conv2d, Dense};
 pub use locally_connected::LocallyConnected2d;
 pub use multiply::Multiply;
 pub use pad::Pad;
-pub use pool::{AveragePool2d, MaxPool2d};
+pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
 pub use transposed::TransposedConv2d;

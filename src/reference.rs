@@ -28,7 +28,7 @@ pub use arrange::{pad, place, upsample};
 pub use conv2d::{conv2d_f32, conv2d_i8};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
-pub use pool::{average_pool2d_f32, average_pool2d_i8, max_pool2d};
+pub use pool::{MeanParameters, average_pool2d, average_pool2d_f32, max_pool2d, mean2d};
 pub use quantize::{
     Quantized, RequantizeParameters, dequantize_i8, dequantize_i16, quantize_i8, quantize_i16, requantize,
 };
