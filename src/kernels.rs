@@ -83,7 +83,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// Let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; in the dense layout a strip has one.
     /// * `accumulators` is valid for writes of those values.
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
-    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`. Multiples of its `align` are
+    ///   `run_groups * group + overread` values for each `p` below `pixels`, with the layout's `group` and `overread`. Multiples of its `align` are
     ///   faster, but any place can come.
     /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
