@@ -4,8 +4,21 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] =
-    &["portable", "armv6m", "armv7m", "armv7em", "helium", "riscv", "rvv", "sse2", "avx2", "avx512vnni"];
+const BACKENDS: &[&str] = &[
+    "portable",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "helium",
+    "riscv",
+    "rvv",
+    "sse2",
+    "avx2",
+    "avx512vnni",
+    "neon",
+    "neon-dotprod",
+    "simd128",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -71,6 +84,9 @@ fn main() {
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",
         "x86_64" => "sse2",
+        "aarch64" if has("dotprod") => "neon-dotprod",
+        "aarch64" if has("neon") => "neon",
+        "wasm32" if has("simd128") => "simd128",
         _ => "portable",
     };
     if std && forced.is_empty() && ["avx2", "neon"].contains(&native) {

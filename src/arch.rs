@@ -12,9 +12,12 @@
 //! | `Sse2` | `sse2` | x86-64 |
 //! | `Avx2` | `avx2` | x86-64 with AVX2 |
 //! | `Avx512Vnni` | `avx512vnni` | x86-64 with AVX-512 F, BW, VL and VNNI |
+//! | `Neon` | `neon` | AArch64 |
+//! | `NeonDotprod` | `neon-dotprod` | AArch64 with the dot product extension |
+//! | `Simd128` | `simd128` | WebAssembly with `-C target-feature=+simd128` |
 //!
-//! The target and its features decide at compile time; with the feature `std`, x86-64 finds the best backend at run
-//! time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
+//! The target and its features decide at compile time; with the feature `std`, x86-64 and AArch64 find the best backend
+//! at run time. `RUSTFLAGS='--cfg bareconv_backend="avx2"'` forces one by its name; where the target lacks it, that is a
 //! compile error. Nothing falls back in silence: [`native`] names what runs.
 
 mod portable;
@@ -54,6 +57,16 @@ pub use rvv::Rvv;
 mod x86;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512Vnni, Sse2};
+
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub use neon::{Neon, NeonDotprod};
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::Simd128;
 
 use crate::kernels::{Backend, Routine};
 use crate::shape::Conv2dShape;
@@ -103,6 +116,15 @@ compile_error!(
      target-feature=+avx512f,+avx512bw,+avx512vl,+avx512vnni"
 );
 
+#[cfg(all(bareconv_backend = "neon", not(all(target_arch = "aarch64", target_feature = "neon"))))]
+compile_error!("bareconv_backend=\"neon\" needs an AArch64 target with floating point");
+
+#[cfg(all(bareconv_backend = "neon-dotprod", not(all(target_arch = "aarch64", target_feature = "dotprod"))))]
+compile_error!("bareconv_backend=\"neon-dotprod\" needs an AArch64 target and -C target-feature=+dotprod");
+
+#[cfg(all(bareconv_backend = "simd128", not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+compile_error!("bareconv_backend=\"simd128\" needs a wasm32 target and -C target-feature=+simd128");
+
 /// The backend that filters are packed for. Whatever may run in its place reads its layouts.
 #[cfg(bareconv_native = "portable")]
 pub type Native = Portable;
@@ -143,6 +165,18 @@ pub type Native = Avx2;
 #[cfg(bareconv_native = "avx512vnni")]
 pub type Native = Avx512Vnni;
 
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "neon")]
+pub type Native = Neon;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "neon-dotprod")]
+pub type Native = NeonDotprod;
+
+/// The backend that filters are packed for. Whatever may run in its place reads its layouts.
+#[cfg(bareconv_native = "simd128")]
+pub type Native = Simd128;
+
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
     type Output;
@@ -165,6 +199,10 @@ pub(crate) fn dispatch<J: Job>(job: J) -> J::Output {
         return job.run::<Avx512Vnni>();
     } else if !Avx2::available() {
         return job.run::<Sse2>();
+    }
+    #[cfg(all(bareconv_detect, target_arch = "aarch64"))]
+    if NeonDotprod::available() {
+        return job.run::<NeonDotprod>();
     }
     job.run_native()
 }
@@ -218,6 +256,13 @@ pub fn visit_all(visitor: &mut impl Visitor) {
         visit::<Avx2>(visitor);
         visit::<Avx512Vnni>(visitor);
     }
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    {
+        visit::<Neon>(visitor);
+        visit::<NeonDotprod>(visitor);
+    }
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    visit::<Simd128>(visitor);
 }
 
 /// The routine that the native backend has for an int8 convolution of this shape, where it has several.

@@ -21,7 +21,7 @@ mod tensor;
 
 pub use kernels::Clamp;
 pub use layers::*;
-pub use pack::{Activation, F32Filters, Int8Filters};
+pub use pack::{Activation, F32Filters, Int8Filters, flipped};
 pub use quant::{DoubleRounding, Quantization, SingleRounding};
 pub use shape::{
     Axis, Broadcast, Conv1dShape, Conv2dShape, Pool2dShape, Region, Shape, ShapeError, TensorShape,

@@ -244,6 +244,53 @@ impl<'a> Int8Filters<'a> {
     }
 }
 
+/// The filters turned by half a circle, rows and columns reversed: with them a layer computes the *convolution* of
+/// mathematics, and without them cross-correlation, which the field calls convolution.
+///
+/// ```text
+/// cross-correlation   output[y][x] = sum over i, j of input[y + i][x + j] * filter[i][j]
+/// convolution         output[y][x] = sum over i, j of input[y - i][x - j] * filter[i][j]
+/// ```
+///
+/// Convolution is commutative and associative, which cross-correlation is not: two filters in a row are one filter, their
+/// convolution. A network that learns its filters does not care, as it learns them turned; filters from a textbook or
+/// from signal processing may.
+///
+/// `filters` is `[filter][height][width][channel]`. Turned twice they are what they were. In a constant it costs nothing
+/// at run time.
+///
+/// ```
+/// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor, flipped};
+///
+/// // The response to a single 1 is the filter itself: that is what convolution means.
+/// const FILTER: [[[[i8; 1]; 3]; 1]; 1] = [[[[1], [2], [3]]]];
+/// const SHAPE: Conv2dShape = Conv2dShape { padding: [0, 1, 0, 1], ..Conv2dShape::new([1, 5, 1], 1, [1, 3]) };
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static CONVOLUTION: Conv2d<Tensor<i8, 1, 5, 1>, Tensor<i8, 1, 5, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&flipped(&FILTER), &[0], &[1.0], Q, Q, Activation::Identity));
+///
+/// let impulse = Tensor([[[0i8], [0], [1], [0], [0]]]);
+/// let mut response = Tensor::filled(0);
+/// CONVOLUTION.run(impulse.view(), response.view_mut(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+/// assert_eq!(response, Tensor([[[0], [1], [2], [3], [0]]]));
+/// ```
+pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, const C: usize>(
+    filters: &[[[[T; C]; W]; H]; O],
+) -> [[[[T; C]; W]; H]; O] {
+    let mut turned = *filters;
+    let mut o = 0;
+    while o < O {
+        let mut place = 0;
+        while place < H * W {
+            let (i, j) = (place / W, place % W);
+            turned[o][H - 1 - i][W - 1 - j] = filters[o][i][j];
+            place += 1;
+        }
+        o += 1;
+    }
+    turned
+}
+
 /// Checks lengths, scales, weights and the bound of every accumulator.
 const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: RoundingMode) -> Result<(), ShapeError> {
     if let Err(error) = shape.check() {

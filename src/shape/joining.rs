@@ -196,7 +196,7 @@ impl UpsampleShape {
         if input[0] == 0 || input[1] == 0 {
             return Err(ShapeError::Zero);
         }
-        if output[0] % input[0] != 0 || output[1] % input[1] != 0 {
+        if !output[0].is_multiple_of(input[0]) || !output[1].is_multiple_of(input[1]) {
             return Err(ShapeError::Factor);
         }
         if output[2] != input[2] {
