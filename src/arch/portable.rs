@@ -19,5 +19,7 @@ impl Backend for Portable {
 
 #[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
 pub(crate) use conv::Blocks;
-#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
+#[cfg(bareconv_helium)]
+pub(crate) use conv::Layouts;
+#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_riscv))]
 pub(crate) use conv::Own;
