@@ -23,7 +23,7 @@ mod x86;
 pub use x86::{Avx2, Fallback};
 
 use crate::kernels::{Backend, Routine};
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, DepthwiseConv2dShape};
 
 #[cfg(target_endian = "big")]
 compile_error!("bareconv packs filters for little-endian cores; no big-endian core is supported yet");
@@ -77,6 +77,17 @@ pub(crate) fn dispatch<J: Job>(job: J) -> J::Output {
 pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
     #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
     return Some(armv7em::routine(shape));
+    #[cfg(not(all(bareconv_dsp, not(bareconv_backend = "portable"))))]
+    {
+        let _ = shape;
+        None
+    }
+}
+
+/// The routine that the native backend has for an int8 depthwise convolution of this shape, where it has several.
+pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
+    #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
+    return Some(armv7em::depthwise_routine(shape));
     #[cfg(not(all(bareconv_dsp, not(bareconv_backend = "portable"))))]
     {
         let _ = shape;

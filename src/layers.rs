@@ -3,11 +3,13 @@
 mod activation;
 mod argmax;
 mod conv2d;
+mod depthwise;
 mod pool;
 mod softmax;
 
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
 pub use argmax::argmax;
 pub use conv2d::{Conv2d, Dense, dynamic};
+pub use depthwise::DepthwiseConv2d;
 pub use pool::{AveragePool2d, MaxPool2d};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};

@@ -269,12 +269,12 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     Ok(())
 }
 
-const fn usable_scale(scale: f32) -> bool {
+pub(crate) const fn usable_scale(scale: f32) -> bool {
     scale > 0.0 && scale.is_finite()
 }
 
 /// The real number that takes channel `o`'s accumulators to outputs.
-const fn multiplier(numbers: &Int8Filters<'_>, o: usize) -> f64 {
+pub(crate) const fn multiplier(numbers: &Int8Filters<'_>, o: usize) -> f64 {
     numbers.input.scale as f64 * numbers.scales[o] as f64 / numbers.output.scale as f64
 }
 
@@ -350,7 +350,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single => 1,
         RoundingMode::Double => 2,

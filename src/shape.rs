@@ -1,9 +1,11 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod depthwise;
 mod pool;
 
 pub use conv1d::Conv1dShape;
+pub use depthwise::DepthwiseConv2dShape;
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 
@@ -34,6 +36,8 @@ pub enum ShapeError {
     Output,
     /// The filters are not `[output channels][height][width][input channels]`.
     Filters,
+    /// The filters of a depthwise convolution are not `[height][width][output channels]`.
+    DepthwiseFilters,
     /// There is not one bias and one weight scale for each output channel.
     Channels,
     /// The memory given for packed filters is not what the shape needs.
@@ -62,6 +66,7 @@ impl ShapeError {
             Self::Input => "the layer's input type must have the shape's input dimensions",
             Self::Output => "the layer's output type must have the shape's output dimensions",
             Self::Filters => "filters are [output channels][height][width][input channels]",
+            Self::DepthwiseFilters => "the filters of a depthwise convolution are [height][width][output channels]",
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",

@@ -1,8 +1,10 @@
 //! x86-64 with AVX2.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 
+use super::portable::depthwise::Plain;
 use super::portable::{Blocks, Layouts};
 use crate::kernels::{Backend, MicroKernel, sealed::Sealed};
 use crate::pack::Layout;
@@ -17,6 +19,8 @@ impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
     type Int8 = conv::Int8;
     type Float = conv::Float;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 
     #[inline]
     fn available() -> bool {
@@ -41,6 +45,8 @@ impl Backend for Fallback {
     const NAME: &'static str = "portable";
     type Int8 = Blocks<i8, LayoutsOf<conv::Int8>>;
     type Float = Blocks<f32, LayoutsOf<conv::Float>>;
+    type DepthwiseInt8 = Plain<depthwise::PlainInt8>;
+    type DepthwiseFloat = Plain<depthwise::PlainFloat>;
 }
 
 /// The layouts of another micro-kernel.

@@ -10,6 +10,7 @@
 
 pub mod activations;
 pub mod convolution;
+pub mod depthwise;
 pub mod layers;
 pub mod pooling;
 
@@ -20,6 +21,7 @@ use core::fmt::{Arguments, Debug};
 /// Runs the cases of every family on a backend.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     convolution::run_on::<B>(session);
+    depthwise::run_on::<B>(session);
     pooling::run_on::<B>(session);
     activations::run_on::<B>(session);
 }
