@@ -10,6 +10,8 @@ pub(crate) mod conv2d;
 pub mod depthwise;
 pub mod elementwise;
 pub mod finish;
+pub mod requantize;
+pub mod vectors;
 
 use crate::pack::Layout;
 use crate::shape::Conv2dShape;
@@ -28,7 +30,7 @@ pub(crate) mod sealed {
 
 /// A set of instructions that inference can run on.
 pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
-    /// What reports call it: `"portable"`, `"armv7em"`, `"avx2"`.
+    /// What reports call it: `"portable"`, `"armv7em"`, `"avx2"` and so on.
     const NAME: &'static str;
     /// Convolution of int8 values with int8 weights.
     type Int8: MicroKernel<Input = i8, Weight = i8, Accumulator = i32> + Requantize;

@@ -182,6 +182,11 @@ fn int8() -> impl Strategy<Value = i8> + Clone {
     prop_oneof![2 => any::<i8>(), 1 => prop::sample::select(vec![-128, -127, -1, 0, 1, 127])]
 }
 
+/// Any int16 value, extremes often.
+fn int16() -> impl Strategy<Value = i16> + Clone {
+    prop_oneof![2 => any::<i16>(), 1 => prop::sample::select(vec![i16::MIN, -32767, -1, 0, 1, i16::MAX])]
+}
+
 /// Any `f32`, special ones often.
 fn float() -> impl Strategy<Value = f32> + Clone {
     let special =
@@ -343,7 +348,14 @@ macro_rules! on_every_backend {
     ($check:ident($($argument:expr),*)) => {{
         $check::<Portable>($($argument),*)?;
         #[cfg(target_arch = "x86_64")]
-        $check::<bareconv::arch::Avx2>($($argument),*)?;
+        {
+            use bareconv::arch::{Avx2, Avx512Vnni, Sse2};
+            $check::<Sse2>($($argument),*)?;
+            $check::<Avx2>($($argument),*)?;
+            if Avx512Vnni::available() {
+                $check::<Avx512Vnni>($($argument),*)?;
+            }
+        }
     }};
 }
 
@@ -362,6 +374,10 @@ fn check_max_pool<B: Backend, T: Element + std::fmt::Debug>(
 
 fn max_pool_i8<B: Backend>(shape: &Pool2dShape, input: &[i8]) -> Result<(), TestCaseError> {
     check_max_pool::<B, i8>(shape, input, 0, |a, b| a == b)
+}
+
+fn max_pool_i16<B: Backend>(shape: &Pool2dShape, input: &[i16]) -> Result<(), TestCaseError> {
+    check_max_pool::<B, i16>(shape, input, 0, |a, b| a == b)
 }
 
 fn max_pool_f32<B: Backend>(shape: &Pool2dShape, input: &[f32]) -> Result<(), TestCaseError> {
@@ -431,8 +447,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn max_pooling_has_the_references_bits((shape, input) in pooling(int8()), (float_shape, floats) in pooling(float())) {
+    fn max_pooling_has_the_references_bits(
+        (shape, input) in pooling(int8()), (half_shape, halves) in pooling(int16()),
+        (float_shape, floats) in pooling(float()),
+    ) {
         on_every_backend!(max_pool_i8(&shape, &input));
+        on_every_backend!(max_pool_i16(&half_shape, &halves));
         on_every_backend!(max_pool_f32(&float_shape, &floats));
     }
 

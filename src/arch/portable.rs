@@ -20,9 +20,7 @@ impl Backend for Portable {
     type DepthwiseFloat = depthwise::Plain<depthwise::Float>;
 }
 
-#[cfg(any(target_arch = "x86_64", bareconv_dsp))]
+#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
 pub(crate) use conv::Blocks;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use conv::Layouts;
-#[cfg(bareconv_dsp)]
+#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
 pub(crate) use conv::Own;

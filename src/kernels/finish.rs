@@ -129,20 +129,10 @@ pub unsafe fn finish_in_vectors<V: SumVectors>(strip: &Sums<V::Sum>, common: &V:
         unsafe {
             let sums = strip.sums.add(c);
             let parameters = V::parameters(strip.parameters.add(c), channels, common);
-            let left = present - c;
-            let write = |vector, x: usize| {
-                let to = output.add(x * stride + c);
-                if left >= V::COUNT {
-                    V::store(vector, &parameters, to);
-                } else {
-                    let mut values = [MaybeUninit::<V::Output>::uninit(); 64];
-                    V::store(vector, &parameters, values.as_mut_ptr().cast());
-                    core::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, left);
-                }
-            };
+            let (left, to) = (present - c, output.add(c));
             if (pool_h, pool_w) == (1, 1) {
                 for x in 0..columns {
-                    write(V::load(sums.add(x * channels)), x);
+                    write::<V>(V::load(sums.add(x * channels)), &parameters, to.add(x * stride), left);
                 }
             } else {
                 // The tile and the place in it where a window begins.
@@ -163,11 +153,30 @@ pub unsafe fn finish_in_vectors<V: SumVectors>(strip: &Sums<V::Sum>, common: &V:
                         }
                     }
                     (tile, place) = (next_tile, next_place);
-                    write(best, x);
+                    write::<V>(best, &parameters, to.add(x * stride), left);
                 }
             }
         }
         c += V::COUNT;
+    }
+}
+
+/// Finishes a vector and writes the first `left` of its outputs, or all.
+///
+/// # Safety
+/// As [`SumVectors::store`], with room for `left` outputs.
+// No closure: it would be compiled without the backend's instructions.
+#[inline(always)]
+unsafe fn write<V: SumVectors>(vector: V::Vector, parameters: &V::Parameters, to: *mut V::Output, left: usize) {
+    // SAFETY: the caller's promise; the array has room for a vector.
+    unsafe {
+        if left >= V::COUNT {
+            V::store(vector, parameters, to);
+        } else {
+            let mut values = [MaybeUninit::<V::Output>::uninit(); 64];
+            V::store(vector, parameters, values.as_mut_ptr().cast());
+            core::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, left);
+        }
     }
 }
 

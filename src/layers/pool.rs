@@ -4,7 +4,7 @@ use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError, TensorShape, sam
 use crate::tensor::{Tensor, View, ViewMut};
 use core::marker::PhantomData;
 
-/// Maximum pooling over windows of any size and stride, in int8 or `f32`; padding never wins.
+/// Maximum pooling over windows of any size and stride, in int8, int16 or `f32`; padding never wins.
 ///
 /// `I` and `O` are the types of its input and output, which have the same quantization. The result is that of
 /// [`reference::max_pool2d`](crate::reference::max_pool2d), bit for bit, on every backend. A pooling right behind a

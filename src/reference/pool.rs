@@ -25,7 +25,7 @@ fn for_each_output<T>(shape: &Pool2dShape, output: &mut [T], mut value: impl FnM
     }
 }
 
-/// Maximum pooling, in int8 or `f32`: TensorFlow Lite's `MAX_POOL_2D`. Padding never wins, whatever the input holds.
+/// Maximum pooling, in int8, int16 or `f32`: TensorFlow Lite's `MAX_POOL_2D`. Padding never wins, whatever the input holds.
 ///
 /// Values are compared in the order of rows, then columns, beginning with the first one inside the input; that one
 /// stays where the comparison with another says neither is greater (equal values, zeros of both signs, NaN).

@@ -47,7 +47,15 @@ impl Generator {
                 ]
             };
             let (y, x) = (axis(), axis());
-            let shape = Conv2dShape {
+            let groups = match self.within(0, 7) {
+                0 => 2,
+                1 => 3,
+                // A filter for each channel, or several.
+                2 => c,
+                _ => 1,
+            };
+            let groups = if c.is_multiple_of(groups) && filters.is_multiple_of(groups) { groups } else { 1 };
+            let plain = Conv2dShape {
                 input: [h, w, c],
                 filters,
                 filter: [y[0], x[0]],
@@ -55,7 +63,10 @@ impl Generator {
                 dilation: [y[2], x[2]],
                 padding: [y[3], x[3], y[4], x[4]],
                 pool: [y[5], x[5]],
+                groups,
             };
+            let pointwise = Conv2dShape::new(plain.input, filters, [1, 1]).groups(groups);
+            let shape = if self.within(0, 9) == 0 { pointwise } else { plain };
             if shape.check().is_ok()
                 && h * w * c <= VALUES
                 && filters * shape.filter_len() <= WEIGHTS

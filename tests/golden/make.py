@@ -27,6 +27,9 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     bias                        int32, one for each output channel
     relu                        1 where a ReLU is fused into the operator, otherwise 0
     activation                  0 for none fused into the operator, 1 for ReLU, 2 for ReLU6
+    relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
+    groups                      of the input channels and the filters
+    bias_bits                   32 or 64: the type of the bias
 """
 
 from pathlib import Path
@@ -51,15 +54,15 @@ def tensor(shape, scale, zero_point, data=None, dtype=schema.TensorType.INT8, ax
     return editor.Tensor(shape=tuple(shape), dtype=dtype, data=data, quantization=quantization)
 
 
-def run(operator, options_type, options, inputs, output, values):
-    """Runs one operator; `inputs[0]` is the model's input, the others are constants."""
+def run(operator, options_type, options, inputs, output, values, source=0):
+    """Runs one operator; `inputs[source]` is the model's input, the others are constants."""
     node = editor.Operator(opcode=operator, inputs=inputs, outputs=[output])
     node._fb.builtinOptionsType = options_type
     node._fb.builtinOptions = options
-    graph = editor.Subgraph(tensors=[*inputs, output], operators=[node], inputs=[inputs[0]], outputs=[output])
+    graph = editor.Subgraph(tensors=[*inputs, output], operators=[node], inputs=[inputs[source]], outputs=[output])
     model = bytes(editor.Model(subgraphs=[graph]).build())
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
-    interpreter.set_input(values.reshape(inputs[0].shape), 0)
+    interpreter.set_input(values.reshape(inputs[source].shape), 0)
     interpreter.invoke()
     return interpreter.get_output(0)
 
@@ -241,6 +244,101 @@ def depthwise_conv2d(random):
                 "weights": weights, "bias": bias, "input": values, "output": out,
             }))
     write("depthwise_conv2d", cases)
+def grouped(random):
+    """Convolutions whose filters see a group of the input channels each."""
+    cases = []
+    for shape, filters, filter_size, groups, stride, padding in [
+        ((5, 5, 4), 6, (3, 3), 2, (1, 1), SAME), ((4, 6, 6), 3, (1, 1), 3, (1, 1), VALID),
+        ((6, 5, 3), 9, (2, 3), 3, (2, 1), SAME), ((3, 3, 12), 8, (3, 3), 4, (1, 1), VALID),
+    ]:
+        values = some_int8(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2] // groups)), -127)
+        in_scale, in_zero, scales = f32(0.05), int(random.integers(-128, 128)), random.uniform(0.001, 0.02, filters).astype(np.float32)
+        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(weights[0].size) / 50)
+        out_size, pads = geometry(shape, filter_size, stride, (1, 1), padding)
+        source, target = tensor((1, *shape), in_scale, in_zero), tensor((1, *out_size, filters), out_scale, 9)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        options = schema.Conv2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1], dilationHFactor=1, dilationWFactor=1)
+        kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{shape} to {filters} in {groups} groups, filter {filter_size} stride {stride} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "groups": groups, "stride": stride, "dilation": (1, 1),
+            "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+            "output_zero_point": 9, "relu": 0, "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("conv2d_groups", cases)
+
+
+def some_int16(random, shape, extremes=0.2):
+    """Random int16 values, a part of them extreme."""
+    values = random.integers(-32768, 32768, shape, dtype=np.int16)
+    chosen = random.random(shape) < extremes
+    return np.where(chosen, random.choice(np.array([-32768, -32767, -1, 0, 1, 32767], np.int16), shape), values).astype(np.int16)
+
+
+def conv2d_int16(random):
+    """int16 activations with int8 weights. The type of the bias decides the arithmetic: 32 bits have two roundings,
+    64 bits one, with a multiplier of 16 bits."""
+    cases = []
+    for shape, filters, filter_size, stride, dilation, padding, relu, bits in [
+        ((5, 5, 1), 3, (3, 3), (1, 1), (1, 1), VALID, 0, 64), ((6, 7, 3), 5, (3, 3), (2, 2), (1, 1), SAME, 1, 64),
+        ((8, 6, 4), 4, (3, 2), (1, 1), (2, 2), SAME, 3, 64), ((4, 4, 8), 6, (1, 1), (1, 1), (1, 1), VALID, 0, 64),
+        ((5, 5, 1), 3, (3, 3), (1, 1), (1, 1), VALID, 0, 32), ((6, 7, 3), 5, (3, 3), (2, 2), (1, 1), SAME, 1, 32),
+        ((4, 4, 8), 6, (1, 1), (1, 1), (1, 1), VALID, 3, 32), ((1, 9, 17), 2, (1, 3), (1, 1), (1, 1), SAME, 0, 64),
+    ]:
+        values = some_int16(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
+        in_scale = f32(0.0005)
+        scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
+        taps = filter_size[0] * filter_size[1] * shape[2]
+        bias = random.integers(-1 << 22, 1 << 22, filters).astype(np.int64 if bits == 64 else np.int32)
+        # Six is inside the output's range, and so is what lies beyond it.
+        out_scale = f32(0.0003) if relu == 3 else f32(in_scale * 0.01 * 74 * 19000 * np.sqrt(taps) / 12000)
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        kinds = schema.TensorType
+        source = tensor((1, *shape), in_scale, 0, dtype=kinds.INT16)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, kinds.INT64 if bits == 64 else kinds.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, 0, dtype=kinds.INT16)
+        options = schema.Conv2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1], fusedActivationFunction=relu,
+                                        dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{shape} to {filters}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}, bias int{bits}", {
+            "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+            "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "weight_scales": scales, "output_scale": np.float32(out_scale), "relu": relu, "bias_bits": bits,
+            "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("conv2d_int16", cases)
+
+
+def dense_int16(random):
+    cases = []
+    for inputs, outputs, relu in [(1, 1, 0), (10, 4, 1), (33, 5, 0), (64, 8, 3), (127, 3, 0)]:
+        values = some_int16(random, (inputs,))
+        weights = np.maximum(some_int8(random, (outputs, inputs)), -127)
+        bias = random.integers(-1 << 22, 1 << 22, outputs).astype(np.int64)
+        in_scale, weight_scale = f32(0.0004), f32(0.009)
+        out_scale = f32(0.0003) if relu == 3 else f32(in_scale * weight_scale * 74 * 19000 * np.sqrt(inputs) / 12000)
+        kinds = schema.TensorType
+        source = tensor((1, inputs), in_scale, 0, dtype=kinds.INT16)
+        kernel = tensor(weights.shape, weight_scale, 0, weights)
+        biases = tensor((outputs,), np.float32(in_scale) * np.float32(weight_scale), 0, bias, kinds.INT64)
+        target = tensor((1, outputs), out_scale, 0, dtype=kinds.INT16)
+        kind = schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOptions.FullyConnectedOptions
+        options = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{inputs} to {outputs}", {
+            "input_shape": [1, 1, inputs], "filter_shape": [outputs, 1, 1, inputs], "output_shape": [1, 1, outputs],
+            "stride": [1, 1], "dilation": [1, 1], "padding": [0, 0, 0, 0], "input_scale": np.float32(in_scale),
+            "weight_scales": np.full(outputs, weight_scale, np.float32), "output_scale": np.float32(out_scale),
+            "relu": relu, "bias_bits": 64, "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("dense_int16", cases)
 
 
 def dense(random):
@@ -269,6 +367,48 @@ def dense(random):
     write("dense", cases)
 
 
+def transposed_conv(random):
+    cases = []
+    for shape, filters, filter_size, stride, out_size, padding, relu in [
+        ((4, 5, 3), 4, (3, 3), (2, 2), (8, 10), SAME, 0), ((3, 3, 8), 2, (2, 2), (2, 2), (6, 6), VALID, 0),
+        ((3, 4, 2), 5, (4, 4), (2, 2), (6, 8), SAME, 1), ((3, 3, 4), 3, (3, 3), (2, 2), (7, 7), VALID, 0),
+        ((5, 4, 6), 7, (3, 2), (1, 1), (5, 4), SAME, 0), ((2, 3, 1), 1, (5, 5), (3, 2), (6, 6), SAME, 0),
+        ((3, 3, 2), 3, (3, 3), (2, 2), (8, 8), VALID, 0),
+    ]:
+        values = some_int8(random, shape)
+        weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
+        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
+        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        taps = filter_size[0] * filter_size[1] * shape[2] / (stride[0] * stride[1])
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
+        out_zero = -128 if relu else int(random.integers(-40, 40))
+        pads, extra = [0] * 4, [0] * 2
+        for axis in 0, 1:
+            reach = (shape[axis] - 1) * stride[axis] + filter_size[axis]
+            total = max(reach - out_size[axis], 0)
+            pads[axis], pads[axis + 2] = total // 2, total - total // 2
+            extra[axis] = out_size[axis] - (reach - total)
+        size = editor.Tensor(shape=(4,), dtype=schema.TensorType.INT32,
+                             data=np.array([1, *out_size, filters], np.int32), quantization=None)
+        source = tensor((1, *shape), in_scale, in_zero)
+        kernel = tensor(weights.shape, scales, 0, weights, axis=0)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, out_zero)
+        options = schema.TransposeConvOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
+                                               fusedActivationFunction=relu)
+        kind = schema.BuiltinOperator.TRANSPOSE_CONV, schema.BuiltinOptions.TransposeConvOptions
+        out = run(*kind, options, [size, kernel, source, biases], target, values, source=2)
+        cases.append((f"{shape} to {(*out_size, filters)}, filter {filter_size} stride {stride} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "padding": pads,
+            "output_padding": extra, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+            "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+            "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
+            "input": values, "output": out,
+        }))
+    write("transposed_conv", cases)
+
+
 if __name__ == "__main__":
     seed = np.random.default_rng
     softmax(seed(1))
@@ -278,3 +418,7 @@ if __name__ == "__main__":
     conv2d(seed(5))
     dense(seed(6))
     depthwise_conv2d(seed(7))
+    grouped(seed(60))
+    conv2d_int16(seed(61))
+    dense_int16(seed(62))
+    transposed_conv(seed(20))

@@ -79,7 +79,7 @@ impl Requantize for Int8 {}
 /// A routine before its parameters are cast away.
 type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32);
 
-/// The routine for a shape.
+/// The routine for the shape of a group.
 pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
     let dense = shape.convolved()[1] == 1;
     let runs = Runs::new(shape, if dense { &Int8::DENSE } else { &Int8::CONVOLUTION });
