@@ -278,9 +278,9 @@ pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
 
 /// The routine that the native backend has for an int8 depthwise convolution of this shape, where it has several.
 pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
-    #[cfg(all(bareconv_dsp, not(bareconv_backend = "portable")))]
+    #[cfg(bareconv_native = "armv7em")]
     return Some(armv7em::depthwise_routine(shape));
-    #[cfg(not(all(bareconv_dsp, not(bareconv_backend = "portable"))))]
+    #[cfg(not(bareconv_native = "armv7em"))]
     {
         let _ = shape;
         None

@@ -1,11 +1,11 @@
 //! Depthwise convolution: the reference gives the bits of TensorFlow Lite Micro and of an ordinary convolution with
 //! zeros between channels, and every backend gives the bits of the reference.
 //!
-//! They need the feature `std`. On a machine without AVX2 those for x86-64 fail: they would test less than they say.
+//! They need the feature `std`, to find the backends that this machine has; `tests/backends.rs` says which it must have.
 
 mod golden;
 
-use bareconv::arch::Portable;
+use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::dynamic::depthwise;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
@@ -307,26 +307,28 @@ proptest! {
 
     #[test]
     fn int8_backends_agree_with_the_reference(case in int8_cases()) {
-        let (single, double) = (case.specified::<SingleRounding>(), case.specified::<DoubleRounding>());
-        prop_assert_eq!(&case.run::<Portable, SingleRounding>(), &single);
-        prop_assert_eq!(&case.run::<Portable, DoubleRounding>(), &double);
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, SingleRounding>(), &single);
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, DoubleRounding>(), &double);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback, SingleRounding>(), &single);
+        /// The case, and what both roundings must give.
+        struct Check<'a>(&'a Int8Case, [Vec<i8>; 2]);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double]) = self;
+                assert_eq!(case.run::<B, SingleRounding>(), *single, "{}", B::NAME);
+                assert_eq!(case.run::<B, DoubleRounding>(), *double, "{}", B::NAME);
+            }
         }
+        let expected = [case.specified::<SingleRounding>(), case.specified::<DoubleRounding>()];
+        visit_all(&mut Check(&case, expected));
     }
 
     #[test]
     fn f32_backends_agree_with_the_reference(case in f32_cases()) {
-        let expected = bits(&case.specified());
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback>(), &expected);
+        struct Check<'a>(&'a F32Case, Vec<u32>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                assert_eq!(self.0.run::<B>(), self.1, "{}", B::NAME);
+            }
         }
-        prop_assert_eq!(case.run::<Portable>(), expected);
+        visit_all(&mut Check(&case, bits(&case.specified())));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod conv;
 mod elementwise;
 mod finish;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -23,4 +24,6 @@ impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
     type Float = Blocks<f32, Own>;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

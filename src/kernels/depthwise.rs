@@ -12,10 +12,10 @@ use super::finish::{Finish, Sums};
 use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
 use crate::arch::{Native, depthwise_routine};
 use crate::pack::{
-    F32Filters, Int8Filters, common_requantization, multiplier, parameter_words, requantization_parameters,
-    usable_scale,
+    F32Filters, Int8Filters, check_reach, check_scales, common_requantization, parameter_words,
+    requantization_parameters,
 };
-use crate::quant::{CommonRequantization, Multiplier, Rounding, RoundingMode};
+use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
 use bytemuck::Pod;
 use core::hint::assert_unchecked;
@@ -643,9 +643,11 @@ unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u
 
 /// What finishes sums on a backend. Chosen in constant evaluation, so that firmware links what its layers use.
 const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
-    let vectors =
-        <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && <E::Depthwise<B> as DepthwiseKernel>::LAYOUT.planes == 0;
-    if vectors { E::finish_strip::<B> } else { finish_by_channel::<E> }
+    let layout = <E::Depthwise<B> as DepthwiseKernel>::LAYOUT;
+    // Strips are finished in the least vectors that the backend's blocks may have.
+    let vector = <E::Kernel<B> as MicroKernel>::CONVOLUTION.tail;
+    let whole = layout.planes == 0 && layout.lanes.is_multiple_of(vector);
+    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { finish_by_channel::<E> }
 }
 
 /// [`Finish`] without vectors: channel after channel, whose parameters stay in registers.
@@ -765,34 +767,6 @@ const fn check_lengths(shape: &DepthwiseConv2dShape, filters: usize, bias: usize
     Ok(())
 }
 
-/// Checks the scale and the bound of every accumulator of channel `o`, whose weights have this sum and this sum of
-/// magnitudes.
-const fn check_channel(
-    numbers: &Int8Filters<'_>,
-    o: usize,
-    sum: i64,
-    magnitude: i64,
-    mode: RoundingMode,
-) -> Result<(), ShapeError> {
-    let real = multiplier(numbers, o);
-    if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-        return Err(ShapeError::Scale);
-    }
-    // With the zero point folded into the bias, and without.
-    let plain = numbers.bias[o] as i64;
-    let folded = plain - numbers.input.zero_point as i64 * sum;
-    // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
-    let left = match mode {
-        RoundingMode::Single => 0,
-        RoundingMode::Double => Multiplier::from_real(real).exponent,
-    };
-    let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
-    if folded.abs() + 128 * magnitude > most || plain.abs() + 255 * magnitude > most {
-        return Err(ShapeError::Accumulator);
-    }
-    Ok(())
-}
-
 /// Packs an int8 depthwise convolution for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
 ///
 /// # Errors
@@ -810,8 +784,8 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
     if numbers.scales.len() != channels {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let words = parameter_words(mode);
     let plan = Plan::for_kernel::<K>(shape, words);
@@ -827,10 +801,10 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
                 return Err(ShapeError::Weight);
             }
             sum += weight;
-            magnitude += weight.abs();
+            magnitude += if weight < 0 { -weight } else { weight };
             tap += channels;
         }
-        if let Err(error) = check_channel(numbers, o, sum, magnitude, mode) {
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode) {
             return Err(error);
         }
         o += 1;

@@ -213,9 +213,6 @@ impl<E: Epilogue> Job for Inference<'_, E> {
 /// # Ok::<(), bareconv::ShapeError>(())
 /// ```
 pub mod dynamic {
-    #[doc(inline)]
-    pub use crate::layers::depthwise::dynamic as depthwise;
-
     use super::*;
     use crate::quant::CommonRequantization;
 

@@ -1,23 +1,23 @@
-use crate::arch::portable::depthwise::Numbers;
+use crate::arch::portable::depthwise::{Numbers, Plain};
 use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::x86_64::*;
 
-// SAFETY, for every intrinsic below: it needs AVX2 or less, and the caller promises that the backend is available.
-// Loads and stores are the unaligned ones, and the caller promises sixteen values behind each pointer.
+// SAFETY, for every intrinsic below: the caller promises that the backend is available, and so the instruction, and that
+// the pointer is valid for the values of `COUNT` channels. Loads and stores are the unaligned ones.
 
-/// Channels at once: sixteen activations of 16 bits in a vector, and two vectors of sums.
+/// Channels of a block. All backends share the layout, because filters are packed before it is known which will run.
 const LANES: usize = 16;
 
-/// int8: VPMADDWD multiplies two taps of eight channels with their weights.
+/// int8 with AVX2: VPMADDWD multiplies two taps of eight channels with their weights.
 ///
 /// Unpacking interleaves two taps, but within the 128-bit halves of a vector: one vector of sums holds the quarters 0 and
 /// 2 of the sixteen channels, the other 1 and 3.
-pub struct Int8;
+pub struct Int8Avx2;
 
-impl Sealed for Int8 {}
+impl Sealed for Int8Avx2 {}
 
-impl DepthwiseKernel for Int8 {
+impl DepthwiseKernel for Int8Avx2 {
     type Input = i8;
     type Weight = i16;
     type Activation = i16;
@@ -40,9 +40,9 @@ impl DepthwiseKernel for Int8 {
         /// # Safety
         /// As the trait says.
         #[target_feature(enable = "avx2")]
-        unsafe fn sums(band: &Band<Int8>, accumulators: *mut i32) {
+        unsafe fn sums(band: &Band<Int8Avx2>, accumulators: *mut i32) {
             // SAFETY: the caller's promise.
-            unsafe { in_lanes::<Int8, 4>(band, accumulators) }
+            unsafe { in_lanes::<Int8Avx2, 4>(band, accumulators) }
         }
         // SAFETY: the caller's promise, AVX2 included.
         unsafe { sums(band, accumulators) }
@@ -63,7 +63,7 @@ unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *m
     }
 }
 
-impl Lanes for Int8 {
+impl Lanes for Int8Avx2 {
     const COUNT: usize = LANES;
     type Sums = [__m256i; 2];
     type Weights = [__m256i; 2];
@@ -118,12 +118,12 @@ unsafe fn quarters<T>(even: *const T, odd: *const T, distance: usize) -> [__m256
     })
 }
 
-/// Single precision: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
-pub struct Float;
+/// Single precision with AVX2: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
+pub struct FloatAvx2;
 
-impl Sealed for Float {}
+impl Sealed for FloatAvx2 {}
 
-impl DepthwiseKernel for Float {
+impl DepthwiseKernel for FloatAvx2 {
     type Input = f32;
     type Weight = f32;
     type Activation = f32;
@@ -148,16 +148,16 @@ impl DepthwiseKernel for Float {
         /// # Safety
         /// As the trait says.
         #[target_feature(enable = "avx2")]
-        unsafe fn sums(band: &Band<Float>, accumulators: *mut f32) {
+        unsafe fn sums(band: &Band<FloatAvx2>, accumulators: *mut f32) {
             // SAFETY: the caller's promise.
-            unsafe { in_lanes::<Float, 4>(band, accumulators) }
+            unsafe { in_lanes::<FloatAvx2, 4>(band, accumulators) }
         }
         // SAFETY: the caller's promise, AVX2 included.
         unsafe { sums(band, accumulators) }
     }
 }
 
-impl Lanes for Float {
+impl Lanes for FloatAvx2 {
     const COUNT: usize = LANES;
     type Sums = [__m256; 2];
     type Weights = [__m256; 2];
@@ -194,36 +194,91 @@ impl Lanes for Float {
     }
 }
 
-/// int8 in plain Rust, packed for AVX2.
-pub struct PlainInt8;
+/// int8 without extensions: PMADDWD multiplies two taps of four channels with their weights.
+pub struct Int8Sse2;
 
-impl Numbers for PlainInt8 {
+impl Sealed for Int8Sse2 {}
+
+impl DepthwiseKernel for Int8Sse2 {
     type Input = i8;
     type Weight = i16;
     type Activation = i16;
     type Accumulator = i32;
-    const LAYOUT: Layout = Int8::LAYOUT;
+    const LAYOUT: Layout = Int8Avx2::LAYOUT;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
         value.into()
     }
 
-    #[inline(always)]
-    fn multiply_add(sum: i32, activation: i16, weight: i16) -> i32 {
-        sum.wrapping_add(activation as i32 * weight as i32)
+    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16, _: usize) {
+        for _ in 0..pixels {
+            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+            unsafe {
+                let bytes = from.cast::<[i8; LANES]>().read();
+                to.cast::<[i16; LANES]>().write(bytes.map(i16::from));
+            }
+            from = from.wrapping_add(stride);
+            to = to.wrapping_add(LANES);
+        }
+    }
+
+    unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
 
-/// Single precision in plain Rust, packed for AVX2.
-pub struct PlainFloat;
+impl Lanes for Int8Sse2 {
+    const COUNT: usize = 8;
+    type Sums = [__m128i; 2];
+    type Weights = [__m128i; 2];
 
-impl Numbers for PlainFloat {
+    #[inline(always)]
+    unsafe fn start(from: *const i32) -> [__m128i; 2] {
+        // SAFETY: see above.
+        unsafe { [_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(4).cast())] }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i16) -> [__m128i; 2] {
+        // SAFETY: see above; there are two weights for each channel.
+        unsafe { [_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(8).cast())] }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(sums: [__m128i; 2], taps: [*const i16; 2], weights: [__m128i; 2]) -> [__m128i; 2] {
+        // SAFETY: see above. The sum of two products of int8 values cannot saturate.
+        unsafe {
+            let [first, second] = taps.map(|tap| _mm_loadu_si128(tap.cast()));
+            let low = _mm_madd_epi16(_mm_unpacklo_epi16(first, second), weights[0]);
+            let high = _mm_madd_epi16(_mm_unpackhi_epi16(first, second), weights[1]);
+            [_mm_add_epi32(sums[0], low), _mm_add_epi32(sums[1], high)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: [__m128i; 2], to: *mut i32) {
+        // SAFETY: see above.
+        unsafe {
+            _mm_storeu_si128(to.cast(), sums[0]);
+            _mm_storeu_si128(to.add(4).cast(), sums[1]);
+        }
+    }
+}
+
+/// Single precision without extensions: plain Rust, which the compiler puts into vectors.
+pub type FloatSse2 = Plain<FloatNumbers>;
+
+/// The numbers of single precision in the layout of [`FloatAvx2`].
+pub struct FloatNumbers;
+
+impl Numbers for FloatNumbers {
     type Input = f32;
     type Weight = f32;
     type Activation = f32;
     type Accumulator = f32;
-    const LAYOUT: Layout = Float::LAYOUT;
+    const LAYOUT: Layout = FloatAvx2::LAYOUT;
 
     #[inline(always)]
     fn widen(value: f32) -> f32 {
