@@ -319,27 +319,40 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
-        // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
-        let left = match mode {
-            RoundingMode::Single => 0,
-            RoundingMode::Double => Multiplier::from_real(real).exponent,
-        };
-        let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode) {
+            return Err(error);
         }
         o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+) -> Result<(), ShapeError> {
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
+    // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
+    let left = match mode {
+        RoundingMode::Single => 0,
+        RoundingMode::Double => Multiplier::from_real(multiplier(numbers, o)).exponent,
+    };
+    let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
     }
     Ok(())
 }
@@ -441,7 +454,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single => 1,
         RoundingMode::Double => 2,
