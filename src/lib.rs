@@ -19,9 +19,9 @@ pub mod reference;
 mod shape;
 mod tensor;
 
-pub use kernels::Clamp;
+pub use kernels::{Clamp, Int16x8};
 pub use layers::*;
-pub use pack::{Activation, F32Filters, Int8Filters};
-pub use quant::{DoubleRounding, Quantization, SingleRounding};
+pub use pack::{Activation, F32Filters, Int8Filters, Int16Filters};
+pub use quant::{DoubleRounding, PowerOfTwo, Quantization, ReducedRounding, SingleRounding};
 pub use shape::{Conv1dShape, Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape, TransposedConv2dShape};
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -18,7 +18,7 @@ mod transposed;
 pub(crate) use activation::LeakyRelu;
 pub use activation::{leaky_relu_f32, leaky_relu_i8, relu_f32, relu_i8};
 pub use argmax::argmax;
-pub use conv2d::{conv2d_f32, conv2d_i8};
+pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
 pub use pool::{average_pool2d_f32, average_pool2d_i8, max_pool2d};
 pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
 pub(crate) use softmax::{share_f32, share_i8};

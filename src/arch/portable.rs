@@ -14,6 +14,7 @@ impl Sealed for Portable {}
 impl Backend for Portable {
     const NAME: &'static str = "portable";
     type Int8 = conv::Blocks<i8, conv::Own>;
+    type Int16 = conv::Blocks<i16, conv::Own>;
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
