@@ -4,12 +4,28 @@
 use std::env::var;
 
 /// All that can be forced.
-const BACKENDS: &[&str] = &["portable", "armv7em", "helium", "sse2", "avx2", "avx512vnni"];
+const BACKENDS: &[&str] = &[
+    "portable",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "helium",
+    "riscv",
+    "rvv",
+    "sse2",
+    "avx2",
+    "avx512vnni",
+    "neon",
+    "neon-dotprod",
+    "simd128",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let backends = format!("\"{}\"", BACKENDS.join("\", \""));
-    println!("cargo::rustc-check-cfg=cfg(bareconv_dsp, bareconv_helium, bareconv_v8m, bareconv_std, bareconv_detect)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_armv6m, bareconv_armv7m, bareconv_dsp, bareconv_helium)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_riscv, bareconv_rvv, bareconv_v8m)");
+    println!("cargo::rustc-check-cfg=cfg(bareconv_std, bareconv_detect)");
     println!("cargo::rustc-check-cfg=cfg(bareconv_backend, values({backends}))");
     println!("cargo::rustc-check-cfg=cfg(bareconv_native, values({backends}))");
     let forced = var("CARGO_CFG_BARECONV_BACKEND").unwrap_or_default();
@@ -17,12 +33,31 @@ fn main() {
         panic!("bareconv_backend=\"{forced}\" is none of {backends}");
     }
 
+    let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let has = |feature| features.split(',').any(|has| has == feature);
     let target = var("TARGET").expect("cargo sets TARGET");
     // To ask for Helium is to have it: the compiler itself must not use it, see `arch::Helium`.
     let helium = forced == "helium" && target.starts_with("thumbv8m.main");
     let dsp = !helium && has_dsp(&target);
     if helium {
         println!("cargo::rustc-cfg=bareconv_helium");
+    }
+    let armv6m = target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base");
+    if armv6m {
+        println!("cargo::rustc-cfg=bareconv_armv6m");
+    }
+    // Whatever the core can do besides.
+    let armv7m = ["thumbv7m", "thumbv7em", "thumbv8m.main"].iter().any(|with_mla| target.starts_with(with_mla));
+    if armv7m {
+        println!("cargo::rustc-cfg=bareconv_armv7m");
+    }
+    let riscv = (target.starts_with("riscv32") || target.starts_with("riscv64")) && has("m");
+    if riscv {
+        println!("cargo::rustc-cfg=bareconv_riscv");
+    }
+    let rvv = target.starts_with("riscv64") && (forced == "rvv" || asks_for("+v"));
+    if rvv {
+        println!("cargo::rustc-cfg=bareconv_rvv");
     }
     if dsp {
         println!("cargo::rustc-cfg=bareconv_dsp");
@@ -32,8 +67,6 @@ fn main() {
     }
 
     let arch = var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
-    let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let has = |feature| features.split(',').any(|has| has == feature);
     let vnni = ["avx512f", "avx512bw", "avx512vl", "avx512vnni"].into_iter().all(has);
     let hosted = var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os != "none");
     // Only these have features that are detected at run time; firmware may be built with the feature, too.
@@ -43,10 +76,17 @@ fn main() {
     }
     let native = match arch.as_str() {
         _ if dsp => "armv7em",
+        _ if armv7m => "armv7m",
+        _ if armv6m => "armv6m",
+        _ if rvv => "rvv",
+        _ if riscv => "riscv",
         "x86_64" if vnni => "avx512vnni",
         // Of those that may be found at run time, the one that needs the most memory.
         "x86_64" if std || has("avx2") => "avx2",
         "x86_64" => "sse2",
+        "aarch64" if has("dotprod") => "neon-dotprod",
+        "aarch64" if has("neon") => "neon",
+        "wasm32" if has("simd128") => "simd128",
         _ => "portable",
     };
     if std && forced.is_empty() && ["avx2", "neon"].contains(&native) {
@@ -54,6 +94,12 @@ fn main() {
     }
     let native = if forced.is_empty() { native } else { &forced };
     println!("cargo::rustc-cfg=bareconv_native=\"{native}\"");
+}
+
+/// Whether the flags ask for a target feature.
+fn asks_for(feature: &str) -> bool {
+    let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    flags.split(['\x1f', ',', '=']).any(|flag| flag == feature)
 }
 
 /// Whether the target has Arm's DSP extension, which stable Rust does not show as a `cfg`.

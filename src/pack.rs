@@ -186,21 +186,20 @@ impl Activation {
         }
     }
 
-    /// The lowest and highest value that passes, in an output's quantization, of values `lowest..=highest`.
-    const fn integer_bounds(self, output: Quantization, [lowest, highest]: [i32; 2]) -> [i32; 2] {
-        let zero = output.zero_point as i32;
+    /// The lowest and highest of the integers `low..=high` that passes, in an output's quantization.
+    pub(crate) const fn integer_bounds(self, scale: f32, zero: i32, [low, high]: [i32; 2]) -> [i32; 2] {
         match self {
-            Self::Identity => [lowest, highest],
-            Self::Relu => [zero, highest],
+            Self::Identity => [low, high],
+            Self::Relu => [zero, high],
             // As TensorFlow Lite has it: the quotient in single precision, rounded, halves away from zero.
             Self::Relu6 => {
-                let steps = 6.0f32 / output.scale;
-                if steps >= (highest - lowest) as f32 {
-                    return [zero, highest];
+                let steps = 6.0f32 / scale;
+                if steps >= (high - low) as f32 {
+                    return [zero, high];
                 }
                 let whole = steps as i32;
                 let six = zero + whole + if steps - whole as f32 >= 0.5 { 1 } else { 0 };
-                [zero, if six < highest { six } else { highest }]
+                [zero, if six < high { six } else { high }]
             }
         }
     }
@@ -350,6 +349,53 @@ const fn reduced(real: f64) -> (i64, i32) {
     (reduced as i64, 15 - exponent)
 }
 
+/// The filters turned by half a circle, rows and columns reversed: with them a layer computes the *convolution* of
+/// mathematics, and without them cross-correlation, which the field calls convolution.
+///
+/// ```text
+/// cross-correlation   output[y][x] = sum over i, j of input[y + i][x + j] * filter[i][j]
+/// convolution         output[y][x] = sum over i, j of input[y - i][x - j] * filter[i][j]
+/// ```
+///
+/// Convolution is commutative and associative, which cross-correlation is not: two filters in a row are one filter, their
+/// convolution. A network that learns its filters does not care, as it learns them turned; filters from a textbook or
+/// from signal processing may.
+///
+/// `filters` is `[filter][height][width][channel]`. Turned twice they are what they were. In a constant it costs nothing
+/// at run time.
+///
+/// ```
+/// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor, flipped};
+///
+/// // The response to a single 1 is the filter itself: that is what convolution means.
+/// const FILTER: [[[[i8; 1]; 3]; 1]; 1] = [[[[1], [2], [3]]]];
+/// const SHAPE: Conv2dShape = Conv2dShape { padding: [0, 1, 0, 1], ..Conv2dShape::new([1, 5, 1], 1, [1, 3]) };
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static CONVOLUTION: Conv2d<Tensor<i8, 1, 5, 1>, Tensor<i8, 1, 5, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&flipped(&FILTER), &[0], &[1.0], Q, Q, Activation::Identity));
+///
+/// let impulse = Tensor([[[0i8], [0], [1], [0], [0]]]);
+/// let mut response = Tensor::filled(0);
+/// CONVOLUTION.run(impulse.view(), response.view_mut(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+/// assert_eq!(response, Tensor([[[0], [1], [2], [3], [0]]]));
+/// ```
+pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, const C: usize>(
+    filters: &[[[[T; C]; W]; H]; O],
+) -> [[[[T; C]; W]; H]; O] {
+    let mut turned = *filters;
+    let mut o = 0;
+    while o < O {
+        let mut place = 0;
+        while place < H * W {
+            let (i, j) = (place / W, place % W);
+            turned[o][H - 1 - i][W - 1 - j] = filters[o][i][j];
+            place += 1;
+        }
+        o += 1;
+    }
+    turned
+}
+
 /// Checks lengths, scales, weights and the bound of every accumulator.
 const fn check(
     shape: &Conv2dShape,
@@ -367,15 +413,12 @@ const fn check(
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let mut o = 0;
     while o < shape.filters {
         let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-            return Err(ShapeError::Scale);
-        }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
@@ -426,6 +469,22 @@ const fn check(
     Ok(())
 }
 
+/// Checks that all multipliers are positive and not too large.
+pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < numbers.scales.len() {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
+            return Err(ShapeError::Scale);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
 const fn usable_scale(scale: f32) -> bool {
     scale > 0.0 && scale.is_finite()
 }
@@ -463,7 +522,7 @@ pub const fn common_requantization_i16(numbers: &Int16Filters<'_>, mode: Roundin
 
 const fn common(numbers: &Int8Filters<'_>, mode: RoundingMode, activations: Activations) -> CommonRequantization {
     let zero_point = numbers.output.zero_point as i32;
-    let [low, high] = numbers.activation.integer_bounds(numbers.output, activations.range());
+    let [low, high] = numbers.activation.integer_bounds(numbers.output.scale, zero_point, activations.range());
     match mode {
         RoundingMode::Double | RoundingMode::PowerOfTwo => {
             CommonRequantization { shift: 0, offset: 0, zero_point, low, high }
@@ -571,7 +630,26 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
-    pack_integers(shape, layout, numbers, mode, Activations::Int8, packed)
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let common = common_requantization(numbers, mode);
+    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`pack_i8`] for a part of the numbers that `common` was made of.
+pub(crate) const fn pack_i8_with(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
+    pack_integers(shape, layout, numbers, mode, Activations::Int8, common, packed)
 }
 
 /// Packs a convolution of int16 values with int8 weights. The accumulators have 32 bits:
@@ -586,7 +664,15 @@ pub const fn pack_i16(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
-    pack_integers(shape, layout, &numbers.with_zero_points(), mode, Activations::Int16, packed)
+    let numbers = numbers.with_zero_points();
+    if let Err(error) = check_scales(&numbers) {
+        return Err(error);
+    }
+    let common = common(&numbers, mode, Activations::Int16);
+    match pack_integers(shape, layout, &numbers, mode, Activations::Int16, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
 }
 
 const fn pack_integers(
@@ -595,8 +681,9 @@ const fn pack_integers(
     numbers: &Int8Filters<'_>,
     mode: RoundingMode,
     activations: Activations,
+    common: &CommonRequantization,
     packed: &mut [u32],
-) -> Result<CommonRequantization, ShapeError> {
+) -> Result<(), ShapeError> {
     if let Err(error) = check(shape, numbers, mode, activations) {
         return Err(error);
     }
@@ -605,7 +692,6 @@ const fn pack_integers(
         return Err(ShapeError::Packed);
     }
     clear(packed);
-    let common = common(numbers, mode, activations);
     let part = shape.part();
     let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
@@ -624,7 +710,7 @@ const fn pack_integers(
             let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
             packed[at + c] = bias as i32 as u32;
             let mut parameters = [0; 2];
-            requantization_parameters(numbers, mode, &common, o, &mut parameters);
+            requantization_parameters(numbers, mode, common, o, &mut parameters);
             let mut word = 0;
             while word < words {
                 packed[at + channels * (1 + word) + c] = parameters[word];
@@ -640,7 +726,7 @@ const fn pack_integers(
             (first, group) = (0, group + 1);
         }
     }
-    Ok(common)
+    Ok(())
 }
 
 /// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.

@@ -12,6 +12,8 @@
 //!
 //! An int16 tensor has the zero point 0: `real = scale * q`.
 
+use core::fmt::Debug;
+
 /// Scale and zero point of an int8 tensor: `real = scale * (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -119,7 +121,7 @@ pub enum RoundingMode {
 }
 
 /// How an accumulator is rounded to int8 or int16; the type chooses the arithmetic at compile time.
-pub trait Rounding: sealed::Sealed + Copy + 'static {
+pub trait Rounding: sealed::Sealed + Copy + Debug + 'static {
     /// The mode as a value, for constant evaluation.
     const MODE: RoundingMode;
     /// How many words a channel's parameters take.

@@ -1,10 +1,12 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod joining;
 mod pool;
 mod transposed;
 
 pub use conv1d::Conv1dShape;
+pub use joining::{Axis, Broadcast, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 pub(crate) use transposed::Phase;
@@ -33,6 +35,8 @@ pub enum ShapeError {
     /// A transposed convolution in single precision has a phase with more taps than weights: no weight for some output,
     /// or a padding that cuts off inputs.
     MissingTaps,
+    /// A locally connected layer has groups or pooling.
+    Unshared,
     /// The number of phases in a transposed convolution's type is not the shape's.
     Phases,
     /// Something is too large: a tensor (2^30 values), the filters (2^28), a dimension, stride, dilation or padding (2^16),
@@ -58,8 +62,19 @@ pub enum ShapeError {
     Scale,
     /// With [`PowerOfTwo`](crate::PowerOfTwo) rounding: a channel's scales have another ratio than 2^0 to 2^-23.
     PowerOfTwo,
+    /// Another rounding than [`SingleRounding`](crate::SingleRounding) or [`DoubleRounding`](crate::DoubleRounding), in an
+    /// operator that has no other.
+    Rounding,
     /// Bias and weights could make an accumulator overflow 32 bits.
     Accumulator,
+    /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
+    Broadcast,
+    /// Inputs that do not make up the output of a concatenation.
+    Concatenation,
+    /// An upsampled height or width is not a multiple of the input's.
+    Factor,
+    /// Scales of inputs that are too large for the output's.
+    Ratio,
 }
 
 impl ShapeError {
@@ -72,6 +87,7 @@ impl ShapeError {
             Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
             Self::OutputPadding => "the output padding must be smaller than the stride",
             Self::MissingTaps => "in f32, every output of a transposed convolution must have all its taps",
+            Self::Unshared => "a locally connected layer has neither groups nor pooling",
             Self::Phases => "the layer's type must have the shape's phases()",
             Self::TooLarge => {
                 "at most: 2^30 values in a tensor, 2^28 weights, 2^16 in a dimension, stride or padding, 2^29 words of scratch"
@@ -86,7 +102,14 @@ impl ShapeError {
             Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
+            Self::Rounding => "only convolutions and dense layers have ReducedRounding and PowerOfTwo",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
+            Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
+            Self::Concatenation => {
+                "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
+            }
+            Self::Factor => "the upsampled height and width must be multiples of the input's",
+            Self::Ratio => "the inputs' scales are too large for the output's",
         }
     }
 }
@@ -237,6 +260,22 @@ impl Conv2dShape {
     pub const fn macs(&self) -> usize {
         let [h, w] = self.convolved();
         h * w * self.filters * self.filter_len()
+    }
+
+    /// The shape of a single output pixel: its input is as large as the filter.
+    pub(crate) const fn pixel(&self) -> Self {
+        Self { input: [self.extent(0), self.extent(1), self.input[2]], padding: [0; 4], ..*self }
+    }
+
+    /// Checks every rule of the geometry, and that there is neither pooling nor groups.
+    pub(crate) const fn check_unshared(&self) -> Result<(), ShapeError> {
+        if let Err(error) = self.check() {
+            return Err(error);
+        }
+        if self.groups != 1 || self.pool[0] != 1 || self.pool[1] != 1 {
+            return Err(ShapeError::Unshared);
+        }
+        Ok(())
     }
 
     /// Checks every rule of the geometry.

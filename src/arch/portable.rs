@@ -18,7 +18,6 @@ impl Backend for Portable {
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
-#[cfg(any(bareconv_dsp, bareconv_helium))]
-pub(crate) use conv::Blocks;
-#[cfg(any(bareconv_dsp, bareconv_helium))]
-pub(crate) use conv::Own;
+// For the types that a backend has no kernel of its own for. Not every target has such a backend.
+#[allow(unused_imports)]
+pub(crate) use conv::{Blocks, Own};

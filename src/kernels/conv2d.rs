@@ -94,6 +94,35 @@ impl Plan {
         }
     }
 
+    /// The plan for filters of each output pixel's own: a dense strip for each. The shape has passed its check, and has
+    /// neither pooling nor groups.
+    const fn unshared<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize) -> Self {
+        let pixel = shape.pixel();
+        let runs = Runs::new(&pixel, &K::DENSE);
+        let per_word = 4 / size_of::<K::Activation>();
+        let pitch =
+            ((shape.input[1] + shape.padding[1] + shape.padding[3]) * shape.input[2]).next_multiple_of(per_word);
+        let blank = if shape.padding[0] + shape.padding[2] > 0 { 1 } else { 0 };
+        let rows = shape.extent(0);
+        let output = shape.output();
+        let packed = K::DENSE.packed_words(&pixel, size_of::<K::Weight>(), parameter_words);
+        if packed as u64 * output[0] as u64 * output[1] as u64 > 1 << 28 {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        Self {
+            runs,
+            output,
+            packed: packed * output[0] * output[1],
+            groups: 1,
+            columns: 1,
+            table: runs.count(),
+            sums: K::DENSE.block,
+            rows,
+            pitch,
+            ring: ((rows + blank) * pitch + runs.overhang()).div_ceil(per_word),
+        }
+    }
+
     /// Words of packed filters.
     pub const fn packed_words(&self) -> usize {
         self.packed * self.groups
@@ -130,6 +159,8 @@ pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     routine: Option<Routine>,
     /// Values from an output row, and from an output column, to the next.
     steps: [usize; 2],
+    /// Whether every output pixel has filters of its own.
+    unshared: bool,
     backend: PhantomData<B>,
 }
 
@@ -145,6 +176,14 @@ impl<R: Rounding> Convolution<Native, R> {
         }
         convolution
     }
+
+    /// An int8 convolution on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
+        Self::unshared(shape, zero_point, common, routine(&shape.pixel()))
+    }
 }
 
 impl<R: Rounding> Convolution<Native, Int16x8<R>> {
@@ -158,6 +197,14 @@ impl<R: Rounding> Convolution<Native, Int16x8<R>> {
 }
 
 impl Convolution<Native, Clamp> {
+    /// A convolution in single precision on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_float(shape: Conv2dShape, bounds: [f32; 2]) -> Self {
+        Self::unshared(shape, 0.0, bounds, None)
+    }
+
     /// A convolution in single precision on the native backend.
     ///
     /// # Panics
@@ -185,7 +232,39 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let [_, width, _] = plan.output;
         let steps = [width * shape.filters, shape.filters];
         let size = [shape.input[0], shape.input[1]];
-        Self { size, part, plan, fill, common, dense, finish, routine, steps, backend: PhantomData }
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared: false, backend: PhantomData }
+    }
+
+    /// A convolution whose every output pixel has filters of its own. The routine is that of [`Conv2dShape::pixel`].
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    const fn unshared(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
+        let plan = Self::unshared_plan(&shape);
+        let finish = finish::<B, E>(&shape.pixel(), &plan.runs);
+        let steps = [plan.output[1] * shape.filters, shape.filters];
+        let size = [shape.input[0], shape.input[1]];
+        let (part, backend) = (shape, PhantomData);
+        Self { size, part, plan, fill, common, dense: true, finish, routine, steps, unshared: true, backend }
+    }
+
+    /// The plan of a convolution whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_plan(shape: &Conv2dShape) -> Plan {
+        if let Err(error) = shape.check_unshared() {
+            panic!("{}", error.message());
+        }
+        Plan::unshared::<E::Kernel<B>>(shape, E::WORDS)
+    }
+
+    /// [`unshared`](Self::unshared), made at run time.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn dynamic_unshared(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
+        Self::unshared(shape, fill, common, E::Kernel::<B>::routine(&shape.pixel()))
     }
 
     /// The same with outputs further apart: so many values from an output row, and from an output column, to the next.
@@ -204,11 +283,14 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
 
     /// The same on another backend.
     pub fn on<Other: Backend>(&self) -> Convolution<Other, E> {
-        let &Self { size, part, fill, common, dense, steps, .. } = self;
+        if self.unshared {
+            return Convolution::dynamic_unshared(self.part, self.fill, self.common);
+        }
+        let &Self { size, part, fill, common, dense, steps, unshared, .. } = self;
         let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, self.plan.groups);
         let finish = finish::<Other, E>(&part, &plan.runs);
         let routine = E::Kernel::<Other>::routine(&part);
-        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, backend: PhantomData }
+        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, backend: PhantomData }
     }
 
     /// Its geometry.
@@ -354,10 +436,14 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
                 }
                 first += channels;
             }
+            if convolution.unshared {
+                packed = block;
+            }
             out_x += tiles.columns;
         }
         (out_row, out_y) = (out_row.wrapping_add(row_step), out_y + 1);
         if out_y == out_h {
+            // Not used again where filters are unshared, as there is one group.
             packed = packed.wrapping_add(plan.packed);
             group_output = group_output.wrapping_add(out_c);
             (out_row, out_y, groups) = (group_output, 0, groups - 1);

@@ -82,6 +82,12 @@ pub trait Integers: 'static {
     /// As stated for the trait.
     unsafe fn shift_right(a: Self::Vector, by: Self::Vector) -> Self::Vector;
 
+    /// `a >> by`, arithmetically; `by` in 0..=31, the same for each.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    unsafe fn shift_all_right(a: Self::Vector, by: u32) -> Self::Vector;
+
     /// The high words of `a * b + offset`, which fits 64 bits.
     ///
     /// # Safety
@@ -103,7 +109,7 @@ pub struct Single<I, O>(PhantomData<(I, O)>);
 pub struct SingleParameters<V> {
     multiplier: V,
     offset: i64,
-    shift: V,
+    shift: u32,
     bounds: [V; 2],
 }
 
@@ -134,7 +140,7 @@ impl<I: Integers, O: Copy> SumVectors for Single<I, O> {
             SingleParameters {
                 multiplier: I::load(from.cast()),
                 offset: common.offset,
-                shift: I::splat(common.shift as i32 - 32),
+                shift: common.shift - 32,
                 bounds: [I::splat(common.low), I::splat(common.high)],
             }
         }
@@ -144,7 +150,7 @@ impl<I: Integers, O: Copy> SumVectors for Single<I, O> {
     unsafe fn store(sums: I::Vector, p: &SingleParameters<I::Vector>, to: *mut O) {
         // SAFETY: the caller's promise; a value between the bounds is an output.
         unsafe {
-            let value = I::shift_right(I::multiply_high(sums, p.multiplier, p.offset), p.shift);
+            let value = I::shift_all_right(I::multiply_high(sums, p.multiplier, p.offset), p.shift);
             let [low, high] = p.bounds;
             I::store(I::min(I::max(value, low), high), to);
         }
@@ -165,7 +171,6 @@ pub struct DoubleParameters<V> {
     half: V,
     zero_point: V,
     bounds: [V; 2],
-    sign: V,
 }
 
 impl<I: Integers, O: Copy> SumVectors for Double<I, O> {
@@ -207,11 +212,10 @@ impl<I: Integers, O: Copy> SumVectors for Double<I, O> {
                 left: I::max(exponent, zero),
                 right,
                 mask,
-                // The mask is the largest number for a shift by 31, and never negative.
-                half: I::shift_right(mask, one),
+                // The mask is never negative.
+                half: I::shift_all_right(mask, 1),
                 zero_point: I::splat(common.zero_point),
                 bounds: [bound(common.low), bound(common.high)],
-                sign: I::splat(31),
             }
         }
     }
@@ -224,7 +228,7 @@ impl<I: Integers, O: Copy> SumVectors for Double<I, O> {
             let value = I::doubling_high(I::shift_left(sums, p.left), p.multiplier);
             // The division: one more where the remainder is above the threshold, which is one more if negative.
             let remainder = I::and(value, p.mask);
-            let threshold = I::subtract(p.half, I::shift_right(value, p.sign));
+            let threshold = I::subtract(p.half, I::shift_all_right(value, 31));
             let value = I::add_where_greater(I::shift_right(value, p.right), remainder, threshold);
             let [low, high] = p.bounds;
             I::store(I::add(I::min(I::max(value, low), high), p.zero_point), to);

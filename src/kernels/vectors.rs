@@ -18,7 +18,7 @@ pub trait Vectors: 'static {
     type Sums: Copy;
     /// A group of weights of `LANES` channels.
     type Weights: Copy;
-    /// A group of taps of one pixel, the same for all channels.
+    /// Groups of taps of one pixel, each the same for all channels.
     type Taps: Copy;
     /// The vectors for channels that do not fill one of these; itself where every block is a multiple of `LANES`.
     type Rest: Vectors<Activation = Self::Activation, Weight = Self::Weight, Accumulator = Self::Accumulator>;
@@ -26,8 +26,12 @@ pub trait Vectors: 'static {
     const LANES: usize;
     /// Taps in a group.
     const GROUP: usize;
+    /// Groups of taps that are read at once where there are as many: 1 or 4.
+    const AHEAD: usize = 1;
     /// Vectors of channels that are summed at once for several pixels: 1 or 2. For one pixel it is 4.
     const WIDTH: usize;
+    /// Pixels that are summed at once: 4 or 8.
+    const PIXELS: usize;
 
     /// What the sums of `LANES` channels start with.
     ///
@@ -35,11 +39,21 @@ pub trait Vectors: 'static {
     /// As stated for the trait.
     unsafe fn start(bias: *const Self::Accumulator) -> Self::Sums;
 
-    /// Reads `GROUP` taps.
+    /// Reads a group of taps.
     ///
     /// # Safety
     /// As stated for the trait.
     unsafe fn taps(from: *const Self::Activation) -> Self::Taps;
+
+    /// Reads `AHEAD` groups of taps.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    #[inline(always)]
+    unsafe fn taps_ahead(from: *const Self::Activation) -> Self::Taps {
+        // SAFETY: the caller's promise.
+        unsafe { Self::taps(from) }
+    }
 
     /// Reads the weights of `LANES` channels, `GROUP` of each.
     ///
@@ -47,11 +61,12 @@ pub trait Vectors: 'static {
     /// As stated for the trait.
     unsafe fn weights(from: *const Self::Weight) -> Self::Weights;
 
-    /// Adds the products of taps and weights to the sums; integers wrap.
+    /// Adds the products of the taps' group `N` and weights to the sums; integers wrap. Taps that are not read ahead have
+    /// group 0 alone.
     ///
     /// # Safety
     /// As stated for the trait.
-    unsafe fn multiply_add(sums: Self::Sums, taps: Self::Taps, weights: Self::Weights) -> Self::Sums;
+    unsafe fn multiply_add<const N: usize>(sums: Self::Sums, taps: Self::Taps, weights: Self::Weights) -> Self::Sums;
 
     /// Writes the sums of `LANES` channels.
     ///
@@ -77,7 +92,8 @@ where
         assert!(K::PIXELS == 4 || K::PIXELS == 8);
         assert!(L::GROUP == K::CONVOLUTION.group && L::GROUP == K::DENSE.group && L::GROUP == L::Rest::GROUP);
         assert!(K::CONVOLUTION.tail.is_multiple_of(L::Rest::LANES) && K::DENSE.tail.is_multiple_of(L::Rest::LANES));
-        assert!(L::WIDTH == 1 || L::WIDTH == 2);
+        assert!((L::WIDTH == 1 || L::WIDTH == 2) && (L::AHEAD == 1 || L::AHEAD == 4));
+        assert!(L::PIXELS == 4 || L::PIXELS == K::PIXELS);
     }
     let mut pixel = 0;
     while pixel < job.pixels {
@@ -92,7 +108,7 @@ where
                 activations: job.activations.add(pixel * job.pixel_step),
                 accumulators: accumulators.add(((pixel - position) * job.rows + position) * channels),
             };
-            pixel += if K::PIXELS == 8 && left >= 7 && position == 0 {
+            pixel += if L::PIXELS == 8 && left >= 7 && position == 0 {
                 job.pixels::<L, 8>();
                 8
             } else if left >= 3 {
@@ -174,27 +190,64 @@ impl<K: MicroKernel> Place<'_, K> {
                 }
             }
             let mut weights = job.weights.add(first * L::GROUP);
+            let step = self.channels * L::GROUP;
             for run in 0..job.run_count {
-                let mut taps = self.activations.add(*job.runs.add(run) as usize);
-                for _ in 0..job.run_groups {
-                    let mut of_channels = [L::weights(weights); V];
-                    for (v, of_channels) in of_channels.iter_mut().enumerate().skip(1) {
-                        *of_channels = L::weights(weights.add(v * L::LANES * L::GROUP));
-                    }
-                    for (p, sums) in sums.iter_mut().enumerate() {
-                        let taps = L::taps(taps.add(p * job.pixel_step));
-                        for (sums, of_channels) in sums.iter_mut().zip(of_channels) {
-                            *sums = L::multiply_add(*sums, taps, of_channels);
+                let mut at = self.activations.add(*job.runs.add(run) as usize);
+                let mut groups = job.run_groups;
+                if L::AHEAD == 4 {
+                    while groups >= 4 {
+                        let mut taps = [L::taps_ahead(at); P];
+                        for (p, taps) in taps.iter_mut().enumerate().skip(1) {
+                            *taps = L::taps_ahead(at.add(p * job.pixel_step));
                         }
+                        group::<L, P, V, 0>(&mut sums, &taps, weights);
+                        group::<L, P, V, 1>(&mut sums, &taps, weights.add(step));
+                        group::<L, P, V, 2>(&mut sums, &taps, weights.add(2 * step));
+                        group::<L, P, V, 3>(&mut sums, &taps, weights.add(3 * step));
+                        weights = weights.wrapping_add(4 * step);
+                        at = at.wrapping_add(4 * L::GROUP);
+                        groups -= 4;
                     }
-                    weights = weights.wrapping_add(self.channels * L::GROUP);
-                    taps = taps.wrapping_add(L::GROUP);
+                }
+                while groups > 0 {
+                    let mut taps = [L::taps(at); P];
+                    for (p, taps) in taps.iter_mut().enumerate().skip(1) {
+                        *taps = L::taps(at.add(p * job.pixel_step));
+                    }
+                    group::<L, P, V, 0>(&mut sums, &taps, weights);
+                    weights = weights.wrapping_add(step);
+                    at = at.wrapping_add(L::GROUP);
+                    groups -= 1;
                 }
             }
             for (p, sums) in sums.into_iter().enumerate() {
                 for (v, sums) in sums.into_iter().enumerate() {
                     L::store(sums, self.accumulators.add(p * self.channels + first + v * L::LANES));
                 }
+            }
+        }
+    }
+}
+
+/// Adds the products of the taps' group `N` with a group of weights of `V` vectors of channels.
+///
+/// # Safety
+/// The weights are there, and the backend is available.
+#[inline(always)]
+unsafe fn group<L: Vectors, const P: usize, const V: usize, const N: usize>(
+    sums: &mut [[L::Sums; V]; P],
+    taps: &[L::Taps; P],
+    weights: *const L::Weight,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut of_channels = [L::weights(weights); V];
+        for (v, of_channels) in of_channels.iter_mut().enumerate().skip(1) {
+            *of_channels = L::weights(weights.add(v * L::LANES * L::GROUP));
+        }
+        for (sums, &taps) in sums.iter_mut().zip(taps) {
+            for (sums, of_channels) in sums.iter_mut().zip(of_channels) {
+                *sums = L::multiply_add::<N>(*sums, taps, of_channels);
             }
         }
     }

@@ -1,7 +1,8 @@
-use crate::arch::{Job, Native, dispatch};
+use super::conv2d::Inference;
+use crate::arch::{Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution};
 use crate::kernels::{Backend, Clamp, Epilogue};
-use crate::pack::{F32Filters, Int8Filters, common_requantization, pack_f32, pack_i8};
+use crate::pack::{F32Filters, Int8Filters, check_scales, common_requantization, pack_f32, pack_i8};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, Phase, ShapeError, TensorShape, TransposedConv2dShape, same};
 use crate::tensor::{View, ViewMut};
@@ -168,6 +169,9 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const PHASES: u
     pub const fn int8(shape: TransposedConv2dShape, numbers: Int8Filters<'_>) -> Self {
         check::<I, O>(&shape, PHASES, numbers.filters.len());
         let zero_point = numbers.input.zero_point;
+        if let Err(error) = check_scales(&numbers) {
+            panic!("{}", error.message());
+        }
         let common = common_requantization(&numbers, R::MODE);
         let convolution = Convolution::int8(shape.phase(0).shape, zero_point, common);
         let mut phases = [PlacedConvolution { convolution, first: 0, packed: 0 }; PHASES];
@@ -264,60 +268,26 @@ impl<
         scratch: &mut [u32],
     ) {
         for phase in &self.phases {
-            let input = input.as_slice();
-            if dispatch(Inference { phase, packed: &self.packed, input, output: output.as_mut_slice(), scratch })
-                .is_err()
-            {
+            if phase.run(&self.packed, input.as_slice(), output.as_mut_slice(), scratch).is_err() {
                 panic!("the scratch memory must have at least the layer's scratch_words()");
             }
         }
     }
 }
 
-/// A phase to run on some backend.
-struct Inference<'a, E: Epilogue> {
-    phase: &'a PlacedConvolution<E>,
-    packed: &'a [u32],
-    input: &'a [E::Input],
-    output: &'a mut [E::Output],
-    scratch: &'a mut [u32],
-}
-
-impl<E: Epilogue> Inference<'_, E> {
+impl<E: Epilogue> PlacedConvolution<E> {
     #[inline(always)]
-    fn run_with<B: Backend>(self, convolution: &Convolution<B, E>) -> Result<(), ShapeError> {
-        run(convolution, self.packed, [self.phase.first, self.phase.packed], self.input, self.output, self.scratch)
-    }
-}
-
-/// Runs a phase whose first output and first packed word are at `first` and `at`.
-#[inline(always)]
-fn run<B: Backend, E: Epilogue>(
-    convolution: &Convolution<B, E>,
-    packed: &[u32],
-    [first, at]: [usize; 2],
-    input: &[E::Input],
-    output: &mut [E::Output],
-    scratch: &mut [u32],
-) -> Result<(), ShapeError> {
-    let packed = packed.get(at..at + convolution.plan().packed_words()).ok_or(ShapeError::Packed)?;
-    let output = output.get_mut(first..first + convolution.reach()).ok_or(ShapeError::Output)?;
-    convolution.run(packed, input, output, scratch)
-}
-
-impl<E: Epilogue> Job for Inference<'_, E> {
-    type Output = Result<(), ShapeError>;
-
-    #[inline(always)]
-    fn run<B: Backend>(self) -> Self::Output {
-        let convolution = self.phase.convolution.on::<B>();
-        self.run_with(&convolution)
-    }
-
-    #[inline(always)]
-    fn run_native(self) -> Self::Output {
-        let phase = self.phase;
-        self.run_with(&phase.convolution)
+    fn run(
+        &self,
+        packed: &[u32],
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        let Self { ref convolution, first, packed: at } = *self;
+        let packed = packed.get(at..at + convolution.plan().packed_words()).ok_or(ShapeError::Packed)?;
+        let output = output.get_mut(first..first + convolution.reach()).ok_or(ShapeError::Output)?;
+        dispatch(Inference { convolution, packed, input, output, scratch })
     }
 }
 
@@ -409,7 +379,8 @@ fn each_phase<B: Backend, E: Epilogue, T: Pod>(
         phase_weights(shape, &phase, filters, weights);
         let (first, steps) = shape.place(&phase);
         let convolution = pack(&phase.shape, weights, packed)?.spread(steps);
-        run(&convolution, packed, [first, 0], input, output, scratch)?;
+        let output = output.get_mut(first..first + convolution.reach()).ok_or(ShapeError::Output)?;
+        convolution.run(packed, input, output, scratch)?;
     }
     Ok(())
 }

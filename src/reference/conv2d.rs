@@ -3,7 +3,13 @@ use crate::shape::Conv2dShape;
 
 /// Calls `tap(position in the filter, position in the input or None in the padding)` for every weight of filter
 /// `o` placed at output pixel `(y, x)` before pooling, in the order filter row, filter column, input channel of its group.
-fn for_each_tap(shape: &Conv2dShape, y: usize, x: usize, o: usize, mut tap: impl FnMut(usize, Option<usize>)) {
+pub(super) fn for_each_tap(
+    shape: &Conv2dShape,
+    y: usize,
+    x: usize,
+    o: usize,
+    mut tap: impl FnMut(usize, Option<usize>),
+) {
     let [height, width, channels] = shape.input;
     let group = channels / shape.groups;
     let first = o / (shape.filters / shape.groups) * group;

@@ -11,6 +11,7 @@
 pub mod activations;
 pub mod convolution;
 pub mod layers;
+pub mod locally_connected;
 pub mod pooling;
 pub mod transposed;
 
@@ -22,6 +23,7 @@ use core::fmt::{Arguments, Debug};
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     convolution::run_on::<B>(session);
     transposed::run_on::<B>(session);
+    locally_connected::run_on::<B>(session);
     pooling::run_on::<B>(session);
     activations::run_on::<B>(session);
 }

@@ -149,6 +149,7 @@ impl Vectors for Pairs128 {
     const LANES: usize = 4;
     const GROUP: usize = 4;
     const WIDTH: usize = 1;
+    const PIXELS: usize = 4;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m128i; 2] {
@@ -176,7 +177,7 @@ impl Vectors for Pairs128 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(sums: [__m128i; 2], taps: __m128i, weights: [__m128i; 2]) -> [__m128i; 2] {
+    unsafe fn multiply_add<const N: usize>(sums: [__m128i; 2], taps: __m128i, weights: [__m128i; 2]) -> [__m128i; 2] {
         // SAFETY: see above. Two products of 16 bits and 8 cannot overflow.
         unsafe {
             [
@@ -212,6 +213,7 @@ impl Vectors for Pairs256 {
     const LANES: usize = 8;
     const GROUP: usize = 4;
     const WIDTH: usize = 1;
+    const PIXELS: usize = 4;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m256i; 2] {
@@ -242,7 +244,7 @@ impl Vectors for Pairs256 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(sums: [__m256i; 2], taps: __m256i, weights: [__m256i; 2]) -> [__m256i; 2] {
+    unsafe fn multiply_add<const N: usize>(sums: [__m256i; 2], taps: __m256i, weights: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: see above. Two products of 16 bits and 8 cannot overflow.
         unsafe {
             [
@@ -276,6 +278,7 @@ impl Vectors for Quads512 {
     const LANES: usize = 16;
     const GROUP: usize = 4;
     const WIDTH: usize = 2;
+    const PIXELS: usize = 8;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> __m512i {
@@ -296,7 +299,7 @@ impl Vectors for Quads512 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(sums: __m512i, taps: __m512i, weights: __m512i) -> __m512i {
+    unsafe fn multiply_add<const N: usize>(sums: __m512i, taps: __m512i, weights: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_dpbusd_epi32(sums, taps, weights) }
     }
@@ -322,6 +325,7 @@ impl Vectors for Quads256 {
     const LANES: usize = 8;
     const GROUP: usize = 4;
     const WIDTH: usize = 2;
+    const PIXELS: usize = 8;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> __m256i {
@@ -342,7 +346,7 @@ impl Vectors for Quads256 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(sums: __m256i, taps: __m256i, weights: __m256i) -> __m256i {
+    unsafe fn multiply_add<const N: usize>(sums: __m256i, taps: __m256i, weights: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_dpbusd_epi32(sums, taps, weights) }
     }
@@ -357,7 +361,7 @@ impl Vectors for Quads256 {
 /// Vectors of single precision: their type, length and intrinsics.
 macro_rules! floats {
     (
-        $(#[$doc:meta])* $name:ident, $rest:ty, $vector:ty, $lanes:literal, $width:literal,
+        $(#[$doc:meta])* $name:ident, $rest:ty, $vector:ty, $lanes:literal, $pixels:literal,
         $load:ident, $splat:ident, $multiply:ident, $add:ident, $store:ident
     ) => {
         $(#[$doc])*
@@ -373,7 +377,8 @@ macro_rules! floats {
             type Rest = $rest;
             const LANES: usize = $lanes;
             const GROUP: usize = 1;
-            const WIDTH: usize = $width;
+            const WIDTH: usize = 2;
+            const PIXELS: usize = $pixels;
 
             #[inline(always)]
             unsafe fn start(bias: *const f32) -> $vector {
@@ -394,7 +399,7 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            unsafe fn multiply_add(sums: $vector, taps: $vector, weights: $vector) -> $vector {
+            unsafe fn multiply_add<const N: usize>(sums: $vector, taps: $vector, weights: $vector) -> $vector {
                 // SAFETY: see above.
                 unsafe { $add(sums, $multiply(taps, weights)) }
             }
@@ -410,13 +415,13 @@ macro_rules! floats {
 
 floats!(
     /// Four channels with SSE.
-    Floats128, Self, __m128, 4, 2, _mm_loadu_ps, _mm_set1_ps, _mm_mul_ps, _mm_add_ps, _mm_storeu_ps
+    Floats128, Self, __m128, 4, 4, _mm_loadu_ps, _mm_set1_ps, _mm_mul_ps, _mm_add_ps, _mm_storeu_ps
 );
 floats!(
     /// Eight channels with AVX.
-    Floats256, Self, __m256, 8, 2, _mm256_loadu_ps, _mm256_set1_ps, _mm256_mul_ps, _mm256_add_ps, _mm256_storeu_ps
+    Floats256, Self, __m256, 8, 4, _mm256_loadu_ps, _mm256_set1_ps, _mm256_mul_ps, _mm256_add_ps, _mm256_storeu_ps
 );
 floats!(
     /// Sixteen channels with AVX-512.
-    Floats512, Floats256, __m512, 16, 2, _mm512_loadu_ps, _mm512_set1_ps, _mm512_mul_ps, _mm512_add_ps, _mm512_storeu_ps
+    Floats512, Floats256, __m512, 16, 8, _mm512_loadu_ps, _mm512_set1_ps, _mm512_mul_ps, _mm512_add_ps, _mm512_storeu_ps
 );

@@ -185,6 +185,12 @@ impl Integers for Words256 {
     }
 
     #[inline(always)]
+    unsafe fn shift_all_right(a: __m256i, by: u32) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_sra_epi32(a, _mm_cvtsi32_si128(by as i32)) }
+    }
+
+    #[inline(always)]
     unsafe fn multiply_high(a: __m256i, b: __m256i, offset: i64) -> __m256i {
         // SAFETY: see above. VPMULDQ multiplies the even values.
         unsafe {
@@ -287,6 +293,12 @@ impl Integers for Words512 {
     unsafe fn shift_right(a: __m512i, by: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_srav_epi32(a, by) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_all_right(a: __m512i, by: u32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(by as i32)) }
     }
 
     #[inline(always)]

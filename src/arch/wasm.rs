@@ -1,0 +1,21 @@
+//! WebAssembly with SIMD128.
+
+mod conv;
+mod elementwise;
+mod finish;
+
+use super::portable::{Blocks, Own};
+use crate::kernels::{Backend, sealed::Sealed};
+
+/// WebAssembly with SIMD128: eight int8 products to an instruction, four in single precision.
+#[derive(Clone, Copy, Debug)]
+pub struct Simd128;
+
+impl Sealed for Simd128 {}
+
+impl Backend for Simd128 {
+    const NAME: &'static str = "simd128";
+    type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
+    type Float = conv::Float;
+}
