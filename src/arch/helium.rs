@@ -13,6 +13,8 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// Build for `thumbv8m.main-none-eabihf` with `--cfg bareconv_backend="helium"`, and without `-C target-cpu=cortex-m55`:
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
+///
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -21,6 +23,7 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = float::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

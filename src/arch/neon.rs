@@ -8,6 +8,7 @@ mod finish;
 mod memory;
 
 use super::portable::depthwise::{self, Plain};
+use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// AArch64: eight int8 products to an instruction, four in single precision.
@@ -25,6 +26,7 @@ impl Sealed for NeonDotprod {}
 impl Backend for Neon {
     const NAME: &'static str = "neon";
     type Int8 = conv::Int8<Self>;
+    type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;
@@ -33,6 +35,7 @@ impl Backend for Neon {
 impl Backend for NeonDotprod {
     const NAME: &'static str = "neon-dotprod";
     type Int8 = conv::Int8<Self>;
+    type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;
