@@ -3,8 +3,9 @@
 mod conv;
 mod elementwise;
 mod finish;
+mod float;
 
-use super::portable::{Blocks, Own};
+use super::portable::depthwise::{self, Plain};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.
@@ -13,7 +14,7 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
 ///
-/// Single precision runs plain Rust.
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -22,5 +23,8 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
-    type Float = Blocks<f32, Own>;
+    type Int16 = Blocks<i16, Own>;
+    type Float = float::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

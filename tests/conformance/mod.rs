@@ -10,6 +10,7 @@
 
 pub mod activations;
 pub mod convolution;
+pub mod depthwise;
 pub mod joining;
 pub mod layers;
 pub mod locally_connected;
@@ -23,6 +24,7 @@ use core::fmt::{Arguments, Debug};
 /// Runs the cases of every family on a backend.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     convolution::run_on::<B>(session);
+    depthwise::run_on::<B>(session);
     transposed::run_on::<B>(session);
     locally_connected::run_on::<B>(session);
     pooling::run_on::<B>(session);

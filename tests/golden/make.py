@@ -17,11 +17,11 @@ The format of the files, one per operator:
 Numbers are decimal; an f32 is printed with the digits that bring back its exact bits. Fields that several files share:
 
     input_shape, output_shape   height, width, channels
-    input, output               int8 values in the order row, column, channel
+    input, output               int8 or int16 values in the order row, column, channel
     input_scale, input_zero_point, output_scale, output_zero_point
     window, stride, dilation    vertical, horizontal
     padding                     rows and columns at the top, left, bottom and right
-    filter_shape                output channels, height, width, input channels
+    filter_shape                output channels, height, width, input channels; depthwise: height, width, output channels
     weights                     int8 values, ordered as filter_shape says
     weight_scales               one for each output channel
     bias                        int32, one for each output channel
@@ -32,6 +32,7 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     before, after               rows, columns and channels of padding
     bits, input_bits, output_bits
                                 8 or 16: the type of integers
+    activation                  0 for none fused into the operator, 1 for ReLU, 2 for ReLU6
     relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
     groups                      of the input channels and the filters
     bias_bits                   32 or 64: the type of the bias
@@ -175,6 +176,61 @@ def pool(random, name, operator):
     write(name, cases)
 
 
+def some_int16(random, shape):
+    """Random values, some of them extreme."""
+    values = random.integers(-32768, 32768, shape)
+    extremes = random.choice(np.array([-32768, -32767, -1, 0, 1, 32767]), shape)
+    return np.where(random.random(shape) < 0.2, extremes, values).astype(np.int16)
+
+
+def pool_int16(random, name, operator):
+    cases = []
+    for shape, window, stride, padding in [
+        ((4, 4, 3), (2, 2), (2, 2), VALID), ((5, 7, 4), (3, 3), (2, 2), SAME), ((6, 5, 5), (3, 2), (1, 2), SAME),
+        ((7, 7, 9), (7, 7), (1, 1), VALID), ((3, 8, 18), (2, 5), (1, 3), SAME), ((1, 9, 6), (1, 4), (1, 4), SAME),
+    ]:
+        values = some_int16(random, shape)
+        out_size, pads = geometry(shape, window, stride, (1, 1), padding)
+        source = tensor((1, *shape), 0.001, 0, dtype=schema.TensorType.INT16)
+        target = tensor((1, *out_size, shape[2]), 0.001, 0, dtype=schema.TensorType.INT16)
+        options = schema.Pool2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
+                                        filterHeight=window[0], filterWidth=window[1])
+        out = run(operator, schema.BuiltinOptions.Pool2DOptions, options, [source], target, values)
+        assert out.shape == (1, *out_size, shape[2])
+        cases.append((f"{shape} window {window} stride {stride} padding {pads}", {
+            "input_shape": shape, "window": window, "stride": stride, "padding": pads,
+            "output_shape": out.shape[1:], "input": values, "output": out,
+        }))
+    write(name, cases)
+
+
+def mean(random, name, dtype, some):
+    """The mean over height and width."""
+    cases = []
+    signed8 = dtype == schema.TensorType.INT8
+    for shape, in_scale, in_zero, out_scale, out_zero in [
+        ((2, 2, 5), 0.1, -5, 0.1, -5), ((3, 3, 17), 0.1, 0, 0.1, 0), ((7, 7, 9), 0.05, -128, 0.02, -128),
+        ((4, 5, 4), 0.05, 12, 0.11, -30), ((1, 1, 33), 0.05, 12, 0.049, 20), ((8, 8, 3), 0.02, 127, 0.02, -128),
+        ((5, 1, 8), 0.5, -7, 0.0625, 3), ((25, 5, 2), 0.02, -128, 0.01, -128), ((16, 17, 2), 1e-6, 4, 40.0, 9),
+        ((2, 3, 12), 1.0, 1, 0.003, -4),
+    ]:
+        if not signed8:
+            in_zero = out_zero = 0
+        values = some(random, shape)
+        values[:, :, 0] = np.iinfo(values.dtype).min
+        values[:, :, -1] = np.iinfo(values.dtype).max
+        source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
+        axis = editor.Tensor(shape=(2,), dtype=schema.TensorType.INT32, data=np.array([1, 2], np.int32))
+        target = tensor((1, 1, 1, shape[2]), out_scale, out_zero, dtype=dtype)
+        kind = schema.BuiltinOperator.MEAN, schema.BuiltinOptions.ReducerOptions
+        out = run(*kind, schema.ReducerOptionsT(keepDims=True), [source, axis], target, values)
+        cases.append((f"{shape} from {in_scale} {in_zero} to {out_scale} {out_zero}", {
+            "input_shape": shape, "input_scale": np.float32(in_scale), "input_zero_point": in_zero,
+            "output_scale": np.float32(out_scale), "output_zero_point": out_zero, "input": values, "output": out,
+        }))
+    write(name, cases)
+
+
 def conv2d(random):
     cases = []
     for shape, filters, filter_size, stride, dilation, padding, relu, per_channel in [
@@ -211,6 +267,44 @@ def conv2d(random):
     write("conv2d", cases)
 
 
+def depthwise_conv2d(random):
+    cases = []
+    relu, relu6 = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6
+    for shape, multiplier, filter_size, stride, dilation, padding, activation in [
+        ((5, 5, 4), 1, (3, 3), (1, 1), (1, 1), SAME, 0), ((6, 7, 8), 1, (3, 3), (2, 2), (1, 1), SAME, relu6),
+        ((8, 6, 3), 2, (3, 2), (1, 1), (2, 2), SAME, 0), ((9, 5, 1), 8, (5, 4), (2, 2), (1, 1), SAME, relu),
+        ((7, 7, 5), 1, (7, 7), (1, 1), (1, 1), VALID, 0), ((6, 9, 2), 3, (1, 5), (1, 3), (1, 1), VALID, relu6),
+        ((4, 4, 18), 1, (3, 3), (1, 1), (1, 1), SAME, relu),
+    ]:
+        values = some_int8(random, shape)
+        channels = shape[2] * multiplier
+        weights = np.maximum(some_int8(random, (*filter_size, channels)), -127)
+        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        scales = random.uniform(0.001, 0.02, channels).astype(np.float32)
+        taps = filter_size[0] * filter_size[1]
+        bias = random.integers(-2000 * 4, 2000 * 4, channels, dtype=np.int32)
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
+        out_zero = -128 if activation else int(random.integers(-40, 40))
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        source = tensor((1, *shape), in_scale, in_zero)
+        kernel = tensor((1, *weights.shape), scales, 0, weights[None], axis=3)
+        biases = tensor((channels,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        target = tensor((1, *out_size, channels), out_scale, out_zero)
+        options = schema.DepthwiseConv2DOptionsT(
+            padding=padding, strideH=stride[0], strideW=stride[1], depthMultiplier=multiplier,
+            fusedActivationFunction=activation, dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.DEPTHWISE_CONV_2D, schema.BuiltinOptions.DepthwiseConv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        assert out.shape == (1, *out_size, channels)
+        cases.append((
+            f"{shape} times {multiplier}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}", {
+                "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+                "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+                "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+                "output_zero_point": out_zero, "activation": {0: 0, relu: 1, relu6: 2}[activation],
+                "weights": weights, "bias": bias, "input": values, "output": out,
+            }))
+    write("depthwise_conv2d", cases)
 def grouped(random):
     """Convolutions whose filters see a group of the input channels each."""
     cases = []
@@ -558,8 +652,13 @@ if __name__ == "__main__":
     leaky_relu(seed(2))
     pool(seed(3), "max_pool", schema.BuiltinOperator.MAX_POOL_2D)
     pool(seed(4), "average_pool", schema.BuiltinOperator.AVERAGE_POOL_2D)
+    pool_int16(seed(30), "max_pool_int16", schema.BuiltinOperator.MAX_POOL_2D)
+    pool_int16(seed(31), "average_pool_int16", schema.BuiltinOperator.AVERAGE_POOL_2D)
+    mean(seed(32), "mean", schema.TensorType.INT8, some_int8)
+    mean(seed(33), "mean_int16", schema.TensorType.INT16, some_int16)
     conv2d(seed(5))
     dense(seed(6))
+    depthwise_conv2d(seed(7))
     grouped(seed(60))
     conv2d_int16(seed(61))
     dense_int16(seed(62))

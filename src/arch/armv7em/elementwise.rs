@@ -1,7 +1,7 @@
 use super::Armv7em;
 use crate::kernels::elementwise::add::PairNumbers;
 use crate::kernels::elementwise::{Array, Elementwise, Lanes, MAX_SUMS, SumLanes};
-use crate::quant::{Rounding, RoundingMode};
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::asm;
 
@@ -12,7 +12,7 @@ impl Elementwise for Armv7em {
     type Sums = Word;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
@@ -21,12 +21,12 @@ impl Elementwise for Armv7em {
     ) -> Option<usize> {
         // SAFETY: the caller's promise.
         let done = unsafe {
-            match R::MODE {
-                RoundingMode::Single => {
+            match R::TWICE {
+                false => {
                     let sum = SingleSum::new(parameters);
                     words([a, b], to, count, parameters, |a, b| sum.add(a, b))
                 }
-                RoundingMode::Double => match DoubleSum::new(parameters) {
+                true => match DoubleSum::new(parameters) {
                     Some(sum) => words([a, b], to, count, parameters, |a, b| sum.add(a, b)),
                     None => 0,
                 },

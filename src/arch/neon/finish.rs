@@ -40,7 +40,7 @@ impl ClampSums for Float {
 // pointer is valid for the values.
 
 /// Four sums.
-pub(super) struct Words;
+pub struct Words;
 
 impl Integers for Words {
     type Vector = int32x4_t;
@@ -53,7 +53,7 @@ impl Integers for Words {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(from: *const i8) -> int32x4_t {
+    unsafe fn widen(from: *const i8) -> int32x4_t {
         // SAFETY: see above.
         unsafe {
             let bytes = vreinterpret_s8_s32(vdup_n_s32(from.cast::<i32>().read_unaligned()));
@@ -95,6 +95,12 @@ impl Integers for Words {
     }
 
     #[inline(always)]
+    unsafe fn multiply(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe { vmulq_s32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn and(a: int32x4_t, b: int32x4_t) -> int32x4_t {
         // SAFETY: see above.
         unsafe { vandq_s32(a, b) }
@@ -122,12 +128,6 @@ impl Integers for Words {
     unsafe fn shift_left(a: int32x4_t, by: int32x4_t) -> int32x4_t {
         // SAFETY: see above.
         unsafe { vshlq_s32(a, by) }
-    }
-
-    #[inline(always)]
-    unsafe fn shift_all_left(a: int32x4_t, by: u32) -> int32x4_t {
-        // SAFETY: see above.
-        unsafe { vshlq_s32(a, vdupq_n_s32(by as i32)) }
     }
 
     #[inline(always)]

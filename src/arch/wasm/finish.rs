@@ -37,7 +37,7 @@ fn lanes(a: v128) -> [i32; 4] {
 // any address.
 
 /// Four sums.
-pub(super) struct Words;
+pub struct Words;
 
 impl Integers for Words {
     type Vector = v128;
@@ -50,7 +50,7 @@ impl Integers for Words {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(from: *const i8) -> v128 {
+    unsafe fn widen(from: *const i8) -> v128 {
         // SAFETY: see above.
         let bytes = unsafe { v128_load32_zero(from.cast()) };
         i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
@@ -86,6 +86,11 @@ impl Integers for Words {
     }
 
     #[inline(always)]
+    unsafe fn multiply(a: v128, b: v128) -> v128 {
+        i32x4_mul(a, b)
+    }
+
+    #[inline(always)]
     unsafe fn and(a: v128, b: v128) -> v128 {
         v128_and(a, b)
     }
@@ -111,11 +116,6 @@ impl Integers for Words {
         // Vectors shift all lanes alike.
         let ([a, b, c, d], [e, f, g, h]) = (lanes(a), lanes(by));
         i32x4(a << (e & 31), b << (f & 31), c << (g & 31), d << (h & 31))
-    }
-
-    #[inline(always)]
-    unsafe fn shift_all_left(a: v128, by: u32) -> v128 {
-        i32x4_shl(a, by)
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@ use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
 use crate::kernels::elementwise::add::{PairNumbers, PairSums, add_in_vectors};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
-use crate::quant::Rounding;
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::x86_64::*;
 
@@ -27,7 +27,7 @@ impl Elementwise for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
@@ -66,7 +66,7 @@ impl Elementwise for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,

@@ -1,12 +1,14 @@
-use super::conv::{Float, Int8};
+use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
 use super::{Avx2, Avx512Vnni, Sse2};
 use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, SumVectors, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Single};
+use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Reduced, Shifted, Single};
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use core::arch::x86_64::*;
 
 impl Requantize for Int8<Sse2> {}
+
+impl Requantize for Int16<Sse2> {}
 
 impl ClampSums for Float<Sse2> {}
 
@@ -19,6 +21,10 @@ impl Requantize for Int8<Avx2> {
                     with_avx2::<Single<Words256, E::Output>>(strip, common, output);
                 }
                 RoundingMode::Double => with_avx2::<Double<Words256, E::Output>>(strip, common, output),
+                RoundingMode::Reduced if common.shift == 1 => {
+                    with_avx2::<Reduced<Words256, E::Output>>(strip, common, output);
+                }
+                RoundingMode::PowerOfTwo => with_avx2::<Shifted<Words256, E::Output>>(strip, common, output),
                 _ => finish_any::<E>(strip, common, output),
             }
         }
@@ -37,9 +43,27 @@ impl Requantize for Int8<Avx512Vnni> {
                     with_avx512::<Single<Words512, E::Output>>(strip, common, output);
                 }
                 RoundingMode::Double => with_avx512::<Double<Words512, E::Output>>(strip, common, output),
+                RoundingMode::Reduced if common.shift == 1 => {
+                    with_avx512::<Reduced<Words512, E::Output>>(strip, common, output);
+                }
+                RoundingMode::PowerOfTwo => with_avx512::<Shifted<Words512, E::Output>>(strip, common, output),
                 _ => finish_any::<E>(strip, common, output),
             }
         }
+    }
+}
+
+impl Requantize for Int16<Avx2> {
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise; the blocks are those of int8.
+        unsafe { <Int8<Avx2> as Requantize>::requantize::<E>(strip, common, output) }
+    }
+}
+
+impl Requantize for Int16<Avx512Vnni> {
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise; the blocks are those of int8.
+        unsafe { <Int8<Avx512Vnni> as Requantize>::requantize::<E>(strip, common, output) }
     }
 }
 
@@ -77,7 +101,7 @@ unsafe fn with_avx512<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, o
 // that the pointer is valid for the values. Loads and stores are the unaligned ones.
 
 /// Eight sums with AVX2.
-pub(super) struct Words256;
+pub struct Words256;
 
 impl Integers for Words256 {
     type Vector = __m256i;
@@ -90,7 +114,7 @@ impl Integers for Words256 {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(from: *const i8) -> __m256i {
+    unsafe fn widen(from: *const i8) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast())) }
     }
@@ -131,6 +155,12 @@ impl Integers for Words256 {
     }
 
     #[inline(always)]
+    unsafe fn multiply(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn and(a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_and_si256(a, b) }
@@ -158,12 +188,6 @@ impl Integers for Words256 {
     unsafe fn shift_left(a: __m256i, by: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_sllv_epi32(a, by) }
-    }
-
-    #[inline(always)]
-    unsafe fn shift_all_left(a: __m256i, by: u32) -> __m256i {
-        // SAFETY: see above.
-        unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
     }
 
     #[inline(always)]
@@ -204,7 +228,7 @@ impl Integers for Words256 {
 }
 
 /// Sixteen sums with AVX-512.
-pub(super) struct Words512;
+pub struct Words512;
 
 impl Integers for Words512 {
     type Vector = __m512i;
@@ -217,7 +241,7 @@ impl Integers for Words512 {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(from: *const i8) -> __m512i {
+    unsafe fn widen(from: *const i8) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast())) }
     }
@@ -254,6 +278,12 @@ impl Integers for Words512 {
     }
 
     #[inline(always)]
+    unsafe fn multiply(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn and(a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_and_si512(a, b) }
@@ -281,12 +311,6 @@ impl Integers for Words512 {
     unsafe fn shift_left(a: __m512i, by: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_sllv_epi32(a, by) }
-    }
-
-    #[inline(always)]
-    unsafe fn shift_all_left(a: __m512i, by: u32) -> __m512i {
-        // SAFETY: see above.
-        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
     }
 
     #[inline(always)]
