@@ -6,9 +6,9 @@
 //! every core. The exit status is 0 only if none differs.
 
 #![no_std]
-#![cfg_attr(target_os = "none", no_main)]
+#![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
 
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", target_family = "wasm")))]
 extern crate std;
 
 #[path = "../../../tests/conformance/mod.rs"]
@@ -17,10 +17,9 @@ mod conformance;
 use bareconv::arch::{self, Native, Portable};
 use bareconv::kernels::Backend;
 use conformance::{Memory, Report};
-#[cfg(target_os = "none")]
-use semihosting::println;
-#[cfg(not(target_os = "none"))]
-use std::println;
+use machine::println;
+
+machine::main!(run);
 
 /// Runs everything; the exit status.
 fn run() -> i32 {
@@ -38,22 +37,4 @@ fn run() -> i32 {
     }
     conformance::run_layers(&mut print);
     i32::from(differing > 0)
-}
-
-#[cfg(not(target_os = "none"))]
-fn main() {
-    std::process::exit(run());
-}
-
-#[cfg(all(target_arch = "arm", target_os = "none"))]
-#[cortex_m_rt::entry]
-fn main() -> ! {
-    semihosting::process::exit(run())
-}
-
-#[cfg(all(target_arch = "arm", target_os = "none"))]
-#[cortex_m_rt::exception]
-unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
-    println!("hard fault at pc={:#x} lr={:#x}", frame.pc(), frame.lr());
-    semihosting::process::exit(102)
 }
