@@ -23,5 +23,5 @@ pub use kernels::Clamp;
 pub use layers::*;
 pub use pack::{Activation, F32Filters, Int8Filters};
 pub use quant::{DoubleRounding, Quantization, SingleRounding};
-pub use shape::{Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape};
+pub use shape::{Conv1dShape, Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape};
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -1,7 +1,9 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
+mod conv1d;
 mod pool;
 
+pub use conv1d::Conv1dShape;
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 

@@ -1,8 +1,6 @@
 //! Pooling, activations, softmax and argmax: the reference gives the bits of TensorFlow Lite Micro and of plain
 //! mathematics, and every backend gives the bits of the reference.
 
-#[allow(dead_code)]
-mod conformance;
 mod golden;
 
 use bareconv::arch::Portable;
@@ -454,22 +452,6 @@ proptest! {
         on_every_backend!(activations_i8(&input, zero_point, offset));
         on_every_backend!(activations_f32(&floats, slope, offset));
     }
-}
-
-/// The cases that every emulated core runs; `conformance` says which results they must have.
-#[test]
-fn conformance_cases_have_the_references_bits() {
-    use conformance::{Generator, SEED, operators};
-    fn outcomes<B: Backend>() -> [operators::Outcome; 2] {
-        let mut memory = operators::Memory::new();
-        let int8 = operators::int8::<B>(&mut Generator(SEED), 300, &mut memory);
-        [int8, operators::float::<B>(&mut Generator(SEED), 300, &mut memory)]
-    }
-    for outcome in outcomes::<Portable>() {
-        assert_eq!((outcome.differing, outcome.first), (0, None));
-    }
-    #[cfg(target_arch = "x86_64")]
-    assert_eq!(outcomes::<bareconv::arch::Avx2>(), outcomes::<Portable>());
 }
 
 /// Windows whose sums leave 16 bits: every value extreme, one to three parts along each axis.

@@ -1,7 +1,8 @@
 //! Layers that are constants, as in firmware. Constant evaluation packs their filters and chooses their routines, so
 //! they may run other code than the cases whose shape is known at run time only.
 
-use super::{Generator, Outcome, same_bits, specified_int8};
+use super::convolution::specified_int8;
+use super::{Cases, Generator, Session};
 use bareconv::{
     Activation, Clamp, Conv2d, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding,
     Tensor, reference,
@@ -56,7 +57,7 @@ const fn quantizations(shape: &Conv2dShape, seed: u64) -> [Quantization; 2] {
 
 /// Declares an int8 layer and runs it.
 macro_rules! int8_layer {
-    ($generator:ident, $outcome:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
         const SHAPE: Conv2dShape = $shape;
         const OUTPUT: [usize; 3] = SHAPE.output();
         const FILTERS: [i8; SHAPE.filters * SHAPE.filter_len()] = weights($number);
@@ -79,17 +80,16 @@ macro_rules! int8_layer {
             let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
             $generator.int8(input.as_mut_slice(), -128);
             let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<$rounding>()];
-            LAYER.run(input.view(), output.view_mut(), &mut scratch);
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
-            let bytes = bytemuck::cast_slice(output.as_slice());
-            $outcome.add(($number, SHAPE), bytes, output == expected);
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
         }
     }};
 }
 
 /// Declares a layer in single precision and runs it.
 macro_rules! float_layer {
-    ($generator:ident, $outcome:ident, $number:literal: $activation:ident, $shape:expr) => {{
+    ($generator:ident, $cases:ident, $number:literal: $activation:ident, $shape:expr) => {{
         const SHAPE: Conv2dShape = $shape;
         const OUTPUT: [usize; 3] = SHAPE.output();
         const FILTERS: [f32; SHAPE.filters * SHAPE.filter_len()] = reals($number, -4.0, 4.0);
@@ -104,60 +104,60 @@ macro_rules! float_layer {
             let mut expected = Output::filled(-99.0);
             $generator.float(input.as_mut_slice());
             let mut scratch = [0xffff_ffff; SHAPE.scratch_words::<Clamp>()];
-            LAYER.run(input.view(), output.view_mut(), &mut scratch);
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             let bounds = NUMBERS.activation.bounds();
             reference::conv2d_f32(&SHAPE, input.as_slice(), &FILTERS, &BIAS, bounds, expected.as_mut_slice());
-            let equal = same_bits(output.as_mut_slice(), expected.as_mut_slice());
-            $outcome.add(($number, SHAPE), bytemuck::cast_slice(output.as_slice()), equal);
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
         }
     }};
 }
 
-/// Runs the int8 layers.
-pub fn int8(generator: &mut Generator) -> Outcome {
-    let mut outcome = Outcome::new();
-    // One channel and an odd filter, with pooling: the first layer of many networks.
-    int8_layer!(generator, outcome, 1: SingleRounding, Relu,
-        Conv2dShape::new([28, 28, 1], 6, [5, 5]).padding(2).max_pool(2));
-    int8_layer!(generator, outcome, 2: DoubleRounding, Identity,
-        Conv2dShape::new([12, 11, 1], 3, [3, 3]).padding(1).max_pool(2));
-    int8_layer!(generator, outcome, 3: SingleRounding, Identity, Conv2dShape::new([9, 9, 1], 5, [7, 7]).max_pool(2));
-    // Several channels.
-    int8_layer!(generator, outcome, 4: SingleRounding, Relu, Conv2dShape::new([14, 14, 6], 16, [5, 5]).max_pool(2));
-    int8_layer!(generator, outcome, 5: DoubleRounding, Relu6, Conv2dShape::new([7, 8, 3], 7, [2, 4]));
-    int8_layer!(generator, outcome, 6: SingleRounding, Relu, Conv2dShape::new([6, 6, 8], 9, [1, 1]));
-    int8_layer!(generator, outcome, 7: SingleRounding, Identity, Conv2dShape::new([5, 6, 16], 32, [3, 3]).padding(1));
-    // Strides, padding, dilation, larger windows.
-    int8_layer!(generator, outcome, 8: SingleRounding, Identity,
-        Conv2dShape::new([9, 9, 3], 4, [3, 3]).stride(2).padding(1));
-    int8_layer!(generator, outcome, 9: DoubleRounding, Relu,
-        Conv2dShape { stride: [2, 3], padding: [2, 0, 1, 2], ..Conv2dShape::new([10, 9, 1], 2, [3, 5]) });
-    int8_layer!(generator, outcome, 10: SingleRounding, Relu, Conv2dShape::new([11, 11, 4], 5, [3, 3]).dilation(2));
-    int8_layer!(generator, outcome, 11: DoubleRounding, Identity,
-        Conv2dShape::new([9, 8, 1], 3, [3, 2]).dilation(2).padding(2));
-    int8_layer!(generator, outcome, 12: SingleRounding, Relu6,
-        Conv2dShape { pool: [3, 2], ..Conv2dShape::new([10, 10, 2], 6, [4, 4]).padding(3) });
-    // Filter rows of more than 508 taps, which SIMD backends split.
-    int8_layer!(generator, outcome, 13: SingleRounding, Identity, Conv2dShape::new([4, 5, 180], 3, [3, 3]));
-    // Dense layers around the same bound.
-    int8_layer!(generator, outcome, 14: SingleRounding, Relu, Conv2dShape::dense(400, 40));
-    int8_layer!(generator, outcome, 15: SingleRounding, Identity, Conv2dShape::dense(84, 10));
-    int8_layer!(generator, outcome, 16: SingleRounding, Identity, Conv2dShape::dense(507, 8));
-    int8_layer!(generator, outcome, 17: DoubleRounding, Relu, Conv2dShape::dense(508, 8));
-    int8_layer!(generator, outcome, 18: SingleRounding, Identity, Conv2dShape::dense(509, 9));
-    int8_layer!(generator, outcome, 19: DoubleRounding, Identity, Conv2dShape::dense(1100, 5));
-    int8_layer!(generator, outcome, 20: SingleRounding, Relu, Conv2dShape::dense(3, 2));
-    int8_layer!(generator, outcome, 21: DoubleRounding, Identity, Conv2dShape::dense(1, 1));
-    outcome
+/// Runs the family, on the backend that layers run on.
+pub fn run(session: &mut Session<'_>) {
+    let native = bareconv::arch::native();
+    session.operator(["conv2d-layer", "int8", native], |cases, generator, _| int8(cases, generator));
+    session.operator(["conv2d-layer", "f32", native], |cases, generator, _| float(cases, generator));
 }
 
-/// Runs the layers in single precision.
-pub fn float(generator: &mut Generator) -> Outcome {
-    let mut outcome = Outcome::new();
-    float_layer!(generator, outcome, 31: Relu, Conv2dShape::new([12, 12, 1], 6, [5, 5]).padding(2).max_pool(2));
-    float_layer!(generator, outcome, 32: Identity, Conv2dShape::new([7, 7, 3], 5, [3, 3]).stride(2).padding(1));
-    float_layer!(generator, outcome, 33: Relu6, Conv2dShape::new([9, 9, 2], 9, [3, 3]).dilation(2));
-    float_layer!(generator, outcome, 34: Identity, Conv2dShape::dense(70, 11));
-    float_layer!(generator, outcome, 35: Relu, Conv2dShape::dense(600, 4));
-    outcome
+fn int8(cases: &mut Cases<'_>, generator: &mut Generator) {
+    // One channel and an odd filter, with pooling: the first layer of many networks.
+    int8_layer!(generator, cases, 1: SingleRounding, Relu,
+        Conv2dShape::new([28, 28, 1], 6, [5, 5]).padding(2).max_pool(2));
+    int8_layer!(generator, cases, 2: DoubleRounding, Identity,
+        Conv2dShape::new([12, 11, 1], 3, [3, 3]).padding(1).max_pool(2));
+    int8_layer!(generator, cases, 3: SingleRounding, Identity, Conv2dShape::new([9, 9, 1], 5, [7, 7]).max_pool(2));
+    // Several channels.
+    int8_layer!(generator, cases, 4: SingleRounding, Relu, Conv2dShape::new([14, 14, 6], 16, [5, 5]).max_pool(2));
+    int8_layer!(generator, cases, 5: DoubleRounding, Relu6, Conv2dShape::new([7, 8, 3], 7, [2, 4]));
+    int8_layer!(generator, cases, 6: SingleRounding, Relu, Conv2dShape::new([6, 6, 8], 9, [1, 1]));
+    int8_layer!(generator, cases, 7: SingleRounding, Identity, Conv2dShape::new([5, 6, 16], 32, [3, 3]).padding(1));
+    // Strides, padding, dilation, larger windows.
+    int8_layer!(generator, cases, 8: SingleRounding, Identity,
+        Conv2dShape::new([9, 9, 3], 4, [3, 3]).stride(2).padding(1));
+    int8_layer!(generator, cases, 9: DoubleRounding, Relu,
+        Conv2dShape { stride: [2, 3], padding: [2, 0, 1, 2], ..Conv2dShape::new([10, 9, 1], 2, [3, 5]) });
+    int8_layer!(generator, cases, 10: SingleRounding, Relu, Conv2dShape::new([11, 11, 4], 5, [3, 3]).dilation(2));
+    int8_layer!(generator, cases, 11: DoubleRounding, Identity,
+        Conv2dShape::new([9, 8, 1], 3, [3, 2]).dilation(2).padding(2));
+    int8_layer!(generator, cases, 12: SingleRounding, Relu6,
+        Conv2dShape { pool: [3, 2], ..Conv2dShape::new([10, 10, 2], 6, [4, 4]).padding(3) });
+    // Filter rows of more than 508 taps, which SIMD backends split.
+    int8_layer!(generator, cases, 13: SingleRounding, Identity, Conv2dShape::new([4, 5, 180], 3, [3, 3]));
+    // Dense layers around the same bound.
+    int8_layer!(generator, cases, 14: SingleRounding, Relu, Conv2dShape::dense(400, 40));
+    int8_layer!(generator, cases, 15: SingleRounding, Identity, Conv2dShape::dense(84, 10));
+    int8_layer!(generator, cases, 16: SingleRounding, Identity, Conv2dShape::dense(507, 8));
+    int8_layer!(generator, cases, 17: DoubleRounding, Relu, Conv2dShape::dense(508, 8));
+    int8_layer!(generator, cases, 18: SingleRounding, Identity, Conv2dShape::dense(509, 9));
+    int8_layer!(generator, cases, 19: DoubleRounding, Identity, Conv2dShape::dense(1100, 5));
+    int8_layer!(generator, cases, 20: SingleRounding, Relu, Conv2dShape::dense(3, 2));
+    int8_layer!(generator, cases, 21: DoubleRounding, Identity, Conv2dShape::dense(1, 1));
+}
+
+fn float(cases: &mut Cases<'_>, generator: &mut Generator) {
+    float_layer!(generator, cases, 31: Relu, Conv2dShape::new([12, 12, 1], 6, [5, 5]).padding(2).max_pool(2));
+    float_layer!(generator, cases, 32: Identity, Conv2dShape::new([7, 7, 3], 5, [3, 3]).stride(2).padding(1));
+    float_layer!(generator, cases, 33: Relu6, Conv2dShape::new([9, 9, 2], 9, [3, 3]).dilation(2));
+    float_layer!(generator, cases, 34: Identity, Conv2dShape::dense(70, 11));
+    float_layer!(generator, cases, 35: Relu, Conv2dShape::dense(600, 4));
 }

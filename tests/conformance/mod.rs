@@ -1,34 +1,43 @@
-//! Convolutions drawn from a generator, run on a backend and compared with the reference: `no_std`, so that the same
-//! cases run on a PC and on every emulated core, whose digests must be equal.
+//! Cases drawn from a generator, run on a backend and compared with the reference: `no_std`, so that the same cases run
+//! on a PC and on every emulated core, whose digests must be equal.
+//!
+//! Each file has a family of operators. A family is a function `run_on::<B>(session)` that calls
+//! [`Session::operator`] for every operator and type it has; the closure draws cases from the generator, runs the
+//! backend inside [`Cases::measure`], and hands both results to [`Cases::compare`]. The files are a module of the
+//! host's tests and of the example `conformance`.
 
-#[allow(dead_code)]
+#![allow(dead_code)]
+
+pub mod activations;
+pub mod convolution;
 pub mod layers;
-#[allow(dead_code)]
-pub mod operators;
+pub mod pooling;
 
 use bareconv::kernels::Backend;
-use bareconv::quant::{CommonRequantization, Rounding};
-use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic,
-    pack, reference,
-};
-use core::fmt;
+use bytemuck::Pod;
+use core::fmt::{Arguments, Debug};
+
+/// Runs the cases of every family on a backend.
+pub fn run_on<B: Backend>(session: &mut Session<'_>) {
+    convolution::run_on::<B>(session);
+    pooling::run_on::<B>(session);
+    activations::run_on::<B>(session);
+}
+
+/// Runs the layers that are constants, on the backend that layers run on.
+pub fn run_layers(session: &mut Session<'_>) {
+    layers::run(session);
+}
 
 /// The seed of the cases that every core runs.
 pub const SEED: u64 = 0x6261_7265_636f_6e76;
-
-/// Int8 convolutions that every core runs, each with both roundings.
-pub const INT8_CASES: u32 = 1000;
-/// Convolutions in single precision that every core runs.
-pub const FLOAT_CASES: u32 = 400;
-/// Cases of every other operator that every core runs, of either type.
-pub const OPERATOR_CASES: u32 = 300;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 pub struct Generator(pub u64);
 
 impl Generator {
-    const fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,57 +45,17 @@ impl Generator {
     }
 
     /// A number in `low..=high`.
-    const fn within(&mut self, low: usize, high: usize) -> usize {
+    pub const fn within(&mut self, low: usize, high: usize) -> usize {
         low + (self.next() >> 32) as usize % (high - low + 1)
     }
 
     /// A number in `low..high`.
-    const fn real(&mut self, low: f32, high: f32) -> f32 {
+    pub const fn real(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.next() >> 40) as f32 / (1 << 24) as f32)
     }
 
-    /// A shape that obeys the rules and fits the buffers.
-    fn shape(&mut self) -> Conv2dShape {
-        loop {
-            let (h, w, c) = match self.within(0, 5) {
-                0 => (self.within(1, 3), self.within(1, 3), self.within(11, 40)),
-                1 => (1, 1, self.within(1, 700)),
-                2 => (1, 1, self.within(1000, 1100)),
-                _ => (self.within(1, 14), self.within(1, 14), self.within(1, 10)),
-            };
-            let filters = if self.within(0, 3) == 0 { self.within(9, 34) } else { self.within(1, 8) };
-            let mut axis = || {
-                [
-                    self.within(1, 5),
-                    self.within(1, 3),
-                    self.within(1, 3),
-                    self.within(0, 4),
-                    self.within(0, 4),
-                    self.within(1, 3),
-                ]
-            };
-            let (y, x) = (axis(), axis());
-            let shape = Conv2dShape {
-                input: [h, w, c],
-                filters,
-                filter: [y[0], x[0]],
-                stride: [y[1], x[1]],
-                dilation: [y[2], x[2]],
-                padding: [y[3], x[3], y[4], x[4]],
-                pool: [y[5], x[5]],
-            };
-            if shape.check().is_ok()
-                && h * w * c <= VALUES
-                && filters * shape.filter_len() <= WEIGHTS
-                && shape.output().iter().product::<usize>() <= VALUES
-            {
-                return shape;
-            }
-        }
-    }
-
     /// Fills a slice: from all of -128 (or -127) to 127, or only with the ends, or with one of them.
-    fn int8(&mut self, values: &mut [i8], low: i8) {
+    pub fn int8(&mut self, values: &mut [i8], low: i8) {
         let style = self.within(0, 5);
         for value in values {
             *value = match style {
@@ -97,7 +66,8 @@ impl Generator {
         }
     }
 
-    fn float(&mut self, values: &mut [f32]) {
+    /// Fills a slice with numbers between -4 and 4, zeros of both signs, and now and then any bits at all.
+    pub fn float(&mut self, values: &mut [f32]) {
         for value in values {
             *value = match self.within(0, 30) {
                 0 => -0.0,
@@ -108,226 +78,171 @@ impl Generator {
     }
 }
 
-const VALUES: usize = 2048;
-const WEIGHTS: usize = 8192;
-/// Backends may round a few long filters up to a block of 32 channels.
-const PACKED: usize = 36_000;
-const CHANNELS: usize = 40;
+/// Words of memory that a case may use.
+const WORDS: usize = 72_000;
 
-/// Memory for a case of either type.
-pub struct Buffers {
-    input: [f32; VALUES],
-    filters: [f32; WEIGHTS],
-    packed: [u32; PACKED],
-    scratch: [u32; 16384],
-    output: [f32; VALUES],
-    expected: [f32; VALUES],
-}
+/// Memory for a case: its input, both outputs, packed filters, scratch.
+#[repr(C, align(16))]
+pub struct Memory([u32; WORDS]);
 
-impl Buffers {
-    pub const fn new() -> Self {
-        Self {
-            input: [0.0; VALUES],
-            filters: [0.0; WEIGHTS],
-            packed: [0; PACKED],
-            scratch: [0; 16384],
-            output: [0.0; VALUES],
-            expected: [0.0; VALUES],
-        }
-    }
-}
-
-/// What came of a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome<F = (u32, Conv2dShape)> {
-    /// FNV-1a over all output bytes.
-    pub digest: u64,
-    /// Results that were compared with the reference.
-    pub results: u32,
-    /// Those that differ from it.
-    pub differing: u32,
-    /// The number of the first case with one, and its shape.
-    pub first: Option<F>,
-}
-
-impl<F> Outcome<F> {
-    fn new() -> Self {
-        Self { digest: 0xcbf2_9ce4_8422_2325, results: 0, differing: 0, first: None }
-    }
-
-    fn add(&mut self, case: F, output: &[u8], equal: bool) {
-        for &byte in output {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-        self.results += 1;
-        if !equal {
-            self.differing += 1;
-            self.first.get_or_insert(case);
-        }
-    }
-}
-
-/// A line of the report: what came of one kind of operator on one backend.
-pub struct Report<'a> {
-    kind: &'static str,
-    backend: &'static str,
-    results: u32,
-    /// Results that differ from the reference.
-    pub differing: u32,
-    digest: u64,
-    first: Option<&'a dyn fmt::Debug>,
-}
-
-impl<'a> Report<'a> {
-    fn new<F: fmt::Debug>(kind: &'static str, backend: &'static str, outcome: &'a Outcome<F>) -> Self {
-        let Outcome { digest, results, differing, ref first } = *outcome;
-        Self { kind, backend, results, differing, digest, first: first.as_ref().map(|first| first as _) }
-    }
-}
-
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, backend, results, differing, digest, first } = self;
-        write!(f, "kind={kind} backend={backend} results={results} differing={differing} digest={digest:016x}")?;
-        first.map_or(Ok(()), |first| write!(f, " first: {first:?}"))
-    }
-}
-
-/// Memory for all kinds of cases.
-#[allow(dead_code)]
-pub struct Memory {
-    convolutions: Buffers,
-    operators: operators::Memory,
-}
-
-#[allow(dead_code)]
 impl Memory {
     /// Zeros.
     pub const fn new() -> Self {
-        Self { convolutions: Buffers::new(), operators: operators::Memory::new() }
+        Self([0; WORDS])
+    }
+
+    /// All of it, to be taken piece by piece; what it holds is left from the case before.
+    pub fn space(&mut self) -> Space<'_> {
+        Space(&mut self.0)
     }
 }
 
-/// Runs the cases of every kind of operator on a backend.
-#[allow(dead_code)]
-pub fn run_on<B: Backend>(memory: &mut Memory, report: &mut dyn FnMut(Report<'_>)) {
-    let Memory { convolutions, operators } = memory;
-    let mut generator = Generator(SEED);
-    let outcome = int8::<B>(&mut generator, INT8_CASES, convolutions);
-    report(Report::new("int8-convolution", B::NAME, &outcome));
-    let outcome = float::<B>(&mut generator, FLOAT_CASES, convolutions);
-    report(Report::new("f32-convolution", B::NAME, &outcome));
-    let outcome = operators::int8::<B>(&mut generator, OPERATOR_CASES, operators);
-    report(Report::new("int8-operators", B::NAME, &outcome));
-    let outcome = operators::float::<B>(&mut generator, OPERATOR_CASES, operators);
-    report(Report::new("f32-operators", B::NAME, &outcome));
+/// Memory that is not taken yet.
+pub struct Space<'a>(&'a mut [u32]);
+
+impl<'a> Space<'a> {
+    /// Takes `len` values, aligned to a word.
+    ///
+    /// # Panics
+    /// Where no room is left: cases must be drawn smaller.
+    pub fn take<T: Pod>(&mut self, len: usize) -> &'a mut [T] {
+        let words = (len * size_of::<T>()).div_ceil(4);
+        let (taken, rest) = core::mem::take(&mut self.0).split_at_mut(words);
+        self.0 = rest;
+        &mut bytemuck::cast_slice_mut(taken)[..len]
+    }
+
+    /// The same memory, to be taken and given back.
+    pub fn lend(&mut self) -> Space<'_> {
+        Space(self.0)
+    }
 }
 
-/// Runs the constant layers on the backend that layers run on.
-#[allow(dead_code)]
-pub fn run_layers(report: &mut dyn FnMut(Report<'_>)) {
-    let native = bareconv::arch::native();
-    report(Report::new("int8-layers", native, &layers::int8(&mut Generator(SEED))));
-    report(Report::new("f32-layers", native, &layers::float(&mut Generator(SEED))));
+/// What the program that runs the cases supplies.
+pub trait Console {
+    /// Prints a line.
+    fn print(&mut self, line: Arguments<'_>);
+    /// From here on instructions count.
+    fn start(&mut self) {}
+    /// From here on they do not.
+    fn stop(&mut self) {}
+    /// What has been counted since the last mark belongs to the operator whose line follows.
+    fn mark(&mut self) {}
 }
 
-/// Runs `cases` int8 convolutions, with both roundings.
-pub fn int8<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Buffers) -> Outcome {
-    let mut outcome = Outcome::new();
-    for case in 0..cases {
-        let shape = generator.shape();
-        let (mut bias, mut scales) = ([0; CHANNELS], [0.0; CHANNELS]);
-        for (bias, scale) in bias.iter_mut().zip(&mut scales).take(shape.filters) {
-            *bias = generator.within(0, 40_000) as i32 - 20_000;
-            *scale = generator.real(0.0001, 0.02);
-        }
-        let numbers = [shape.input.iter().product(), shape.filters * shape.filter_len()];
-        let input: &mut [i8] = &mut bytemuck::cast_slice_mut(&mut memory.input)[..numbers[0]];
-        let filters: &mut [i8] = &mut bytemuck::cast_slice_mut(&mut memory.filters)[..numbers[1]];
-        generator.int8(input, -128);
-        generator.int8(filters, -127);
-        let numbers = Int8Filters {
-            filters,
-            bias: &bias[..shape.filters],
-            scales: &scales[..shape.filters],
-            input: Quantization::new(0.02, generator.next() as i8),
-            output: Quantization::new(generator.real(0.0005, 2.0), generator.next() as i8),
-            activation: [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)],
+/// A run of cases.
+pub struct Session<'a> {
+    console: &'a mut dyn Console,
+    memory: &'a mut Memory,
+    /// Results that differ from the reference.
+    pub differing: u32,
+}
+
+impl<'a> Session<'a> {
+    /// A run that reports to `console`.
+    pub fn new(console: &'a mut dyn Console, memory: &'a mut Memory) -> Self {
+        Self { console, memory, differing: 0 }
+    }
+
+    /// Runs the cases of one operator in one type (`int8`, `int16`, `int4`, `f32`) on a backend, and prints a line.
+    ///
+    /// The generator's seed is the operator's own, so that no other operator's cases change with it.
+    pub fn operator(
+        &mut self,
+        [operator, element, backend]: [&'static str; 3],
+        run: impl FnOnce(&mut Cases<'_>, &mut Generator, &mut Memory),
+    ) {
+        let mut cases = Cases {
+            names: [operator, element, backend],
+            console: self.console,
+            digest: FNV_OFFSET,
+            results: 0,
+            differing: 0,
         };
-        let len = shape.output().iter().product();
-        let output: &mut [i8] = &mut bytemuck::cast_slice_mut(&mut memory.output)[..len];
-        let expected: &mut [i8] = &mut bytemuck::cast_slice_mut(&mut memory.expected)[..len];
-        let scratch = (&mut memory.packed[..], &mut memory.scratch[..]);
-        let equal = int8_case::<B, SingleRounding>(&shape, &numbers, input, [output, expected], scratch);
-        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
-        let scratch = (&mut memory.packed[..], &mut memory.scratch[..]);
-        let equal = int8_case::<B, DoubleRounding>(&shape, &numbers, input, [output, expected], scratch);
-        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
+        let seed = fnv(fnv(SEED, operator.as_bytes()), element.as_bytes());
+        run(&mut cases, &mut Generator(seed), self.memory);
+        let Cases { digest, results, differing, .. } = cases;
+        self.differing += differing;
+        self.console.mark();
+        self.console.print(format_args!(
+            "operator={operator} type={element} backend={backend} results={results} differing={differing} \
+             digest={digest:016x}"
+        ));
     }
-    outcome
 }
 
-/// The output that the reference specifies.
-fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_>, input: &[i8], output: &mut [i8]) {
-    let common: CommonRequantization = pack::common_requantization(numbers, R::MODE);
-    let mut parameters = [0; 2 * CHANNELS];
-    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
-        pack::requantization_parameters(numbers, R::MODE, &common, o, words);
-    }
-    let zero_point = numbers.input.zero_point;
-    reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
+/// The cases of one operator.
+pub struct Cases<'a> {
+    names: [&'static str; 3],
+    console: &'a mut dyn Console,
+    digest: u64,
+    results: u32,
+    differing: u32,
 }
 
-/// Whether the backend gives the reference's bits.
-fn int8_case<B: Backend, R: Rounding>(
-    shape: &Conv2dShape,
-    numbers: &Int8Filters<'_>,
-    input: &[i8],
-    [output, expected]: [&mut [i8]; 2],
-    (packed, scratch): (&mut [u32], &mut [u32]),
-) -> bool {
-    specified_int8::<R>(shape, numbers, input, expected);
-    let zero_point = numbers.input.zero_point;
-    let packed = &mut packed[..dynamic::packed_words::<B, R>(shape)];
-    let common = dynamic::pack_int8::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
-    // Whatever the scratch memory held before must not matter.
-    scratch.fill(0x7f80_80ff);
-    output.fill(99);
-    dynamic::run::<B, R>(shape, packed, zero_point, &common, input, output, scratch).expect("the case obeys the rules");
-    output == expected
+impl Cases<'_> {
+    /// Does what is measured: the backend's work alone.
+    pub fn measure<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.console.start();
+        let result = work();
+        self.console.stop();
+        result
+    }
+
+    /// Compares a result with the reference's. The first difference is printed: the case and the element.
+    ///
+    /// All NaNs are the same, as their sign and payload are not specified.
+    pub fn compare<T: Value>(&mut self, case: &dyn Debug, output: &[T], expected: &[T]) {
+        for &value in output {
+            self.digest = fnv(self.digest, &value.bits().to_le_bytes()[..size_of::<T>()]);
+        }
+        self.results += 1;
+        let different = |(a, b): (&T, &T)| a.bits() != b.bits();
+        if output.len() == expected.len() && !output.iter().zip(expected).any(different) {
+            return;
+        }
+        self.differing += 1;
+        if self.differing == 1 {
+            let element = output.iter().zip(expected).position(different).unwrap_or(output.len().min(expected.len()));
+            let [operator, types, backend] = self.names;
+            self.console.print(format_args!(
+                "difference operator={operator} type={types} backend={backend} result={} element={element} \
+                 output={:?} expected={:?} case={case:?}",
+                self.results,
+                output.get(element),
+                expected.get(element),
+            ));
+        }
+    }
 }
 
-/// Whether two results have the same bits; all their NaNs become one, as its sign and payload are not specified.
-fn same_bits(output: &mut [f32], expected: &mut [f32]) -> bool {
-    for value in output.iter_mut().chain(&mut *expected).filter(|value| value.is_nan()) {
-        *value = f32::from_bits(0x7fc0_0000);
-    }
-    output.iter().zip(&*expected).all(|(a, b)| a.to_bits() == b.to_bits())
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, continued from `hash`.
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// Runs `cases` convolutions in single precision.
-pub fn float<B: Backend>(generator: &mut Generator, cases: u32, memory: &mut Buffers) -> Outcome {
-    let mut outcome = Outcome::new();
-    for case in 0..cases {
-        let shape = generator.shape();
-        let mut bias = [0.0; CHANNELS];
-        generator.float(&mut bias[..shape.filters]);
-        let input = &mut memory.input[..shape.input.iter().product()];
-        let filters = &mut memory.filters[..shape.filters * shape.filter_len()];
-        generator.float(input);
-        generator.float(filters);
-        let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
-        let numbers = F32Filters { filters, bias: &bias[..shape.filters], activation };
-        let len = shape.output().iter().product();
-        let (output, expected) = (&mut memory.output[..len], &mut memory.expected[..len]);
-        reference::conv2d_f32(&shape, input, filters, &bias, activation.bounds(), expected);
-        let packed = &mut memory.packed[..dynamic::packed_words::<B, Clamp>(&shape)];
-        dynamic::pack_float::<B>(&shape, &numbers, packed).expect("the case obeys the rules");
-        memory.scratch.fill(0xffff_ffff);
-        dynamic::run::<B, Clamp>(&shape, packed, 0.0, &activation.bounds(), input, output, &mut memory.scratch)
-            .expect("the case obeys the rules");
-        let equal = same_bits(output, expected);
-        outcome.add((case, shape), bytemuck::cast_slice(output), equal);
+/// A type of results.
+pub trait Value: Pod + Debug {
+    /// Its bits, the same for every NaN.
+    fn bits(self) -> u32;
+}
+
+impl Value for i8 {
+    fn bits(self) -> u32 {
+        self as u8 as u32
     }
-    outcome
+}
+
+impl Value for i16 {
+    fn bits(self) -> u32 {
+        self as u16 as u32
+    }
+}
+
+impl Value for f32 {
+    fn bits(self) -> u32 {
+        if self.is_nan() { 0x7fc0_0000 } else { self.to_bits() }
+    }
 }

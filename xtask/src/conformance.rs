@@ -6,25 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What must have been compared at the least, by kind of operator: fewer results would be a broken test.
-const KINDS: [(&str, u64); 6] = [
-    ("int8-convolution", 2000),
-    ("f32-convolution", 300),
-    ("int8-operators", 300),
-    ("f32-operators", 300),
-    ("int8-layers", 100),
-    ("f32-layers", 20),
-];
-
-/// What came of one kind of operator on one backend.
+/// What came of one operator, in one type, on one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
-    kind: String,
+    /// The operator and its type.
+    operator: [String; 2],
     backend: String,
     results: u64,
     differing: u64,
     digest: String,
-    first: Option<String>,
 }
 
 /// The report of one core.
@@ -35,74 +25,80 @@ pub struct Report {
     /// The backend that layers run on there.
     pub native: String,
     lines: Vec<Line>,
+    /// The first difference of each operator that has one.
+    differences: Vec<String>,
 }
 
 impl Report {
     /// Reads what the example `conformance` prints.
     pub fn parse(core: &str, text: &[String]) -> Result<Self> {
         let damaged = |line: &String| format!("{core} printed what is not understood: {line}");
-        let mut native = None;
-        let mut lines = Vec::new();
+        let (mut native, mut lines, mut differences) = (None, Vec::new(), Vec::new());
         for line in text.iter().filter(|line| !line.trim().is_empty()) {
             if let Some(name) = line.strip_prefix("native=") {
                 native = Some(name.trim().to_owned());
                 continue;
             }
-            let (fields, first) = match line.split_once(" first: ") {
-                Some((fields, first)) => (fields, Some(first.to_owned())),
-                None => (line.as_str(), None),
-            };
-            let fields: BTreeMap<_, _> = fields.split_whitespace().filter_map(|word| word.split_once('=')).collect();
+            if let Some(difference) = line.strip_prefix("difference ") {
+                differences.push(difference.to_owned());
+                continue;
+            }
+            let fields: BTreeMap<_, _> = line.split_whitespace().filter_map(|word| word.split_once('=')).collect();
             let field = |name| fields.get(name).copied().with_context(|| damaged(line));
             lines.push(Line {
-                kind: field("kind")?.to_owned(),
+                operator: [field("operator")?.to_owned(), field("type")?.to_owned()],
                 backend: field("backend")?.to_owned(),
                 results: field("results")?.parse().with_context(|| damaged(line))?,
                 differing: field("differing")?.parse().with_context(|| damaged(line))?,
                 digest: field("digest")?.to_owned(),
-                first,
             });
         }
         let native = native.with_context(|| format!("{core} did not say which backend it runs"))?;
-        Ok(Self { core: core.to_owned(), native, lines })
+        Ok(Self { core: core.to_owned(), native, lines, differences })
     }
 
-    /// Fails unless this core runs on `backend`, ran every kind of operator on it, and agrees with its reference.
+    /// Fails unless this core runs on `backend`, ran every operator on it, and agrees with its reference.
     pub fn check(&self, backend: &str) -> Result<()> {
         let core = &self.core;
         ensure!(self.native == backend, "{core} runs the backend {}, not {backend}", self.native);
-        for line in &self.lines {
-            let Line { kind, backend, results, differing, .. } = line;
-            if *differing > 0 {
-                let first = line.first.as_deref().unwrap_or("unknown");
-                bail!("{core}, {kind} on {backend}: {differing} of {results} results differ, first {first}");
-            }
+        let different: Vec<_> = self.lines.iter().filter(|line| line.differing > 0).collect();
+        if let Some(Line { operator: [operator, element], backend, results, differing, .. }) = different.first() {
+            bail!(
+                "{core}, {operator} in {element} on {backend}: {differing} of {results} results differ; first:\n  {}",
+                self.differences.join("\n  ")
+            );
         }
-        for (kind, least) in KINDS {
-            let line = self.lines.iter().find(|line| line.kind == kind && line.backend == self.native);
-            let results = line.map_or(0, |line| line.results);
-            ensure!(results >= least, "{core}, {kind} on {backend}: only {results} results were compared");
+        ensure!(!self.lines.is_empty(), "{core} compared nothing");
+        for line in &self.lines {
+            let [operator, element] = &line.operator;
+            ensure!(line.results > 0, "{core} compared no result of {operator} in {element} on {}", line.backend);
+            let native = self.lines.iter().any(|other| other.operator == line.operator && other.backend == backend);
+            ensure!(native, "{core} did not run {operator} in {element} on {backend}");
         }
         Ok(())
     }
 
-    /// Fails unless each kind of operator has the other core's digest, on every backend.
+    /// Fails unless both cores ran the same operators, and each operator has the same digest on every backend.
     pub fn check_same_bits(&self, other: &Self) -> Result<()> {
-        for a in &self.lines {
-            for b in other.lines.iter().filter(|b| b.kind == a.kind) {
-                ensure!(
-                    (a.results, &a.digest) == (b.results, &b.digest),
-                    "{}: {} on {} gives {} from {} results, but {} on {} gives {} from {}",
-                    a.kind,
-                    self.core,
-                    a.backend,
-                    a.digest,
-                    a.results,
-                    other.core,
-                    b.backend,
-                    b.digest,
-                    b.results
-                );
+        for (some, others) in [(self, other), (other, self)] {
+            for a in &some.lines {
+                let [operator, element] = &a.operator;
+                let same = others.lines.iter().filter(|b| b.operator == a.operator);
+                ensure!(same.clone().count() > 0, "{} did not run {operator} in {element}", others.core);
+                for b in same {
+                    ensure!(
+                        (a.results, &a.digest) == (b.results, &b.digest),
+                        "{operator} in {element}: {} on {} gives {} from {} results, but {} on {} gives {} from {}",
+                        some.core,
+                        a.backend,
+                        a.digest,
+                        a.results,
+                        others.core,
+                        b.backend,
+                        b.digest,
+                        b.results
+                    );
+                }
             }
         }
         Ok(())
@@ -160,18 +156,20 @@ impl Host {
     }
 }
 
-/// A table of all results: a line for every kind of operator, core and backend.
+/// A table of all results: a line for every operator, type, core and backend.
 pub fn table(reports: &[Report]) -> String {
-    let mut text =
-        format!("{:16}  {:24}  {:8}  {:>7}  {:>6}  digest\n", "operators", "core", "backend", "results", "equal");
-    for (kind, _) in KINDS {
+    let mut text = format!("{:14}  {:5}  {:24}  {:8}  {:>7}  digest\n", "operator", "type", "core", "backend", "equal");
+    let mut operators: Vec<_> = reports.iter().flat_map(|report| &report.lines).map(|line| &line.operator).collect();
+    operators.sort();
+    operators.dedup();
+    for [operator, element] in operators {
         for report in reports {
-            for line in report.lines.iter().filter(|line| line.kind == kind) {
+            for line in report.lines.iter().filter(|line| line.operator == [operator.clone(), element.clone()]) {
                 let equal = grouped(line.results - line.differing);
-                let (core, results) = (&report.core, grouped(line.results));
                 // Eight digits suffice to see that they are the same.
                 let digest = line.digest.get(..8).unwrap_or(&line.digest);
-                let _ = writeln!(text, "{kind:16}  {core:24}  {:8}  {results:>7}  {equal:>6}  {digest}", line.backend);
+                let (core, backend) = (&report.core, &line.backend);
+                let _ = writeln!(text, "{operator:14}  {element:5}  {core:24}  {backend:8}  {equal:>7}  {digest}");
             }
         }
     }
@@ -183,8 +181,10 @@ mod tests {
     use super::*;
 
     fn lines(backend: &str) -> Vec<String> {
-        let line = |(kind, results)| format!("kind={kind} backend={backend} results={results} differing=0 digest=0a0b");
-        std::iter::once(format!("native={backend}")).chain(KINDS.map(line)).collect()
+        let line = |operator, element| {
+            format!("operator={operator} type={element} backend={backend} results=300 differing=0 digest=0a0b")
+        };
+        vec![format!("native={backend}"), line("conv2d", "int8"), line("conv2d", "f32")]
     }
 
     #[test]
@@ -198,19 +198,26 @@ mod tests {
     #[test]
     fn a_difference_is_named() {
         let mut text = lines("armv7em");
-        text[2] = "kind=f32-convolution backend=armv7em results=300 differing=7 digest=0a0b first: (12, [1, 2])".into();
+        text[2] = text[2].replace("differing=0", "differing=7");
+        text.push("difference operator=conv2d type=f32 backend=armv7em result=2 element=3 output=1 expected=2".into());
         let error = Report::parse("core", &text).unwrap().check("armv7em").unwrap_err().to_string();
-        assert!(error.contains("7 of 300") && error.ends_with("first (12, [1, 2])"), "{error}");
+        assert!(error.contains("7 of 300") && error.contains("element=3 output=1"), "{error}");
     }
 
     #[test]
     fn what_did_not_run_is_named() {
         let report = Report::parse("core", &lines("portable")).unwrap();
         assert!(report.check("armv7em").unwrap_err().to_string().contains("portable, not armv7em"));
-        let without = Report::parse("core", &lines("portable")[..6]).unwrap();
-        assert!(without.check("portable").unwrap_err().to_string().contains("f32-layers"));
+        let mut other = lines("armv7em");
+        other[2] = other[2].replace("armv7em", "portable");
+        let other = Report::parse("core", &other).unwrap();
+        assert!(other.check("armv7em").unwrap_err().to_string().contains("did not run conv2d in f32 on armv7em"));
+        let without = Report::parse("core", &lines("portable")[..2]).unwrap();
+        assert!(report.check_same_bits(&without).unwrap_err().to_string().contains("core did not run conv2d in f32"));
+        assert!(without.check_same_bits(&report).is_err());
         assert!(Report::parse("core", &["kind=x".to_owned()]).is_err());
         assert!(Report::parse("core", &lines("portable")[1..]).is_err());
+        assert!(Report::parse("core", &lines("portable")[..1]).unwrap().check("portable").is_err());
     }
 
     #[test]
@@ -219,6 +226,6 @@ mod tests {
         text[1] = text[1].replace("0a0b", "0a0c");
         let core = Report::parse("core", &lines("armv7em")).unwrap();
         let error = core.check_same_bits(&Report::parse("PC", &text).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("int8-convolution") && error.contains("0a0c"), "{error}");
+        assert!(error.contains("conv2d in int8") && error.contains("0a0c"), "{error}");
     }
 }

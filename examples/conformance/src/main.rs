@@ -1,9 +1,9 @@
 //! Runs the conformance cases of bareconv on whatever this is compiled for: a PC, or a core without an operating
 //! system under semihosting.
 //!
-//! It prints the backend that layers run on, then a line for every kind of operator and every backend there is: how
-//! many results were compared with the reference, how many differ, and the digest of all of them, which is the same on
-//! every core. The exit status is 0 only if none differs.
+//! It prints the backend that layers run on, then a line for every operator, type and backend there is: how many results
+//! were compared with the reference, how many differ, and the digest of all of them, which is the same on every core.
+//! The first difference of an operator has a line of its own, before. The exit status is 0 only if nothing differs.
 
 #![no_std]
 #![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
@@ -16,25 +16,43 @@ mod conformance;
 
 use bareconv::arch::{self, Native, Portable};
 use bareconv::kernels::Backend;
-use conformance::{Memory, Report};
+use conformance::{Console, Memory, Session};
+use core::fmt::Arguments;
 use machine::println;
 
 machine::main!(run);
 
+/// Prints to the host, and calls the markers that a profiler watches.
+struct Markers;
+
+impl Console for Markers {
+    fn print(&mut self, line: Arguments<'_>) {
+        println!("{line}");
+    }
+
+    fn start(&mut self) {
+        machine::roi_start();
+    }
+
+    fn stop(&mut self) {
+        machine::roi_stop();
+    }
+
+    fn mark(&mut self) {
+        machine::roi_mark();
+    }
+}
+
 /// Runs everything; the exit status.
 fn run() -> i32 {
-    let mut memory = Memory::new();
-    let mut differing = 0;
-    let mut print = |report: Report<'_>| {
-        differing += report.differing;
-        println!("{report}");
-    };
+    let (mut console, mut memory) = (Markers, Memory::new());
     println!("native={}", arch::native());
-    conformance::run_on::<Portable>(&mut memory, &mut print);
+    let mut session = Session::new(&mut console, &mut memory);
+    conformance::run_on::<Portable>(&mut session);
     // What is not native to this machine cannot run on it.
     if Native::NAME != Portable::NAME && Native::available() {
-        conformance::run_on::<Native>(&mut memory, &mut print);
+        conformance::run_on::<Native>(&mut session);
     }
-    conformance::run_layers(&mut print);
-    i32::from(differing > 0)
+    conformance::run_layers(&mut session);
+    i32::from(session.differing > 0)
 }
