@@ -7,12 +7,18 @@
 //! ([`MicroKernel::strip`]). That and the widening is all that a backend writes.
 
 pub(crate) mod conv2d;
+pub mod depthwise;
 pub mod elementwise;
+pub mod finish;
+pub mod requantize;
+pub mod vectors;
 
 use crate::pack::Layout;
 use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
+use depthwise::DepthwiseKernel;
+use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
     /// Backends are the crate's own: their unsafe contracts are not for others to sign.
@@ -24,12 +30,16 @@ pub(crate) mod sealed {
 
 /// A set of instructions that inference can run on.
 pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
-    /// What reports call it: `"portable"`, `"armv7em"`, `"avx2"`.
+    /// What reports call it: `"portable"`, `"armv7em"`, `"avx2"` and so on.
     const NAME: &'static str;
     /// Convolution of int8 values with int8 weights.
-    type Int8: MicroKernel<Input = i8, Weight = i8, Accumulator = i32>;
+    type Int8: MicroKernel<Input = i8, Weight = i8, Accumulator = i32> + Requantize;
     /// Convolution in single precision.
-    type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32>;
+    type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32> + ClampSums;
+    /// Depthwise convolution of int8 values with int8 weights.
+    type DepthwiseInt8: DepthwiseKernel<Input = i8, Accumulator = i32>;
+    /// Depthwise convolution in single precision.
+    type DepthwiseFloat: DepthwiseKernel<Input = f32, Accumulator = f32>;
     /// Whether this machine can run it; constant unless detected at run time.
     fn available() -> bool {
         true
@@ -55,6 +65,8 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     const PIXELS: usize;
     /// The most pixels in a strip that need not be longer.
     const STRIP: usize;
+    /// Whether vectors finish its strips, by [`Requantize`] or [`ClampSums`], instead of a loop over outputs.
+    const FINISHES_STRIPS: bool = false;
 
     /// The value that stands for `value` in a row.
     fn widen(value: Self::Input) -> Self::Activation;
@@ -77,7 +89,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// Let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; in the dense layout a strip has one.
     /// * `accumulators` is valid for writes of those values.
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
-    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`. Multiples of its `align` are
+    ///   `run_groups * group + overread` values for each `p` below `pixels`, with the layout's `group` and `overread`. Multiples of its `align` are
     ///   faster, but any place can come.
     /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
@@ -132,6 +144,15 @@ pub trait Epilogue: sealed::Epilogue + Copy + 'static {
     const WORDS: usize;
     /// The output value.
     fn finish(accumulator: Self::Accumulator, parameters: &[u32], common: &Self::Common) -> Self::Output;
+    /// Finishes a strip with the vectors of `B`.
+    ///
+    /// # Safety
+    /// As [`Requantize::requantize`].
+    unsafe fn finish_strip<B: Backend>(
+        strip: &Sums<Self::Accumulator>,
+        common: &Self::Common,
+        output: *mut Self::Output,
+    );
 }
 
 impl<R: crate::quant::Rounding> sealed::Epilogue for R {}
@@ -148,6 +169,16 @@ impl<R: crate::quant::Rounding> Epilogue for R {
     fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
         common.clamp(R::scale(accumulator, parameters, common))
     }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+}
+
+impl<R: crate::quant::Rounding> IntegerEpilogue for R {
+    type Rounding = R;
 }
 
 /// The epilogue of rounding `R` where every int8 value is an output, as behind a ReLU of zero point -128: the clamp is a
@@ -169,6 +200,12 @@ impl<R: crate::quant::Rounding> Epilogue for Saturate<R> {
     fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
         R::scale(accumulator, parameters, common).clamp(-128, 127) as i8
     }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
+        // SAFETY: the caller's promise. A kernel clamps in any case: the bounds make it the same.
+        unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
 }
 
 /// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.
@@ -188,6 +225,12 @@ impl Epilogue for Clamp {
     #[inline(always)]
     fn finish(accumulator: f32, _: &[u32], &[low, high]: &[f32; 2]) -> f32 {
         clamp_f32(accumulator, low, high)
+    }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<f32>, common: &Self::Common, output: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { B::Float::clamp(strip, common, output) }
     }
 }
 

@@ -1,13 +1,40 @@
 //! Layers of fixed shape. A layer is a constant: its shape is checked and its filters are packed when it compiles.
 
 mod activation;
+mod add;
 mod argmax;
+mod concatenate;
 mod conv2d;
+mod depthwise;
+mod locally_connected;
+mod multiply;
+mod pad;
 mod pool;
+mod quantize;
 mod softmax;
+mod transposed;
+mod upsample;
 
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
+pub use add::{Add, Subtract};
 pub use argmax::argmax;
-pub use conv2d::{Conv2d, Dense, dynamic};
-pub use pool::{AveragePool2d, MaxPool2d};
+pub use concatenate::{Concatenate, Inputs};
+pub use conv2d::{Conv2d, Dense};
+pub use depthwise::DepthwiseConv2d;
+pub use locally_connected::LocallyConnected2d;
+pub use multiply::Multiply;
+pub use pad::Pad;
+pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
+pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
+pub use transposed::TransposedConv2d;
+pub use upsample::Upsample;
+
+/// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
+pub mod dynamic {
+    pub use super::conv2d::dynamic::*;
+    #[doc(inline)]
+    pub use super::depthwise::dynamic as depthwise;
+    pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
+    pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
+}

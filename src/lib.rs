@@ -4,8 +4,8 @@
 #![allow(clippy::type_complexity)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// Only detection of AVX2 needs it, so that firmware may be built with the feature, too.
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+// Only detection at run time needs it, so that firmware may be built with the feature, too.
+#[cfg(bareconv_std)]
 extern crate std;
 
 #[allow(unsafe_code)]
@@ -21,7 +21,10 @@ mod tensor;
 
 pub use kernels::Clamp;
 pub use layers::*;
-pub use pack::{Activation, F32Filters, Int8Filters};
+pub use pack::{Activation, F32Filters, Int8Filters, flipped};
 pub use quant::{DoubleRounding, Quantization, SingleRounding};
-pub use shape::{Conv1dShape, Conv2dShape, Pool2dShape, Shape, ShapeError, TensorShape};
+pub use shape::{
+    Axis, Broadcast, Conv1dShape, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Region, Shape, ShapeError,
+    TensorShape, TransposedConv2dShape, UpsampleShape,
+};
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -6,11 +6,11 @@
 //! accumulator can overflow.
 //!
 //! # Format
-//! Channels are packed in blocks of [`Layout::block`], the last one as small as [`Layout::tail`] allows; missing
-//! channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
+//! Channels are packed in blocks of [`Layout::block`], the last one of each group as small as [`Layout::tail`] allows;
+//! missing channels are zeros. A block is its biases, then its requantization parameters, then its weights, all in words:
 //!
 //! ```text
-//! bias[channels]  parameters[channels][words]  weights[runs][groups][...]
+//! bias[channels]  parameters[words][channels]  weights[runs][groups][...]
 //! ```
 //!
 //! A *run* is a stretch of taps that lie side by side in a widened input row: one row of the filter, or one tap's
@@ -38,6 +38,10 @@ pub struct Layout {
     pub longest_run: usize,
     /// Activations that a load takes at once, at a multiple of as many.
     pub align: usize,
+    /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
+    pub offset: i32,
+    /// Activations that loads may read beyond the end of a run.
+    pub overread: usize,
 }
 
 /// The order of weights within a group of taps.
@@ -74,10 +78,12 @@ pub struct Runs {
     pub groups: usize,
     /// Taps in a run, padding counted.
     pub taps: usize,
+    /// Activations that loads may read beyond a run.
+    pub overread: usize,
 }
 
 impl Runs {
-    /// The runs of a filter in a layout.
+    /// The runs of a filter in a layout; the shape has one group.
     pub const fn new(shape: &Conv2dShape, layout: &Layout) -> Self {
         let [height, width] = shape.filter;
         let step = shape.stride[1] * shape.input[2];
@@ -88,7 +94,8 @@ impl Runs {
         let reach = stretch + (phases - 1) * step;
         let parts = reach.div_ceil(layout.longest_run);
         let groups = reach.div_ceil(parts).div_ceil(layout.group);
-        Self { phases, step, stretch, stretches, parts, groups, taps: groups * layout.group }
+        let (taps, overread) = (groups * layout.group, layout.overread);
+        Self { phases, step, stretch, stretches, parts, groups, taps, overread }
     }
 
     /// The number of runs in a filter.
@@ -96,21 +103,40 @@ impl Runs {
         self.stretches * self.parts
     }
 
-    /// Taps by which the runs of a stretch may reach past its end.
+    /// Activations by which reading the runs of a stretch may go past its end.
     pub const fn overhang(&self) -> usize {
-        self.parts * self.taps - self.stretch
+        self.parts * self.taps - self.stretch + self.overread
     }
 }
 
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0, overread: 0 }
+    }
+
+    /// The same for rows that hold `offset` more than the input's values.
+    pub const fn offset(self, offset: i32) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// The same for loads that may read `overread` activations beyond a run.
+    pub const fn overread(self, overread: usize) -> Self {
+        Self { overread, ..self }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
     pub const fn byte_pairs(block: usize) -> Self {
-        Self { block, tail: block, group: 2, format: Format::BytePairs, longest_run: BYTE_PAIR_TAPS, align: 2 }
+        Self {
+            block,
+            tail: block,
+            group: 2,
+            format: Format::BytePairs,
+            longest_run: BYTE_PAIR_TAPS,
+            align: 2,
+            offset: 0,
+            overread: 0,
+        }
     }
 
     /// The number of channels in the block that starts at channel `first` of `channels`, phases counted.
@@ -126,8 +152,9 @@ impl Layout {
 
     /// Words of all blocks of a layer, with `parameter_words` words of parameters for each channel.
     pub const fn packed_words(&self, shape: &Conv2dShape, weight_bytes: usize, parameter_words: usize) -> usize {
-        let runs = Runs::new(shape, self);
-        let all = shape.filters * runs.phases;
+        let part = shape.part();
+        let runs = Runs::new(&part, self);
+        let all = part.filters * runs.phases;
         let mut words = 0;
         let mut first = 0;
         while first < all {
@@ -135,7 +162,7 @@ impl Layout {
             words += channels * (1 + parameter_words) + self.weight_words(&runs, channels, weight_bytes);
             first += channels;
         }
-        words
+        words * shape.groups
     }
 }
 
@@ -161,20 +188,24 @@ impl Activation {
     }
 
     /// The lowest and highest int8 value that passes, in an output's quantization.
-    const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
-        let zero = output.zero_point as i32;
+    pub(crate) const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
+        self.integer_bounds(output.scale, output.zero_point as i32, [-128, 127])
+    }
+
+    /// The lowest and highest of the integers `low..=high` that passes, in an output's quantization.
+    pub(crate) const fn integer_bounds(self, scale: f32, zero: i32, [low, high]: [i32; 2]) -> [i32; 2] {
         match self {
-            Self::Identity => [-128, 127],
-            Self::Relu => [zero, 127],
+            Self::Identity => [low, high],
+            Self::Relu => [zero, high],
             // As TensorFlow Lite has it: the quotient in single precision, rounded, halves away from zero.
             Self::Relu6 => {
-                let steps = 6.0f32 / output.scale;
-                if steps >= 255.0 {
-                    return [zero, 127];
+                let steps = 6.0f32 / scale;
+                if steps >= (high - low) as f32 {
+                    return [zero, high];
                 }
                 let whole = steps as i32;
                 let six = zero + whole + if steps - whole as f32 >= 0.5 { 1 } else { 0 };
-                [zero, if six < 127 { six } else { 127 }]
+                [zero, if six < high { six } else { high }]
             }
         }
     }
@@ -224,6 +255,53 @@ impl<'a> Int8Filters<'a> {
     }
 }
 
+/// The filters turned by half a circle, rows and columns reversed: with them a layer computes the *convolution* of
+/// mathematics, and without them cross-correlation, which the field calls convolution.
+///
+/// ```text
+/// cross-correlation   output[y][x] = sum over i, j of input[y + i][x + j] * filter[i][j]
+/// convolution         output[y][x] = sum over i, j of input[y - i][x - j] * filter[i][j]
+/// ```
+///
+/// Convolution is commutative and associative, which cross-correlation is not: two filters in a row are one filter, their
+/// convolution. A network that learns its filters does not care, as it learns them turned; filters from a textbook or
+/// from signal processing may.
+///
+/// `filters` is `[filter][height][width][channel]`. Turned twice they are what they were. In a constant it costs nothing
+/// at run time.
+///
+/// ```
+/// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor, flipped};
+///
+/// // The response to a single 1 is the filter itself: that is what convolution means.
+/// const FILTER: [[[[i8; 1]; 3]; 1]; 1] = [[[[1], [2], [3]]]];
+/// const SHAPE: Conv2dShape = Conv2dShape { padding: [0, 1, 0, 1], ..Conv2dShape::new([1, 5, 1], 1, [1, 3]) };
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static CONVOLUTION: Conv2d<Tensor<i8, 1, 5, 1>, Tensor<i8, 1, 5, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+///     Conv2d::int8(SHAPE, Int8Filters::new(&flipped(&FILTER), &[0], &[1.0], Q, Q, Activation::Identity));
+///
+/// let impulse = Tensor([[[0i8], [0], [1], [0], [0]]]);
+/// let mut response = Tensor::filled(0);
+/// CONVOLUTION.run(impulse.view(), response.view_mut(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+/// assert_eq!(response, Tensor([[[0], [1], [2], [3], [0]]]));
+/// ```
+pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, const C: usize>(
+    filters: &[[[[T; C]; W]; H]; O],
+) -> [[[[T; C]; W]; H]; O] {
+    let mut turned = *filters;
+    let mut o = 0;
+    while o < O {
+        let mut place = 0;
+        while place < H * W {
+            let (i, j) = (place / W, place % W);
+            turned[o][H - 1 - i][W - 1 - j] = filters[o][i][j];
+            place += 1;
+        }
+        o += 1;
+    }
+    turned
+}
+
 /// Checks lengths, scales, weights and the bound of every accumulator.
 const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: RoundingMode) -> Result<(), ShapeError> {
     if let Err(error) = shape.check() {
@@ -236,33 +314,59 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
-        return Err(ShapeError::Scale);
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
-        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
-            return Err(ShapeError::Scale);
-        }
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
-        // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
-        let left = match mode {
-            RoundingMode::Single => 0,
-            RoundingMode::Double => Multiplier::from_real(real).exponent,
-        };
-        let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode) {
+            return Err(error);
+        }
+        o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+) -> Result<(), ShapeError> {
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
+    // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
+    let left = match mode {
+        RoundingMode::Single => 0,
+        RoundingMode::Double => Multiplier::from_real(multiplier(numbers, o)).exponent,
+    };
+    let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
+    }
+    Ok(())
+}
+
+/// Checks that all multipliers are positive and not too large.
+pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeError> {
+    if !usable_scale(numbers.input.scale) || !usable_scale(numbers.output.scale) {
+        return Err(ShapeError::Scale);
+    }
+    let mut o = 0;
+    while o < numbers.scales.len() {
+        let real = multiplier(numbers, o);
+        if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
+            return Err(ShapeError::Scale);
         }
         o += 1;
     }
@@ -350,7 +454,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single => 1,
         RoundingMode::Double => 2,
@@ -368,6 +472,25 @@ pub const fn pack_i8(
     mode: RoundingMode,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let common = common_requantization(numbers, mode);
+    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`pack_i8`] for a part of the numbers that `common` was made of.
+pub(crate) const fn pack_i8_with(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
     if let Err(error) = check_i8(shape, numbers, mode) {
         return Err(error);
     }
@@ -376,30 +499,40 @@ pub const fn pack_i8(
         return Err(ShapeError::Packed);
     }
     clear(packed);
-    let common = common_requantization(numbers, mode);
-    let runs = Runs::new(shape, layout);
+    let part = shape.part();
+    let runs = Runs::new(&part, layout);
     let len = shape.filter_len();
-    let all = shape.filters * runs.phases;
-    let (mut at, mut first) = (0, 0);
-    while first < all {
+    let all = part.filters * runs.phases;
+    let (mut at, mut first, mut group) = (0, 0, 0);
+    while group < shape.groups {
         let channels = layout.block_at(first, all);
         let present = if all - first < channels { all - first } else { channels };
         let weights = at + channels * (1 + words);
         let mut c = 0;
         while c < present {
-            let (o, phase) = ((first + c) / runs.phases, (first + c) % runs.phases);
+            let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
-            packed[at + c] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as i32 as u32;
-            let parameters = packed.split_at_mut(at + channels + c * words).1;
-            requantization_parameters(numbers, mode, &common, o, parameters);
+            // With an offset it may wrap, and the sums wrap back.
+            let zero = numbers.input.zero_point as i64 + layout.offset as i64;
+            packed[at + c] = (numbers.bias[o] as i64 - zero * sum) as i32 as u32;
+            let mut parameters = [0; 2];
+            requantization_parameters(numbers, mode, common, o, &mut parameters);
+            let mut word = 0;
+            while word < words {
+                packed[at + channels * (1 + word) + c] = parameters[word];
+                word += 1;
+            }
             let filter = numbers.filters.split_at(o * len).1;
             pack_channel_i8(&runs, layout, filter, phase * runs.step, channels, c, packed.split_at_mut(weights).1);
             c += 1;
         }
         at = weights + layout.weight_words(&runs, channels, 1);
         first += channels;
+        if first >= all {
+            (first, group) = (0, group + 1);
+        }
     }
-    Ok(common)
+    Ok(())
 }
 
 /// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.
@@ -497,24 +630,29 @@ pub const fn pack_f32(
     clear(packed);
     // A padded tap would add 0 * activation, which is not nothing in floating point.
     assert!(
-        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX,
-        "floating point runs are not padded"
+        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX && layout.offset == 0,
+        "floating point runs are not padded, nor are their values moved"
     );
-    let (mut at, mut first) = (0, 0);
-    while first < shape.filters {
-        let channels = layout.block_at(first, shape.filters);
+    let all = shape.part().filters;
+    let (mut at, mut first, mut group) = (0, 0, 0);
+    while group < shape.groups {
+        let channels = layout.block_at(first, all);
         let mut c = 0;
-        while c < channels && first + c < shape.filters {
-            packed[at + c] = numbers.bias[first + c].to_bits();
+        while c < channels && first + c < all {
+            let o = group * all + first + c;
+            packed[at + c] = numbers.bias[o].to_bits();
             let mut tap = 0;
             while tap < len {
-                packed[at + channels + tap * channels + c] = numbers.filters[(first + c) * len + tap].to_bits();
+                packed[at + channels + tap * channels + c] = numbers.filters[o * len + tap].to_bits();
                 tap += 1;
             }
             c += 1;
         }
         at += channels * (1 + len);
         first += channels;
+        if first >= all {
+            (first, group) = (0, group + 1);
+        }
     }
     Ok(())
 }

@@ -9,6 +9,8 @@
 //! integers. How the result is rounded is a type, because it decides the bits: [`SingleRounding`] rounds once,
 //! [`DoubleRounding`] twice, as TensorFlow Lite Micro does.
 
+use core::fmt::Debug;
+
 /// Scale and zero point of an int8 tensor: `real = scale * (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -112,7 +114,7 @@ pub enum RoundingMode {
 }
 
 /// How an accumulator is rounded to int8; the type chooses the arithmetic at compile time.
-pub trait Rounding: sealed::Sealed + Copy + 'static {
+pub trait Rounding: sealed::Sealed + Copy + Debug + 'static {
     /// The mode as a value, for constant evaluation.
     const MODE: RoundingMode;
     /// How many words a channel's parameters take.

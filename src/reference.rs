@@ -9,15 +9,31 @@
 //! takes part as `0.0`. A NaN in a result is a NaN everywhere, but its sign and payload are not specified.
 
 mod activation;
+mod add;
 mod argmax;
+mod arrange;
 mod conv2d;
+mod depthwise;
+mod locally_connected;
+mod multiply;
 mod pool;
+mod quantize;
 mod softmax;
+mod transposed;
 
 pub(crate) use activation::LeakyRelu;
 pub use activation::{leaky_relu_f32, leaky_relu_i8, relu_f32, relu_i8};
+pub use add::{SumParameters, add_f32, add_i8, add_i16, subtract_f32};
 pub use argmax::argmax;
+pub use arrange::{pad, place, upsample};
 pub use conv2d::{conv2d_f32, conv2d_i8};
-pub use pool::{average_pool2d_f32, average_pool2d_i8, max_pool2d};
+pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8};
+pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
+pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
+pub use pool::{MeanParameters, average_pool2d, average_pool2d_f32, max_pool2d, mean2d};
+pub use quantize::{
+    Quantized, RequantizeParameters, dequantize_i8, dequantize_i16, quantize_i8, quantize_i16, requantize,
+};
 pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
 pub(crate) use softmax::{share_f32, share_i8};
+pub use transposed::{transposed_conv2d_f32, transposed_conv2d_i8};

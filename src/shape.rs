@@ -1,11 +1,18 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod depthwise;
+mod joining;
 mod pool;
+mod transposed;
 
 pub use conv1d::Conv1dShape;
+pub use depthwise::DepthwiseConv2dShape;
+pub use joining::{Axis, Broadcast, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
+pub(crate) use transposed::Phase;
+pub use transposed::TransposedConv2dShape;
 
 /// `[height, width, channels]`.
 pub type Shape = [usize; 3];
@@ -17,7 +24,7 @@ pub type Shape = [usize; 3];
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// A dimension, a stride, a dilation or a pooling window is zero.
+    /// A dimension, a stride, a dilation, a pooling window or the number of groups is zero.
     Zero,
     /// The filter, dilated, is larger than the padded input.
     FilterTooLarge,
@@ -25,6 +32,15 @@ pub enum ShapeError {
     WindowTooLarge,
     /// The padding is not smaller than the (dilated) filter, or the pooling window.
     PaddingTooLarge,
+    /// The output padding of a transposed convolution is not smaller than its stride.
+    OutputPadding,
+    /// A transposed convolution in single precision has a phase with more taps than weights: no weight for some output,
+    /// or a padding that cuts off inputs.
+    MissingTaps,
+    /// A locally connected layer has groups or pooling.
+    Unshared,
+    /// The number of phases in a transposed convolution's type is not the shape's.
+    Phases,
     /// Something is too large: a tensor (2^30 values), the filters (2^28), a dimension, stride, dilation or padding (2^16),
     /// a dilated filter (2^17), or the scratch memory (2^29 words).
     TooLarge,
@@ -32,8 +48,12 @@ pub enum ShapeError {
     Input,
     /// The layer's output type is not the shape's output.
     Output,
-    /// The filters are not `[output channels][height][width][input channels]`.
+    /// The groups do not divide the input channels and the filters.
+    Groups,
+    /// The filters are not `[output channels][height][width][input channels of a group]`.
     Filters,
+    /// The filters of a depthwise convolution are not `[height][width][output channels]`.
+    DepthwiseFilters,
     /// There is not one bias and one weight scale for each output channel.
     Channels,
     /// The memory given for packed filters is not what the shape needs.
@@ -46,28 +66,48 @@ pub enum ShapeError {
     Scale,
     /// Bias and weights could make an accumulator overflow 32 bits.
     Accumulator,
+    /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
+    Broadcast,
+    /// Inputs that do not make up the output of a concatenation.
+    Concatenation,
+    /// An upsampled height or width is not a multiple of the input's.
+    Factor,
+    /// Scales of inputs that are too large for the output's.
+    Ratio,
 }
 
 impl ShapeError {
     /// The rule, as a sentence.
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Zero => "dimensions, strides, dilations and pooling windows are at least 1",
+            Self::Zero => "dimensions, strides, dilations, pooling windows and groups are at least 1",
             Self::FilterTooLarge => "the filter, dilated, must fit into the padded input",
             Self::WindowTooLarge => "the pooling window must fit into what it pools",
             Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
+            Self::OutputPadding => "the output padding must be smaller than the stride",
+            Self::MissingTaps => "in f32, every output of a transposed convolution must have all its taps",
+            Self::Unshared => "a locally connected layer has neither groups nor pooling",
+            Self::Phases => "the layer's type must have the shape's phases()",
             Self::TooLarge => {
                 "at most: 2^30 values in a tensor, 2^28 weights, 2^16 in a dimension, stride or padding, 2^29 words of scratch"
             }
             Self::Input => "the layer's input type must have the shape's input dimensions",
             Self::Output => "the layer's output type must have the shape's output dimensions",
-            Self::Filters => "filters are [output channels][height][width][input channels]",
+            Self::Groups => "the groups must divide the input channels and the filters evenly",
+            Self::Filters => "filters are [output channels][height][width][input channels of a group]",
+            Self::DepthwiseFilters => "the filters of a depthwise convolution are [height][width][output channels]",
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
             Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
+            Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
+            Self::Concatenation => {
+                "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
+            }
+            Self::Factor => "the upsampled height and width must be multiples of the input's",
+            Self::Ratio => "the inputs' scales are too large for the output's",
         }
     }
 }
@@ -108,12 +148,15 @@ pub struct Conv2dShape {
     pub padding: [usize; 4],
     /// Height and width of the pooling window, which is also its stride; `[1, 1]` is no pooling.
     pub pool: [usize; 2],
+    /// The parts that channels are divided into, in order: the filters of a group see the input channels of their group
+    /// alone. 1 is a plain convolution.
+    pub groups: usize,
 }
 
 impl Conv2dShape {
     /// A convolution of stride 1 without padding, dilation or pooling.
     pub const fn new(input: Shape, filters: usize, filter: [usize; 2]) -> Self {
-        Self { input, filters, filter, stride: [1, 1], dilation: [1, 1], padding: [0; 4], pool: [1, 1] }
+        Self { input, filters, filter, stride: [1, 1], dilation: [1, 1], padding: [0; 4], pool: [1, 1], groups: 1 }
     }
 
     /// A dense (fully connected) layer: one filter per output, each as large as the whole input.
@@ -143,6 +186,18 @@ impl Conv2dShape {
         Self { pool: [size, size], ..self }
     }
 
+    /// The same in groups, as AlexNet's (Krizhevsky, Sutskever, Hinton, 2012): filters and input channels are divided
+    /// into so many equal parts, in order, and a filter sees its own part of the channels.
+    ///
+    /// ```
+    /// # use bareconv::Conv2dShape;
+    /// const SHAPE: Conv2dShape = Conv2dShape::new([8, 8, 6], 4, [3, 3]).groups(2);
+    /// assert_eq!(SHAPE.filter_len(), 3 * 3 * 3);
+    /// ```
+    pub const fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
     /// Height and width of the convolution's output, before pooling. The shape obeys the rules of [`check`](Self::check).
     pub const fn convolved(&self) -> [usize; 2] {
         [self.convolved_along(0), self.convolved_along(1)]
@@ -164,9 +219,38 @@ impl Conv2dShape {
         [h / self.pool[0], w / self.pool[1], self.filters]
     }
 
-    /// Weights of one filter: height x width x input channels.
+    /// Weights of one filter: height x width x input channels of a group. The shape obeys the rules of
+    /// [`check`](Self::check).
     pub const fn filter_len(&self) -> usize {
-        self.filter[0] * self.filter[1] * self.input[2]
+        self.filter[0] * self.filter[1] * (self.input[2] / self.groups)
+    }
+
+    /// The convolution of one group.
+    pub(crate) const fn part(self) -> Self {
+        let [height, width, channels] = self.input;
+        Self { input: [height, width, channels / self.groups], filters: self.filters / self.groups, groups: 1, ..self }
+    }
+
+    /// The same with other rows of the same pixels, if it is a pointwise convolution: it sees no neighbours, and long rows
+    /// leave fewer pixels over. A row stays a row of several pixels.
+    pub(crate) const fn merged(self) -> Self {
+        const PIXELS: usize = 64;
+        const VALUES: usize = 4096;
+        let [height, width, channels] = self.input;
+        let pointwise = self.filter[0] * self.filter[1] * self.stride[0] * self.stride[1] == 1;
+        if !pointwise || self.pool[0] * self.pool[1] != 1 || width == 1 {
+            return self;
+        }
+        let pixels = height * width;
+        let most = VALUES / channels;
+        let mut row = if most < PIXELS { most } else { PIXELS };
+        while row > width {
+            if pixels.is_multiple_of(row) {
+                return Self { input: [pixels / row, row, channels], ..self };
+            }
+            row -= 1;
+        }
+        self
     }
 
     /// Multiply-accumulate operations of the convolution, padding counted. The shape obeys the rules of
@@ -176,13 +260,29 @@ impl Conv2dShape {
         h * w * self.filters * self.filter_len()
     }
 
+    /// The shape of a single output pixel: its input is as large as the filter.
+    pub(crate) const fn pixel(&self) -> Self {
+        Self { input: [self.extent(0), self.extent(1), self.input[2]], padding: [0; 4], ..*self }
+    }
+
+    /// Checks every rule of the geometry, and that there is neither pooling nor groups.
+    pub(crate) const fn check_unshared(&self) -> Result<(), ShapeError> {
+        if let Err(error) = self.check() {
+            return Err(error);
+        }
+        if self.groups != 1 || self.pool[0] != 1 || self.pool[1] != 1 {
+            return Err(ShapeError::Unshared);
+        }
+        Ok(())
+    }
+
     /// Checks every rule of the geometry.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub const fn check(&self) -> Result<(), ShapeError> {
         let [h, w, c] = self.input;
-        let dimensions = [h, w, c, self.filters, self.filter[0], self.filter[1]];
+        let dimensions = [h, w, c, self.filters, self.filter[0], self.filter[1], self.groups];
         let mut i = 0;
         while i < dimensions.len() {
             if dimensions[i] == 0 {
@@ -192,6 +292,9 @@ impl Conv2dShape {
                 return Err(ShapeError::TooLarge);
             }
             i += 1;
+        }
+        if !c.is_multiple_of(self.groups) || !self.filters.is_multiple_of(self.groups) {
+            return Err(ShapeError::Groups);
         }
         let mut axis = 0;
         while axis < 2 {
@@ -225,8 +328,9 @@ impl Conv2dShape {
         if exceeds(padded, c) || exceeds(out_h as u64 * out_w as u64, self.filters) || exceeds(filters, c) {
             return Err(ShapeError::TooLarge);
         }
-        // Packing may round the filters up to a block of 32, the taps of each to four, and a weight may take four bytes.
-        if exceeds(filters * c as u64 * 4, self.filters + 32) {
+        // Packing may round the filters of a group up to a block of 32, the taps of each to four, and a weight may take
+        // four bytes.
+        if exceeds(filters * (c / self.groups) as u64 * 4, self.filters + 32 * self.groups) {
             return Err(ShapeError::TooLarge);
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Every backend's convolution gives the reference's bits, at awkward shapes and with extreme values.
 //!
-//! They need the feature `std`. On a machine without AVX2 those for x86-64 fail: they would test less than they say.
+//! They need the feature `std`, to find the backends that this machine has; `tests/backends.rs` says which it must have.
 
-use bareconv::arch::Portable;
+use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
@@ -22,15 +22,23 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
         1 => (1..3usize, 60..200usize, 1..3usize),
     ];
     let axis = || (1..6usize, 1..4usize, 1..4usize, 0..4usize, 0..4usize, 1..4usize);
-    (input, prop_oneof![1..9usize, 14..19usize, 30..42usize], axis(), axis())
-        .prop_map(|((h, w, c), filters, y, x)| Conv2dShape {
-            input: [h, w, c],
-            filters,
-            filter: [y.0.min(h + y.3 + y.4), x.0.min(w + x.3 + x.4)],
-            stride: [y.1, x.1],
-            dilation: [y.2, x.2],
-            padding: [y.3, x.3, y.4, x.4],
-            pool: [y.5, x.5],
+    let groups = prop_oneof![3 => Just(1), 1 => 2..5usize];
+    let pointwise = prop::bool::weighted(0.1);
+    (input, prop_oneof![1..9usize, 14..19usize, 30..42usize], axis(), axis(), groups, pointwise)
+        .prop_map(|((h, w, c), filters, y, x, groups, pointwise)| {
+            if pointwise {
+                return Conv2dShape::new([h, w, c * groups], filters * groups, [1, 1]).groups(groups);
+            }
+            Conv2dShape {
+                input: [h, w, c * groups],
+                filters: filters * groups,
+                filter: [y.0.min(h + y.3 + y.4), x.0.min(w + x.3 + x.4)],
+                stride: [y.1, x.1],
+                dilation: [y.2, x.2],
+                padding: [y.3, x.3, y.4, x.4],
+                pool: [y.5, x.5],
+                groups,
+            }
         })
         .prop_filter("a shape that obeys the rules", |shape| shape.check().is_ok())
 }
@@ -57,27 +65,35 @@ struct Int8Case {
 }
 
 fn int8_cases() -> impl Strategy<Value = Int8Case> {
-    shapes().prop_flat_map(|shape| {
-        let [h, w, c] = shape.input;
-        let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
-        (
-            int8(h * w * c, -128..=127),
-            int8(shape.filters * shape.filter_len(), -127..=127),
-            prop::collection::vec(-20_000..20_000i32, shape.filters),
-            prop::collection::vec(0.0001..0.02f32, shape.filters),
-            (any::<i8>(), any::<i8>(), 0.0005..2.0f32),
-            activation,
-        )
-            .prop_map(move |(input, filters, bias, scales, (zero_in, zero_out, scale), activation)| Int8Case {
-                shape,
-                input,
-                filters,
-                bias,
-                scales,
-                quantization: [Quantization::new(0.02, zero_in), Quantization::new(scale, zero_out)],
+    shapes()
+        .prop_flat_map(|shape| {
+            let [h, w, c] = shape.input;
+            let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
+            (
+                int8(h * w * c, -128..=127),
+                int8(shape.filters * shape.filter_len(), -127..=127),
+                prop::collection::vec(-20_000..20_000i32, shape.filters),
+                prop::collection::vec(0.0001..0.02f32, shape.filters),
+                // Fine outputs, too: multipliers of a half and more.
+                (any::<i8>(), any::<i8>(), prop_oneof![3 => 0.0005..2.0f32, 1 => 0.000_01..0.000_5f32]),
                 activation,
-            })
-    })
+            )
+                .prop_map(move |(input, filters, bias, scales, (zero_in, zero_out, scale), activation)| {
+                    Int8Case {
+                        shape,
+                        input,
+                        filters,
+                        bias,
+                        scales,
+                        quantization: [Quantization::new(0.02, zero_in), Quantization::new(scale, zero_out)],
+                        activation,
+                    }
+                })
+        })
+        .prop_filter("sums that cannot overflow", |case| {
+            let mut packed = vec![0; dynamic::packed_words::<Portable, DoubleRounding>(&case.shape)];
+            dynamic::pack_int8::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
+        })
 }
 
 impl Int8Case {
@@ -202,26 +218,40 @@ proptest! {
 
     #[test]
     fn int8_backends_agree_with_the_reference(case in int8_cases()) {
-        let (single, double) = (case.reference::<SingleRounding>(), case.reference::<DoubleRounding>());
-        prop_assert_eq!(&case.run::<Portable, SingleRounding>(), &single);
-        prop_assert_eq!(&case.run::<Portable, DoubleRounding>(), &double);
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, SingleRounding>(), &single);
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2, DoubleRounding>(), &double);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback, SingleRounding>(), &single);
+        struct Check<'a>(&'a Int8Case, [Vec<i8>; 2], Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double], result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B, SingleRounding>(), &*single, "{}", B::NAME);
+                    prop_assert_eq!(&case.run::<B, DoubleRounding>(), &*double, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
         }
+        let expected = [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>()];
+        let mut check = Check(&case, expected, Ok(()));
+        visit_all(&mut check);
+        check.2?;
     }
 
     #[test]
     fn f32_backends_agree_with_the_reference(case in f32_cases()) {
-        let expected = case.reference();
-        #[cfg(target_arch = "x86_64")]
-        {
-            prop_assert_eq!(&case.run::<bareconv::arch::Avx2>(), &expected);
-            prop_assert_eq!(&case.run::<bareconv::arch::Fallback>(), &expected);
+        struct Check<'a>(&'a F32Case, Vec<u32>, Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, expected, result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B>(), &*expected, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
         }
-        prop_assert_eq!(case.run::<Portable>(), expected);
+        let mut check = Check(&case, case.reference(), Ok(()));
+        visit_all(&mut check);
+        check.2?;
     }
 }
 
@@ -240,6 +270,10 @@ fn shapes_that_break_a_rule_are_refused() {
     assert_eq!(refused(|s| s.filters = 0), Err(Zero));
     assert_eq!(refused(|s| s.stride[1] = 0), Err(Zero));
     assert_eq!(refused(|s| s.dilation[0] = 0), Err(Zero));
+    assert_eq!(refused(|s| s.groups = 0), Err(Zero));
+    assert_eq!(refused(|s| s.groups = 2), Err(Groups));
+    assert_eq!(refused(|s| s.groups = 3), Err(Groups));
+    assert_eq!(refused(|s| (s.filters, s.groups) = (4, 2)), Ok(()));
     assert_eq!(refused(|s| s.pool[0] = 0), Err(Zero));
     assert_eq!(refused(|s| s.filter[0] = 11), Err(FilterTooLarge));
     assert_eq!(refused(|s| s.dilation[1] = 5), Err(FilterTooLarge));

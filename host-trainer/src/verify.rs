@@ -2,7 +2,7 @@
 
 use crate::export::{ExportError, shape};
 use crate::quantize::QuantizedNetwork;
-use bareconv::arch::Portable;
+use bareconv::arch::{Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{Activation, Conv2dShape, Int8Filters, SingleRounding, dynamic, pack, reference};
@@ -26,13 +26,26 @@ pub struct Outputs {
 /// # Errors
 /// Where a layer breaks one of the library's rules.
 pub fn on_every_backend(network: &QuantizedNetwork, inputs: &[i8]) -> Result<Vec<Outputs>, ExportError> {
-    // A backend first: packing checks the rules that the reference takes for granted.
-    let portable = on::<Portable>(network, inputs)?;
-    let mut all = vec![by_reference(network, inputs)?, portable];
-    #[cfg(target_arch = "x86_64")]
-    if bareconv::arch::Avx2::available() {
-        all.push(on::<bareconv::arch::Avx2>(network, inputs)?);
+    struct Run<'a> {
+        network: &'a QuantizedNetwork,
+        inputs: &'a [i8],
+        outputs: Result<Vec<Outputs>, ExportError>,
     }
+    impl Visitor for Run<'_> {
+        fn visit<B: Backend>(&mut self) {
+            if let Ok(outputs) = &mut self.outputs {
+                match on::<B>(self.network, self.inputs) {
+                    Ok(more) => outputs.push(more),
+                    Err(error) => self.outputs = Err(error),
+                }
+            }
+        }
+    }
+    // The backends first: packing checks the rules that the reference takes for granted.
+    let mut run = Run { network, inputs, outputs: Ok(Vec::new()) };
+    visit_all(&mut run);
+    let mut all = run.outputs?;
+    all.insert(0, by_reference(network, inputs)?);
     Ok(all)
 }
 

@@ -1,52 +1,76 @@
-//! x86-64 with AVX2.
+//! x86-64: SSE2, which every such processor has, AVX2, and AVX-512 with VNNI.
+//!
+//! Where the processor is known only at run time, filters are packed before it is: all three read the same layouts, and
+//! their plans need the same memory.
 
 mod conv;
+mod depthwise;
 mod elementwise;
+mod finish;
 
-use super::portable::{Blocks, Layouts};
-use crate::kernels::{Backend, MicroKernel, sealed::Sealed};
-use crate::pack::Layout;
+use crate::kernels::{Backend, sealed::Sealed};
+
+/// x86-64 without extensions: eight int8 products to an instruction, four in single precision.
+#[derive(Clone, Copy, Debug)]
+pub struct Sse2;
 
 /// x86-64 with AVX2: sixteen int8 products to an instruction, eight in single precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2;
 
+/// x86-64 with AVX-512 F, BW, VL and VNNI: sixty-four int8 products and their sums to an instruction, sixteen in single
+/// precision.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512Vnni;
+
+impl Sealed for Sse2 {}
 impl Sealed for Avx2 {}
+impl Sealed for Avx512Vnni {}
+
+impl Backend for Sse2 {
+    const NAME: &'static str = "sse2";
+    type Int8 = conv::Int8<Self>;
+    type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Sse2;
+    type DepthwiseFloat = depthwise::FloatSse2;
+}
+
+/// Whether this machine has the features: known at compile time, or detected where there is an operating system.
+macro_rules! has {
+    ($($feature:tt)*) => {{
+        #[cfg(bareconv_std)]
+        {
+            $(std::arch::is_x86_feature_detected!($feature))&&*
+        }
+        #[cfg(not(bareconv_std))]
+        {
+            $(cfg!(target_feature = $feature))&&*
+        }
+    }};
+}
 
 impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
-    type Int8 = conv::Int8;
-    type Float = conv::Float;
+    type Int8 = conv::Int8<Self>;
+    type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {
-        #[cfg(feature = "std")]
-        {
-            std::arch::is_x86_feature_detected!("avx2")
-        }
-        #[cfg(not(feature = "std"))]
-        {
-            cfg!(target_feature = "avx2")
-        }
+        has!("avx2")
     }
 }
 
-/// Plain Rust on filters packed for [`Avx2`]: what layers run on where a machine turns out not to have it.
-#[derive(Clone, Copy, Debug)]
-pub struct Fallback;
+impl Backend for Avx512Vnni {
+    const NAME: &'static str = "avx512vnni";
+    type Int8 = conv::Int8<Self>;
+    type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
-impl Sealed for Fallback {}
-
-impl Backend for Fallback {
-    const NAME: &'static str = "portable";
-    type Int8 = Blocks<i8, LayoutsOf<conv::Int8>>;
-    type Float = Blocks<f32, LayoutsOf<conv::Float>>;
-}
-
-/// The layouts of another micro-kernel.
-pub struct LayoutsOf<K>(core::marker::PhantomData<K>);
-
-impl<K: MicroKernel> Layouts for LayoutsOf<K> {
-    const CONVOLUTION: Layout = K::CONVOLUTION;
-    const DENSE: Layout = K::DENSE;
+    #[inline]
+    fn available() -> bool {
+        has!("avx512vnni" "avx512f" "avx512bw" "avx512vl")
+    }
 }

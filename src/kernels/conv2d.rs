@@ -1,5 +1,6 @@
 //! The body of every 2-D convolution, dense layers included.
 
+use super::finish::{Finish, Sums, finish};
 use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, Strip};
 use crate::arch::{Native, routine};
 use crate::pack::{Layout, Runs};
@@ -25,8 +26,10 @@ pub(crate) struct Plan {
     runs: Runs,
     /// Height, width and channels of the output.
     output: Shape,
-    /// Words of packed filters.
+    /// Words of packed filters of a group.
     packed: usize,
+    /// Groups, each of which is a convolution of its own.
+    groups: usize,
     /// Columns of the output, after pooling, in a strip.
     columns: usize,
     /// Words of run offsets, for each of the convolution rows that one output row pools.
@@ -50,10 +53,11 @@ impl Plan {
         if let Err(error) = shape.check() {
             panic!("{}", error.message());
         }
-        Self::for_kernel::<E::Kernel<B>>(shape, E::WORDS)
+        Self::for_kernel::<E::Kernel<B>>(&shape.part().merged(), E::WORDS, shape.groups)
     }
 
-    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize) -> Self {
+    /// The plan for the shape of a group.
+    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize, groups: usize) -> Self {
         let layout = layout::<K>(shape);
         let runs = Runs::new(shape, &layout);
         let per_word = 4 / size_of::<K::Activation>();
@@ -80,6 +84,7 @@ impl Plan {
             runs,
             output,
             packed: layout.packed_words(shape, size_of::<K::Weight>(), parameter_words),
+            groups,
             columns,
             table,
             sums: sums as usize,
@@ -89,9 +94,38 @@ impl Plan {
         }
     }
 
+    /// The plan for filters of each output pixel's own: a dense strip for each. The shape has passed its check, and has
+    /// neither pooling nor groups.
+    const fn unshared<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize) -> Self {
+        let pixel = shape.pixel();
+        let runs = Runs::new(&pixel, &K::DENSE);
+        let per_word = 4 / size_of::<K::Activation>();
+        let pitch =
+            ((shape.input[1] + shape.padding[1] + shape.padding[3]) * shape.input[2]).next_multiple_of(per_word);
+        let blank = if shape.padding[0] + shape.padding[2] > 0 { 1 } else { 0 };
+        let rows = shape.extent(0);
+        let output = shape.output();
+        let packed = K::DENSE.packed_words(&pixel, size_of::<K::Weight>(), parameter_words);
+        if packed as u64 * output[0] as u64 * output[1] as u64 > 1 << 28 {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        Self {
+            runs,
+            output,
+            packed: packed * output[0] * output[1],
+            groups: 1,
+            columns: 1,
+            table: runs.count(),
+            sums: K::DENSE.block,
+            rows,
+            pitch,
+            ring: ((rows + blank) * pitch + runs.overhang()).div_ceil(per_word),
+        }
+    }
+
     /// Words of packed filters.
     pub const fn packed_words(&self) -> usize {
-        self.packed
+        self.packed * self.groups
     }
 
     /// Words of scratch memory.
@@ -107,8 +141,10 @@ const fn at_least_1(n: usize) -> usize {
 /// A convolution on backend `B`: what it needs besides its memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Convolution<B: Backend, E: Epilogue> {
-    /// The geometry; it has passed its check.
-    shape: Conv2dShape,
+    /// Height and width of the input.
+    size: [usize; 2],
+    /// The geometry of a group, its rows merged where that is of use; it has passed its check.
+    part: Conv2dShape,
     /// What follows from it.
     plan: Plan,
     /// What padding holds.
@@ -121,6 +157,10 @@ pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     finish: [Finish<E>; 2],
     /// The routine that the backend has for the shape.
     routine: Option<Routine>,
+    /// Values from an output row, and from an output column, to the next.
+    steps: [usize; 2],
+    /// Whether every output pixel has filters of its own.
+    unshared: bool,
     backend: PhantomData<B>,
 }
 
@@ -130,15 +170,31 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        let mut convolution = Self::new(shape, zero_point, common, routine(&shape));
+        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part()));
         if common.low == -128 && common.high == 127 {
-            convolution.finish = finish::<<Native as Backend>::Int8, Saturate<R>>(&shape, &convolution.plan.runs);
+            convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
         convolution
+    }
+
+    /// An int8 convolution on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
+        Self::unshared(shape, zero_point, common, routine(&shape.pixel()))
     }
 }
 
 impl Convolution<Native, Clamp> {
+    /// A convolution in single precision on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_float(shape: Conv2dShape, bounds: [f32; 2]) -> Self {
+        Self::unshared(shape, 0.0, bounds, None)
+    }
+
     /// A convolution in single precision on the native backend.
     ///
     /// # Panics
@@ -154,25 +210,84 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
-        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape))
+        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()))
     }
 
     /// The routine is the one that the backend chooses for the shape.
     const fn new(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
         let plan = Plan::new::<B, E>(&shape);
-        let dense = is_dense(&shape);
-        let finish = finish::<E::Kernel<B>, E>(&shape, &plan.runs);
-        Self { shape, plan, fill, common, dense, finish, routine, backend: PhantomData }
+        let part = shape.part().merged();
+        let dense = is_dense(&part);
+        let finish = finish::<B, E>(&part, &plan.runs);
+        let [_, width, _] = plan.output;
+        let steps = [width * shape.filters, shape.filters];
+        let size = [shape.input[0], shape.input[1]];
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared: false, backend: PhantomData }
+    }
+
+    /// A convolution whose every output pixel has filters of its own. The routine is that of [`Conv2dShape::pixel`].
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    const fn unshared(shape: Conv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
+        let plan = Self::unshared_plan(&shape);
+        let finish = finish::<B, E>(&shape.pixel(), &plan.runs);
+        let steps = [plan.output[1] * shape.filters, shape.filters];
+        let size = [shape.input[0], shape.input[1]];
+        let (part, backend) = (shape, PhantomData);
+        Self { size, part, plan, fill, common, dense: true, finish, routine, steps, unshared: true, backend }
+    }
+
+    /// The plan of a convolution whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_plan(shape: &Conv2dShape) -> Plan {
+        if let Err(error) = shape.check_unshared() {
+            panic!("{}", error.message());
+        }
+        Plan::unshared::<E::Kernel<B>>(shape, E::WORDS)
+    }
+
+    /// [`unshared`](Self::unshared), made at run time.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn dynamic_unshared(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
+        Self::unshared(shape, fill, common, E::Kernel::<B>::routine(&shape.pixel()))
+    }
+
+    /// The same with outputs further apart: so many values from an output row, and from an output column, to the next.
+    pub const fn spread(self, steps: [usize; 2]) -> Self {
+        // Merged rows have no place of their own.
+        let part = self.shape().part();
+        let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, self.plan.groups);
+        Self { steps, part, plan, ..self }
+    }
+
+    /// The number of values from the first output to behind the last.
+    pub const fn reach(&self) -> usize {
+        let [height, width, channels] = self.plan.output;
+        (height - 1) * self.steps[0] + (width - 1) * self.steps[1] + channels * self.plan.groups
     }
 
     /// The same on another backend.
     pub fn on<Other: Backend>(&self) -> Convolution<Other, E> {
-        Convolution::dynamic(self.shape, self.fill, self.common)
+        if self.unshared {
+            return Convolution::dynamic_unshared(self.part, self.fill, self.common);
+        }
+        let &Self { size, part, fill, common, dense, steps, unshared, .. } = self;
+        let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, self.plan.groups);
+        let finish = finish::<Other, E>(&part, &plan.runs);
+        let routine = E::Kernel::<Other>::routine(&part);
+        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, backend: PhantomData }
     }
 
     /// Its geometry.
-    pub const fn shape(&self) -> &Conv2dShape {
-        &self.shape
+    pub const fn shape(&self) -> Conv2dShape {
+        let Self { size: [height, width], part, plan: Plan { groups, .. }, .. } = *self;
+        let input = [height, width, part.input[2] * groups];
+        Conv2dShape { input, filters: part.filters * groups, groups, ..part }
     }
 
     /// What it needs.
@@ -197,13 +312,13 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     ) -> Result<(), ShapeError> {
         assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         let len = |[h, w, c]: Shape| h * w * c;
-        if input.len() != len(self.shape.input) {
+        if input.len() != len(self.part.input) * self.plan.groups {
             return Err(ShapeError::Input);
         }
-        if output.len() != len(self.plan.output) {
+        if output.len() != self.reach() {
             return Err(ShapeError::Output);
         }
-        if packed.len() != self.plan.packed {
+        if packed.len() != self.plan.packed_words() {
             return Err(ShapeError::Packed);
         }
         if scratch.len() < self.plan.scratch_words() {
@@ -219,7 +334,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
 }
 
 /// # Safety
-/// As [`Convolution::run`]; the slices' lengths are the shape's, and the pointers are to as much memory.
+/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory.
 #[inline(never)]
 unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Convolution<B, E>,
@@ -228,20 +343,21 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
-    let Convolution { shape, plan, .. } = convolution;
+    let Convolution { part: shape, plan, .. } = convolution;
     // SAFETY: a filter has a phase. Divisions by it need no test then, and so no panic.
     unsafe { assert_unchecked(plan.runs.phases > 0) };
     let dense = convolution.dense;
     let layout = if dense { K::DENSE } else { K::CONVOLUTION };
     let runs = plan.runs;
     let [out_h, out_w, out_c] = plan.output;
+    let [row_step, column_step] = convolution.steps;
     let [pool_h, pool_w] = shape.pool;
     // SAFETY: table, accumulators and ring follow each other in the scratch memory, which has room for them.
     let (sums, ring) = unsafe {
         let sums = scratch.add(plan.table);
         (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
     };
-    let mut rows = Rows::<K> { shape, input, ring, plan, next: 0 };
+    let mut rows = Rows::<K> { shape, input, ring, plan, first: 0, next: 0 };
     if shape.padding != [0; 4] {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
@@ -270,10 +386,12 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         columns: plan.columns,
         present: layout.block,
         parameters: packed,
-        stride: out_c,
+        stride: column_step,
     };
-    let mut out_row = output;
-    for out_y in 0..out_h {
+    // One loop over the rows of all groups.
+    let (mut packed, mut group_output, mut out_row, mut out_y) = (packed, output, output, 0);
+    let mut groups = plan.groups;
+    while groups > 0 {
         // SAFETY: the table and the ring are the rows' alone, and `out_y` is an output row.
         unsafe { rows.prepare(out_y, scratch) };
         let mut out_x = 0;
@@ -283,7 +401,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             // SAFETY: the strip begins at a pixel of the rows, and its output in the row.
             let mut out = unsafe {
                 strip.activations = ring.add(out_x * pool_w * runs.step);
-                out_row.add(out_x * out_c)
+                out_row.add(out_x * column_step)
             };
             let (mut first, mut block) = (0, packed);
             while first < all {
@@ -308,211 +426,20 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
                 }
                 first += channels;
             }
+            if convolution.unshared {
+                packed = block;
+            }
             out_x += tiles.columns;
         }
-        out_row = out_row.wrapping_add(out_w * out_c);
-    }
-}
-
-/// The accumulators of a strip, and where their outputs go.
-///
-/// They are `[tile][row of the pooling window][position in the tile][channel][phase]`: a tile is what the micro-kernel
-/// computes at once, a position is a pixel, or as many as there are phases.
-struct Sums<A> {
-    sums: *const A,
-    /// Positions in a tile.
-    pixels: usize,
-    /// Channels times phases.
-    channels: usize,
-    /// The pooling window.
-    pool: [usize; 2],
-    phases: usize,
-    /// Output columns.
-    columns: usize,
-    /// Output channels.
-    present: usize,
-    /// The block's parameters, the same for each phase.
-    parameters: *const u32,
-    /// Values from an output column to the next.
-    stride: usize,
-}
-
-/// Pools accumulators and writes outputs.
-///
-/// Pooling before the epilogue gives the same bits as after it, since an epilogue is monotonous (all positions share
-/// their channel's parameters) and takes values that compare equal to the same bits. It needs a fraction of the
-/// requantizations.
-///
-/// # Safety
-/// The strip's accumulators and parameters are there, and so is room for its outputs.
-type Finish<E> = unsafe fn(&Sums<<E as Epilogue>::Accumulator>, &<E as Epilogue>::Common, *mut <E as Epilogue>::Output);
-
-/// What finishes the whole blocks of a shape, and what finishes the others. Chosen in constant evaluation, so that
-/// firmware links what its layers use.
-const fn finish<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue>(
-    shape: &Conv2dShape,
-    runs: &Runs,
-) -> [Finish<E>; 2] {
-    // A smaller last block is common only where blocks are large.
-    let tiles = K::CONVOLUTION.block > K::CONVOLUTION.tail;
-    match (shape.pool, runs.phases) {
-        _ if is_dense(shape) && shape.pool[0] == 1 => [finish_dense::<K, E>, finish_any::<E>],
-        _ if is_dense(shape) => [finish_any::<E>; 2],
-        ([1, 1], 1) if tiles => [finish_tiles::<K, E, 1, 1, true>, finish_tiles::<K, E, 1, 1, false>],
-        ([2, 2], 1) if tiles => [finish_tiles::<K, E, 2, 1, true>, finish_tiles::<K, E, 2, 1, false>],
-        ([1, 1], 1) => [finish_tiles::<K, E, 1, 1, true>, finish_any::<E>],
-        ([2, 2], 1) => [finish_tiles::<K, E, 2, 1, true>, finish_any::<E>],
-        ([2, 2], 2) => [finish_tiles::<K, E, 2, 2, true>, finish_any::<E>],
-        _ => [finish_any::<E>; 2],
-    }
-}
-
-/// [`Finish`] for a window of `POOL` by `POOL`. Where the block is `WHOLE`, every place in a tile is a constant.
-///
-/// # Safety
-/// As [`Finish`]; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
-/// convolution's full block.
-// Not inlined: in a body of its own its few pointers stay in registers.
-#[inline(never)]
-unsafe fn finish_tiles<
-    K: MicroKernel<Accumulator = E::Accumulator>,
-    E: Epilogue,
-    const POOL: usize,
-    const PHASES: usize,
-    const WHOLE: bool,
->(
-    strip: &Sums<E::Accumulator>,
-    common: &E::Common,
-    output: *mut E::Output,
-) {
-    let common = *common;
-    let (channels, present) =
-        if WHOLE { (K::CONVOLUTION.block, K::CONVOLUTION.block / PHASES) } else { (strip.channels, strip.present) };
-    let tile = K::PIXELS * channels;
-    let (mut sums, mut out, mut column) = (strip.sums, output, 0);
-    for _ in 0..strip.columns {
-        for c in 0..present {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let at = |y: usize, x: usize| *sums.add(y * tile + x / PHASES * channels + c * PHASES + x % PHASES);
-                let mut best = at(0, 0);
-                for y in 0..POOL {
-                    for x in 0..POOL {
-                        if (y, x) != (0, 0) {
-                            best = larger(best, at(y, x));
-                        }
-                    }
-                }
-                let parameters = strip.parameters.add(c * PHASES * E::WORDS);
-                let parameters = core::slice::from_raw_parts(parameters, E::WORDS);
-                out.add(c).write(E::finish(best, parameters, &common));
-            }
-        }
-        out = out.wrapping_add(strip.stride);
-        sums = sums.wrapping_add(POOL / PHASES.min(POOL) * channels);
-        if POOL > 1 {
-            // Past the tile's other rows.
-            column += 1;
-            if column == K::PIXELS * PHASES / POOL {
-                (sums, column) = (sums.wrapping_add((POOL - 1) * tile), 0);
-            }
+        (out_row, out_y) = (out_row.wrapping_add(row_step), out_y + 1);
+        if out_y == out_h {
+            // Not used again where filters are unshared, as there is one group.
+            packed = packed.wrapping_add(plan.packed);
+            group_output = group_output.wrapping_add(out_c);
+            (out_row, out_y, groups) = (group_output, 0, groups - 1);
+            (rows.next, rows.first) = (0, rows.first + shape.input[2]);
         }
     }
-}
-
-/// [`Finish`] for whole blocks of dense layers.
-///
-/// # Safety
-/// As [`Finish`]; the strip has one pixel and the channels of a dense layer's full block.
-#[inline(never)]
-unsafe fn finish_dense<K: MicroKernel, E: Epilogue>(
-    strip: &Sums<E::Accumulator>,
-    common: &E::Common,
-    output: *mut E::Output,
-) {
-    let common = *common;
-    for c in 0..K::DENSE.block {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let parameters = core::slice::from_raw_parts(strip.parameters.add(c * E::WORDS), E::WORDS);
-            output.add(c).write(E::finish(*strip.sums.add(c), parameters, &common));
-        }
-    }
-}
-
-/// [`Finish`] for any window and any block.
-///
-/// # Safety
-/// As [`Finish`].
-#[inline(never)]
-unsafe fn finish_any<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
-    for x in 0..strip.columns {
-        for c in 0..strip.present {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let best = pooled_sum(strip, x, c);
-                output.add(x * strip.stride + c).write(finish_one::<E>(best, strip, c, common));
-            }
-        }
-    }
-}
-
-/// The output that a sum of channel `c` becomes.
-///
-/// # Safety
-/// The strip's parameters are there.
-// Not inlined, because a loop with a call in it is not unrolled: this is for little code.
-#[inline(never)]
-unsafe fn finish_one<E: Epilogue>(
-    sum: E::Accumulator,
-    strip: &Sums<E::Accumulator>,
-    c: usize,
-    common: &E::Common,
-) -> E::Output {
-    // SAFETY: the caller's promise.
-    let parameters =
-        unsafe { core::slice::from_raw_parts(strip.parameters.add(c * strip.phases * E::WORDS), E::WORDS) };
-    E::finish(sum, parameters, common)
-}
-
-/// The largest sum of output column `x` and channel `c`.
-///
-/// # Safety
-/// As [`Finish`].
-#[inline(never)]
-unsafe fn pooled_sum<A: Copy + PartialOrd>(strip: &Sums<A>, x: usize, c: usize) -> A {
-    let [pool_h, pool_w] = strip.pool;
-    // SAFETY: a window has a pixel. The division needs no test then.
-    unsafe { assert_unchecked(pool_w > 0) };
-    let mut best = None;
-    for i in 0..pool_h * pool_w {
-        // SAFETY: the caller's promise; the row and pixel are of the window.
-        let sum = unsafe { sum_at(strip, i / pool_w, x * pool_w + i % pool_w, c) };
-        best = Some(best.map_or(sum, |best| larger(best, sum)));
-    }
-    // SAFETY: a window has a pixel.
-    unsafe { best.unwrap_unchecked() }
-}
-
-/// The sum of a pixel of a convolution row.
-///
-/// # Safety
-/// As [`Finish`]; the row is of the window, the pixel of the strip.
-#[inline(never)]
-unsafe fn sum_at<A: Copy>(strip: &Sums<A>, row: usize, pixel: usize, c: usize) -> A {
-    // SAFETY: neither is ever zero. The divisions need no test then.
-    unsafe { assert_unchecked(strip.phases > 0 && strip.pixels > 0) };
-    let (position, phase) = (pixel / strip.phases, pixel % strip.phases);
-    let (tile, position) = (position / strip.pixels, position % strip.pixels);
-    let place = (tile * strip.pool[0] + row) * strip.pixels + position;
-    // SAFETY: the caller's promise.
-    unsafe { *strip.sums.add(place * strip.channels + c * strip.phases + phase) }
-}
-
-/// `b` where it is greater, else `a`: as the reference compares.
-#[inline(always)]
-fn larger<A: PartialOrd>(a: A, b: A) -> A {
-    if b > a { b } else { a }
 }
 
 /// The ring of widened input rows.
@@ -521,6 +448,8 @@ struct Rows<'a, K: MicroKernel> {
     input: &'a [K::Input],
     ring: *mut K::Activation,
     plan: &'a Plan,
+    /// The first input channel of the group.
+    first: usize,
     /// The next input row to load.
     next: usize,
 }
@@ -554,12 +483,21 @@ impl<K: MicroKernel> Rows<'_, K> {
         while self.next < end {
             let start = (self.next + shape.padding[0]) % plan.rows * plan.pitch + shape.padding[1] * channels;
             let len = width * channels;
-            // SAFETY: the row lies in the ring, its padding on both sides; `next` is a row of the input.
-            let (from, to) = unsafe {
-                let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
-                (from, core::slice::from_raw_parts_mut(self.ring.add(start), len))
-            };
-            K::load_row(from, to);
+            // SAFETY: the row lies in the ring, its padding on both sides; `next` is a row of the input, and of each of
+            // its pixels the group's channels begin at `first`.
+            unsafe {
+                let row = self.ring.add(start);
+                if plan.groups == 1 {
+                    let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
+                    K::load_row(from, core::slice::from_raw_parts_mut(row, len));
+                } else {
+                    for x in 0..width {
+                        let pixel = (self.next * width + x) * channels * plan.groups + self.first;
+                        let from = self.input.get_unchecked(pixel..pixel + channels);
+                        K::load_row(from, core::slice::from_raw_parts_mut(row.add(x * channels), channels));
+                    }
+                }
+            }
             self.next += 1;
         }
 
@@ -626,7 +564,7 @@ mod tests {
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.
     fn stays_inside<K: MicroKernel>(shape: &Conv2dShape) {
-        let plan = Plan::for_kernel::<K>(shape, 1);
+        let plan = Plan::for_kernel::<K>(shape, 1, 1);
         let (dense, runs) = (is_dense(shape), plan.runs);
         let pixels = if dense { 1 } else { K::PIXELS };
         let blank = usize::from(shape.padding[0] + shape.padding[2] > 0);
@@ -638,7 +576,7 @@ mod tests {
             let strip = plan.columns.min(plan.output[1] - out_x);
             let positions = (strip * shape.pool[1]).div_ceil(runs.phases).next_multiple_of(pixels);
             let first = out_x * shape.pool[1] * runs.step;
-            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps;
+            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps + runs.overread;
             let activations = plan.ring * (4 / size_of::<K::Activation>());
             assert!(end <= activations, "{shape:?} reads up to {end} of {activations}");
             let sums = positions * layout::<K>(shape).block * shape.pool[0];
@@ -670,7 +608,10 @@ mod tests {
                 dilation: [y[3], x[3]],
                 padding: [y[4], x[4], y[5], x[5]],
                 pool: [y[6], x[6]],
+                groups: 1,
             };
+            let pointwise = Conv2dShape::new(shape.input, shape.filters, [1, 1]).merged();
+            let shape = if within(0, 9) == 0 { pointwise } else { shape };
             if shape.check().is_err() {
                 continue;
             }
@@ -679,13 +620,19 @@ mod tests {
             stays_inside::<<crate::arch::Portable as Backend>::Int8>(&shape);
             #[cfg(target_arch = "x86_64")]
             {
-                stays_inside::<<crate::arch::Avx2 as Backend>::Int8>(&shape);
-                stays_inside::<<crate::arch::Avx2 as Backend>::Float>(&shape);
-                // What runs where AVX2 is missing gets the memory that AVX2 would.
+                use crate::arch::{Avx2, Avx512Vnni, Sse2};
+                stays_inside::<<Avx2 as Backend>::Int8>(&shape);
+                stays_inside::<<Avx2 as Backend>::Float>(&shape);
+                stays_inside::<<Avx512Vnni as Backend>::Int8>(&shape);
+                // Whatever a machine turns out to have gets the memory that AVX2 would.
                 let words = |plan: Plan| (plan.packed_words(), plan.scratch_words());
-                let avx2 = words(Plan::new::<crate::arch::Avx2, crate::SingleRounding>(&shape));
-                let fallback = words(Plan::new::<crate::arch::Fallback, crate::SingleRounding>(&shape));
-                assert!(fallback.0 == avx2.0 && fallback.1 <= avx2.1, "{shape:?}");
+                let avx2 = words(Plan::new::<Avx2, crate::SingleRounding>(&shape));
+                for other in [
+                    words(Plan::new::<Sse2, crate::SingleRounding>(&shape)),
+                    words(Plan::new::<Avx512Vnni, crate::SingleRounding>(&shape)),
+                ] {
+                    assert!(other.0 == avx2.0 && other.1 <= avx2.1, "{shape:?}");
+                }
             }
         }
     }

@@ -125,7 +125,7 @@ const fn check_types<I: TensorShape, O: TensorShape>(shape: &Conv2dShape) {
 
 impl<I, O, const WORDS: usize, E: Epilogue> Conv2d<I, O, WORDS, E> {
     /// Its geometry.
-    pub const fn shape(&self) -> &Conv2dShape {
+    pub const fn shape(&self) -> Conv2dShape {
         self.convolution.shape()
     }
 
@@ -172,12 +172,12 @@ impl<
 }
 
 /// A convolution to run on some backend.
-struct Inference<'a, E: Epilogue> {
-    convolution: &'a Convolution<Native, E>,
-    packed: &'a [u32],
-    input: &'a [E::Input],
-    output: &'a mut [E::Output],
-    scratch: &'a mut [u32],
+pub(super) struct Inference<'a, E: Epilogue> {
+    pub convolution: &'a Convolution<Native, E>,
+    pub packed: &'a [u32],
+    pub input: &'a [E::Input],
+    pub output: &'a mut [E::Output],
+    pub scratch: &'a mut [u32],
 }
 
 impl<E: Epilogue> Job for Inference<'_, E> {

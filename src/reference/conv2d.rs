@@ -1,18 +1,26 @@
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::Conv2dShape;
 
-/// Calls `tap(position in the filter, position in the input or None in the padding)` for every weight of a filter
-/// placed at output pixel `(y, x)` before pooling, in the order filter row, filter column, input channel.
-fn for_each_tap(shape: &Conv2dShape, y: usize, x: usize, mut tap: impl FnMut(usize, Option<usize>)) {
+/// Calls `tap(position in the filter, position in the input or None in the padding)` for every weight of filter
+/// `o` placed at output pixel `(y, x)` before pooling, in the order filter row, filter column, input channel of its group.
+pub(super) fn for_each_tap(
+    shape: &Conv2dShape,
+    y: usize,
+    x: usize,
+    o: usize,
+    mut tap: impl FnMut(usize, Option<usize>),
+) {
     let [height, width, channels] = shape.input;
+    let group = channels / shape.groups;
+    let first = o / (shape.filters / shape.groups) * group;
     let inside = |position: usize, before: usize, size: usize| position.checked_sub(before).filter(|&p| p < size);
     for i in 0..shape.filter[0] {
         for j in 0..shape.filter[1] {
             let row = inside(y * shape.stride[0] + i * shape.dilation[0], shape.padding[0], height);
             let column = inside(x * shape.stride[1] + j * shape.dilation[1], shape.padding[1], width);
-            for c in 0..channels {
-                let in_filter = (i * shape.filter[1] + j) * channels + c;
-                tap(in_filter, row.zip(column).map(|(r, q)| (r * width + q) * channels + c));
+            for c in 0..group {
+                let in_filter = (i * shape.filter[1] + j) * group + c;
+                tap(in_filter, row.zip(column).map(|(r, q)| (r * width + q) * channels + first + c));
             }
         }
     }
@@ -62,7 +70,7 @@ pub fn conv2d_i8<R: Rounding>(
 ) {
     let convolved = |y: usize, x: usize, o: usize| {
         let mut accumulator = bias[o] as i64;
-        for_each_tap(shape, y, x, |in_filter, at| {
+        for_each_tap(shape, y, x, o, |in_filter, at| {
             if let Some(at) = at {
                 let weight = filters[o * shape.filter_len() + in_filter];
                 accumulator += (input[at] as i64 - input_zero_point as i64) * weight as i64;
@@ -88,7 +96,7 @@ pub fn conv2d_f32(
 ) {
     let convolved = |y: usize, x: usize, o: usize| {
         let mut sum = bias[o];
-        for_each_tap(shape, y, x, |in_filter, at| {
+        for_each_tap(shape, y, x, o, |in_filter, at| {
             sum += at.map_or(0.0, |at| input[at]) * filters[o * shape.filter_len() + in_filter];
         });
         // Written out, because f32::clamp leaves the sign of zero to the platform: a NaN passes, and a zero equal to

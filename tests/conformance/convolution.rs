@@ -47,7 +47,15 @@ impl Generator {
                 ]
             };
             let (y, x) = (axis(), axis());
-            let shape = Conv2dShape {
+            let groups = match self.within(0, 7) {
+                0 => 2,
+                1 => 3,
+                // A filter for each channel, or several.
+                2 => c,
+                _ => 1,
+            };
+            let groups = if c.is_multiple_of(groups) && filters.is_multiple_of(groups) { groups } else { 1 };
+            let plain = Conv2dShape {
                 input: [h, w, c],
                 filters,
                 filter: [y[0], x[0]],
@@ -55,7 +63,10 @@ impl Generator {
                 dilation: [y[2], x[2]],
                 padding: [y[3], x[3], y[4], x[4]],
                 pool: [y[5], x[5]],
+                groups,
             };
+            let pointwise = Conv2dShape::new(plain.input, filters, [1, 1]).groups(groups);
+            let shape = if self.within(0, 9) == 0 { pointwise } else { plain };
             if shape.check().is_ok()
                 && h * w * c <= VALUES
                 && filters * shape.filter_len() <= WEIGHTS
@@ -128,6 +139,9 @@ pub fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_
     reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
+
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {
         let shape = generator.shape();
@@ -138,6 +152,13 @@ fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
         generator.float(bias);
         generator.float(input);
         generator.float(filters);
+        if generator.within(0, 7) == 0 {
+            // So small that some products and sums are subnormal, which vectors may treat otherwise than scalars.
+            let scales = [(&mut *bias, f32::MIN_POSITIVE), (&mut *input, SMALL), (&mut *filters, SMALL)];
+            for (values, scale) in scales {
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
         let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
         let numbers = F32Filters { filters, bias, activation };
         let len = shape.output().iter().product();

@@ -128,8 +128,17 @@ impl Host {
     /// The backend that layers must run on.
     fn backend(self) -> &'static str {
         #[cfg(target_arch = "x86_64")]
-        if self == Self::Detected && std::arch::is_x86_feature_detected!("avx2") {
-            return "avx2";
+        if self == Self::Detected {
+            let vnni = is_x86_feature_detected!("avx512vnni")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl");
+            return match (vnni, is_x86_feature_detected!("avx2")) {
+                (true, _) => "avx512vnni",
+                (false, true) => "avx2",
+                (false, false) => "sse2",
+            };
+        } else if self == Self::WithoutStd {
+            return "sse2";
         }
         "portable"
     }

@@ -8,6 +8,7 @@
 //! Eight sums are held in registers. Counts of cycles are those of the Cortex-M4 (Arm DDI 0439) without wait states: a
 //! load costs two, or one right after another load; everything else in the inner loops costs one.
 
+use crate::kernels::finish::Requantize;
 use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
 use crate::pack::{BYTE_PAIR_TAPS, Layout, Runs};
 use crate::shape::Conv2dShape;
@@ -73,10 +74,12 @@ impl MicroKernel for Int8 {
     }
 }
 
+impl Requantize for Int8 {}
+
 /// A routine before its parameters are cast away.
 type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32);
 
-/// The routine for a shape.
+/// The routine for the shape of a group.
 pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
     let dense = shape.convolved()[1] == 1;
     let runs = Runs::new(shape, if dense { &Int8::DENSE } else { &Int8::CONVOLUTION });
@@ -185,6 +188,7 @@ macro_rules! cpu {
         ""
     };
 }
+pub(super) use cpu;
 
 // The frame of the routines, in bytes from the stack pointer:
 //   0 next run offset   4 end of the run offsets   8 activations   12 second pixel, in bytes from the first

@@ -4,6 +4,7 @@ use core::arch::asm;
 
 impl Elementwise for Armv7em {
     type Bytes = Word;
+    type Halves = Pair;
     type Floats = Array<f32, 4>;
     type Sums = Word;
 }
@@ -43,6 +44,50 @@ impl Lanes for Word {
         unsafe {
             asm!(
                 "ssub8 {scratch}, {candidate}, {current}",
+                "sel {larger}, {candidate}, {current}",
+                candidate = in(reg) candidate,
+                current = in(reg) current,
+                scratch = out(reg) _,
+                larger = lateout(reg) larger,
+                options(pure, nomem, nostack),
+            );
+        }
+        larger
+    }
+}
+
+/// Two int16 values in a register.
+pub struct Pair;
+
+impl Lanes for Pair {
+    type Element = i16;
+    type Vector = u32;
+    const COUNT: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> u32 {
+        // SAFETY: the caller's promise. LDR takes any address on these cores.
+        unsafe { from.cast::<u32>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: u32, to: *mut i16) {
+        // SAFETY: the caller's promise. STR takes any address on these cores.
+        unsafe { to.cast::<u32>().write_unaligned(vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: i16) -> u32 {
+        value as u16 as u32 * 0x0001_0001
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: u32, current: u32) -> u32 {
+        let larger: u32;
+        // SAFETY: as in `Word::larger`; SSUB16 sets the two GE flags of each halfword by its 17-bit difference.
+        unsafe {
+            asm!(
+                "ssub16 {scratch}, {candidate}, {current}",
                 "sel {larger}, {candidate}, {current}",
                 candidate = in(reg) candidate,
                 current = in(reg) current,

@@ -1,3 +1,4 @@
+use crate::kernels::finish::{ClampSums, Requantize};
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
 use crate::pack::Layout;
 use bytemuck::Pod;
@@ -97,6 +98,10 @@ impl<T: Element, L: Layouts> MicroKernel for Blocks<T, L> {
         }
     }
 }
+
+impl<L: Layouts> Requantize for Blocks<i8, L> {}
+
+impl<L: Layouts> ClampSums for Blocks<f32, L> {}
 
 /// The sums of `P` pixels and `C` channels, from pixel and channel `first` on.
 ///

@@ -6,6 +6,7 @@ const BYTES: usize = if size_of::<usize>() == 8 { 16 } else { 4 };
 
 impl Elementwise for Portable {
     type Bytes = Array<i8, BYTES>;
+    type Halves = Array<i16, { BYTES / 2 }>;
     type Floats = Array<f32, 4>;
     type Sums = Array<i8, BYTES>;
 }

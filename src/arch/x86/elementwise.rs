@@ -1,12 +1,29 @@
-use super::{Avx2, Fallback};
+use super::finish::{Words256, Words512};
+use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
+use crate::kernels::requantize;
+use crate::quant::Rounding;
+use crate::reference::SumParameters;
 use core::arch::x86_64::*;
 
 impl Elementwise for Avx2 {
     type Bytes = Bytes;
+    type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: Rounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words256, R>(parameters, a, b, to, count) }
+    }
 
     #[inline(always)]
     unsafe fn run<T: Task>(task: T) {
@@ -22,8 +39,43 @@ impl Elementwise for Avx2 {
     }
 }
 
-impl Elementwise for Fallback {
+/// Vectors of 256 bits: a pixel rarely has the channels that fill longer ones.
+impl Elementwise for Avx512Vnni {
+    type Bytes = Bytes;
+    type Halves = Halves;
+    type Floats = Floats;
+    type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: Rounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words512, R>(parameters, a, b, to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn run<T: Task>(task: T) {
+        /// # Safety
+        /// AVX-512 with VNNI is available.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        unsafe fn with_avx512<T: Task>(task: T) {
+            // SAFETY: the caller's promise.
+            unsafe { task.run::<Avx512Vnni>() }
+        }
+        // SAFETY: the caller's promise that the backend, which is AVX-512 with VNNI, is available.
+        unsafe { with_avx512(task) }
+    }
+}
+
+/// Compilers have SSE2 for plain Rust, too.
+impl Elementwise for Sse2 {
     type Bytes = <Portable as Elementwise>::Bytes;
+    type Halves = <Portable as Elementwise>::Halves;
     type Floats = <Portable as Elementwise>::Floats;
     type Sums = <Portable as Elementwise>::Sums;
 }
@@ -61,6 +113,39 @@ impl Lanes for Bytes {
     unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_max_epi8(candidate, current) }
+    }
+}
+
+/// Sixteen int16 values.
+pub struct Halves;
+
+impl Lanes for Halves {
+    type Element = i16;
+    type Vector = __m256i;
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: __m256i, to: *mut i16) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_epi16(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: __m256i, current: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_max_epi16(candidate, current) }
     }
 }
 

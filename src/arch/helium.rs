@@ -1,0 +1,27 @@
+//! Arm with the M-profile vector extension, Helium: Cortex-M55, M85.
+
+mod conv;
+mod elementwise;
+mod finish;
+mod float;
+
+use super::portable::depthwise::{self, Plain};
+use crate::kernels::{Backend, sealed::Sealed};
+
+/// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.
+///
+/// Build for `thumbv8m.main-none-eabihf` with `--cfg bareconv_backend="helium"`, and without `-C target-cpu=cortex-m55`:
+/// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
+/// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
+#[derive(Clone, Copy, Debug)]
+pub struct Helium;
+
+impl Sealed for Helium {}
+
+impl Backend for Helium {
+    const NAME: &'static str = "helium";
+    type Int8 = conv::Int8;
+    type Float = float::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
+}

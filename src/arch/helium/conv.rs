@@ -1,0 +1,238 @@
+//! int8 convolution with VMLADAVA: sixteen products of int8 values, added to a 32-bit register.
+//!
+//! Activations and weights stay int8; a group is sixteen taps, the last of a run padded with zero weights. Eight sums
+//! are held in the even registers, the only ones that VMLADAVA writes: two pixels of four channels, or one pixel of
+//! eight. Loads and multiplications alternate, as they run side by side on the Cortex-M55.
+
+use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
+use crate::pack::Layout;
+use core::arch::naked_asm;
+
+/// int8 with VMLADAVA.
+pub struct Int8;
+
+impl Sealed for Int8 {}
+
+/// Taps in a group: the bytes of a vector.
+const GROUP: usize = 16;
+
+impl MicroKernel for Int8 {
+    type Input = i8;
+    type Weight = i8;
+    type Activation = i8;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = Layout::channels(8, 4, GROUP);
+    const DENSE: Layout = Layout::channels(8, 4, GROUP);
+    const PIXELS: usize = 2;
+    const STRIP: usize = 32;
+    const FINISHES_STRIPS: bool = true;
+
+    #[inline(always)]
+    fn widen(value: i8) -> i8 {
+        value
+    }
+
+    fn load_row(input: &[i8], row: &mut [i8]) {
+        row.copy_from_slice(input);
+    }
+
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+        // SAFETY: the caller's promise; blocks have eight channels or four.
+        unsafe {
+            if job.pixels == 1 {
+                match channels {
+                    8 => one_by_block::<8>(job, accumulators, job.weights, job.bias),
+                    _ => one_by_block::<4>(job, accumulators, job.weights, job.bias),
+                }
+            } else if channels == 8 {
+                two_by_four::<8>(job, accumulators, job.weights, job.bias);
+                two_by_four::<8>(job, accumulators.add(4), job.weights.add(4 * GROUP), job.bias.add(4));
+            } else {
+                two_by_four::<4>(job, accumulators, job.weights, job.bias);
+            }
+        }
+    }
+}
+
+/// Groups in a pass of the loop over a run; a pass is straight-line code.
+const PASS: usize = 4;
+
+// The frame of the routines, in bytes from the stack pointer:
+//   0 first run offset   4 end of the run offsets   8 pixel step   12 passes in a run   16 where the first pass begins
+//   20 weights   24 biases   28 sums   32 pixels left   36 bytes to the next sums
+//
+// r0 is the strip, r1 the sums, r2 the weights, r3 the biases; r7 becomes the activations.
+macro_rules! prologue {
+    () => {
+        concat!(
+            ".cpu cortex-m55\n",
+            "push {{r4-r11, lr}}\n",
+            "sub sp, #44\n",
+            "strd r2, r3, [sp, #20]\n",
+            "str r1, [sp, #28]\n",
+            "ldrd r7, r2, [r0]\n",
+            "ldrd r3, r4, [r0, #8]\n",
+            "add r3, r2, r3, lsl #2\n",
+            "strd r2, r3, [sp]\n",
+            "ldr r5, [r0, #16]\n",
+            // Passes: ceil(groups / PASS), the first of which begins within the code, 56 bytes a group in.
+            "adds r3, r4, #{pass} - 1\n",
+            "lsrs r3, r3, {shift}\n",
+            "strd r5, r3, [sp, #8]\n",
+            "rsbs r4, r4, #0\n",
+            "and r4, r4, #{pass} - 1\n",
+            "adr r3, 3f\n",
+            "movs r5, #{bytes}\n",
+            "mla r3, r4, r5, r3\n",
+            "orr r3, r3, #1\n",
+            "str r3, [sp, #16]\n",
+            "ldrd r2, r3, [r0, #28]\n",
+            "movs r4, #{block} * 8\n",
+            "mul r3, r3, r4\n",
+            "strd r2, r3, [sp, #32]\n",
+        )
+    };
+}
+
+/// A strip of pixels and four channels of a block of `BLOCK`, two pixels at a time: 128 multiply-accumulates in 14
+/// instructions.
+///
+/// # Safety
+/// As [`MicroKernel::strip`], for the four channels whose sums, weights and biases begin there.
+#[unsafe(naked)]
+unsafe extern "C" fn two_by_four<const BLOCK: usize>(
+    job: &Strip<Int8>,
+    accumulators: *mut i32,
+    weights: *const i8,
+    bias: *const i32,
+) {
+    naked_asm!(
+        prologue!(),
+        "1:",
+        "ldrd r1, r11, [sp, #20]",
+        "ldr r9, [sp]",
+        "ldrd r0, r2, [r11]",
+        "ldrd r4, r6, [r11, #8]",
+        "mov r8, r0",
+        "mov r10, r2",
+        "mov r12, r4",
+        "mov lr, r6",
+        "2:",
+        "ldr r3, [r9], #4",
+        "ldrd r5, r11, [sp, #8]",
+        "add r3, r7",
+        "add r5, r3",
+        "ldr pc, [sp, #16]",
+        ".balign 4",
+        "3:",
+        ".rept {pass}",
+        "vldrb.u8 q0, [r3], #16",
+        "vldrw.u32 q2, [r1, #16]",
+        "vmladava.s8 r2, q0, q2",
+        "vldrb.u8 q1, [r5], #16",
+        "vmladava.s8 r10, q1, q2",
+        "vldrw.u32 q3, [r1, #32]",
+        "vmladava.s8 r4, q0, q3",
+        "vldrw.u32 q2, [r1, #48]",
+        "vmladava.s8 r12, q1, q3",
+        "vldrw.u32 q3, [r1], #{block} * 16",
+        "vmladava.s8 r6, q0, q2",
+        "vmladava.s8 lr, q1, q2",
+        "vmladava.s8 r0, q0, q3",
+        "vmladava.s8 r8, q1, q3",
+        ".endr",
+        "subs r11, r11, #1",
+        "bne 3b",
+        "ldr r5, [sp, #4]",
+        "cmp r9, r5",
+        "bne 2b",
+        "ldrd r3, r5, [sp, #28]",
+        "strd r0, r2, [r3]",
+        "strd r4, r6, [r3, #8]",
+        "strd r8, r10, [r3, #{block} * 4]",
+        "strd r12, lr, [r3, #{block} * 4 + 8]",
+        "ldr r0, [sp, #36]",
+        "add r3, r0",
+        "ldr r0, [sp, #8]",
+        "add r7, r7, r0, lsl #1",
+        "subs r5, r5, #2",
+        "strd r3, r5, [sp, #28]",
+        "bgt 1b",
+        "add sp, #44",
+        "pop {{r4-r11, pc}}",
+        block = const BLOCK,
+        pass = const PASS,
+        shift = const PASS.ilog2(),
+        bytes = const 56,
+    )
+}
+
+/// One pixel and a block of eight channels or four: 128 multiply-accumulates in 17 instructions.
+///
+/// # Safety
+/// As [`MicroKernel::strip`], for one pixel.
+#[unsafe(naked)]
+unsafe extern "C" fn one_by_block<const BLOCK: usize>(
+    job: &Strip<Int8>,
+    accumulators: *mut i32,
+    weights: *const i8,
+    bias: *const i32,
+) {
+    naked_asm!(
+        prologue!(),
+        "ldrd r1, r11, [sp, #20]",
+        "ldr r9, [sp]",
+        "ldrd r0, r2, [r11]",
+        "ldrd r4, r6, [r11, #8]",
+        ".if {block} == 8",
+        "ldrd r8, r10, [r11, #16]",
+        "ldrd r12, lr, [r11, #24]",
+        ".endif",
+        "2:",
+        "ldr r3, [r9], #4",
+        "ldr r11, [sp, #12]",
+        "add r3, r7",
+        "ldr pc, [sp, #16]",
+        ".balign 4",
+        "3:",
+        ".rept {pass}",
+        "vldrb.u8 q0, [r3], #16",
+        "vldrw.u32 q1, [r1, #16]",
+        "vmladava.s8 r2, q0, q1",
+        "vldrw.u32 q2, [r1, #32]",
+        "vmladava.s8 r4, q0, q2",
+        "vldrw.u32 q3, [r1, #48]",
+        "vmladava.s8 r6, q0, q3",
+        ".if {block} == 8",
+        "vldrw.u32 q1, [r1, #64]",
+        "vmladava.s8 r8, q0, q1",
+        "vldrw.u32 q2, [r1, #80]",
+        "vmladava.s8 r10, q0, q2",
+        "vldrw.u32 q3, [r1, #96]",
+        "vmladava.s8 r12, q0, q3",
+        "vldrw.u32 q1, [r1, #112]",
+        "vmladava.s8 lr, q0, q1",
+        ".endif",
+        "vldrw.u32 q2, [r1], #{block} * 16",
+        "vmladava.s8 r0, q0, q2",
+        ".endr",
+        "subs r11, r11, #1",
+        "bne 3b",
+        "ldr r5, [sp, #4]",
+        "cmp r9, r5",
+        "bne 2b",
+        "ldr r3, [sp, #28]",
+        "strd r0, r2, [r3]",
+        "strd r4, r6, [r3, #8]",
+        ".if {block} == 8",
+        "strd r8, r10, [r3, #16]",
+        "strd r12, lr, [r3, #24]",
+        ".endif",
+        "add sp, #44",
+        "pop {{r4-r11, pc}}",
+        block = const BLOCK,
+        pass = const PASS,
+        shift = const PASS.ilog2(),
+        bytes = const 4 + 8 * BLOCK,
+    )
+}

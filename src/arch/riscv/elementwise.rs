@@ -1,0 +1,10 @@
+use super::Riscv;
+use crate::arch::Portable;
+use crate::kernels::elementwise::Elementwise;
+
+impl Elementwise for Riscv {
+    type Bytes = <Portable as Elementwise>::Bytes;
+    type Halves = <Portable as Elementwise>::Halves;
+    type Floats = <Portable as Elementwise>::Floats;
+    type Sums = <Portable as Elementwise>::Sums;
+}
