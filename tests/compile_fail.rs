@@ -115,6 +115,16 @@ fn programs() -> Vec<(&'static str, String)> {
         ("Scale", Convolution { numbers: "numbers(&[1; 9], &[0], &[0.0])", ..PLAIN }.program()),
         ("Scale", Convolution { numbers: "numbers(&[1; 9], &[0], &[f32::NAN])", ..PLAIN }.program()),
         ("Accumulator", Convolution { numbers: "numbers(&[1; 9], &[i32::MAX], &[1.0])", ..PLAIN }.program()),
+        plain(
+            "PowerOfTwo",
+            "const SHAPE: Conv2dShape = Conv2dShape::dense(1, 1);
+             static LAYER: Dense<I8<1, 1, 1>, I8<1, 1, 1>, { SHAPE.packed_words::<PowerOfTwo>() }, PowerOfTwo> =
+                 Dense::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
+        ),
+        plain(
+            "Rounding",
+            "const ADD: Add<I8<1, 1, 1>, I8<1, 1, 1>, PowerOfTwo> = Add::int8([Q, Q], Q, Activation::Identity);",
+        ),
         plain("Broadcast", "const ADD: Add<F32<4, 4, 8>, F32<1, 1, 4>> = Add::float(Activation::Identity);"),
         plain(
             "Broadcast",
