@@ -43,14 +43,7 @@ pub const CORTEX_M0: Board = Board {
     flags: &[],
     memory: "microbit",
     emulator: "qemu-system-arm",
-    machine: &[
-        "-M",
-        "microbit",
-        "-global",
-        "nrf51-soc.flash-size=4194304",
-        "-global",
-        "nrf51-soc.sram-size=4194304",
-    ],
+    machine: &["-M", "microbit", "-global", "nrf51-soc.flash-size=4194304", "-global", "nrf51-soc.sram-size=4194304"],
 };
 
 /// Arm's MPS2 board with a Cortex-M3.
@@ -74,8 +67,7 @@ pub const CORTEX_M4: Board = Board {
 };
 
 /// Arm's MPS2 board with a Cortex-M7.
-pub const CORTEX_M7: Board =
-    Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
+pub const CORTEX_M7: Board = Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
 
 /// Arm's MPS2 board with a Cortex-M33 that has the DSP extension.
 pub const CORTEX_M33: Board = Board {

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every test there is.
 
+use crate::boards::{self, Board, CORTEX_M4, Program};
 use crate::conformance::{self, Host, Report};
 use crate::cycles::{self, grouped};
-use crate::boards::{self, Board, CORTEX_M4, Program};
 use crate::firmware;
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
