@@ -40,6 +40,8 @@ pub struct Layout {
     pub align: usize,
     /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
     pub offset: i32,
+    /// Activations that loads may read beyond the end of a run.
+    pub overread: usize,
 }
 
 /// The order of weights within a group of taps.
@@ -76,6 +78,8 @@ pub struct Runs {
     pub groups: usize,
     /// Taps in a run, padding counted.
     pub taps: usize,
+    /// Activations that loads may read beyond a run.
+    pub overread: usize,
 }
 
 impl Runs {
@@ -90,7 +94,8 @@ impl Runs {
         let reach = stretch + (phases - 1) * step;
         let parts = reach.div_ceil(layout.longest_run);
         let groups = reach.div_ceil(parts).div_ceil(layout.group);
-        Self { phases, step, stretch, stretches, parts, groups, taps: groups * layout.group }
+        let (taps, overread) = (groups * layout.group, layout.overread);
+        Self { phases, step, stretch, stretches, parts, groups, taps, overread }
     }
 
     /// The number of runs in a filter.
@@ -98,21 +103,26 @@ impl Runs {
         self.stretches * self.parts
     }
 
-    /// Taps by which the runs of a stretch may reach past its end.
+    /// Activations by which reading the runs of a stretch may go past its end.
     pub const fn overhang(&self) -> usize {
-        self.parts * self.taps - self.stretch
+        self.parts * self.taps - self.stretch + self.overread
     }
 }
 
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0, overread: 0 }
     }
 
     /// The same for rows that hold `offset` more than the input's values.
     pub const fn offset(self, offset: i32) -> Self {
         Self { offset, ..self }
+    }
+
+    /// The same for loads that may read `overread` activations beyond a run.
+    pub const fn overread(self, overread: usize) -> Self {
+        Self { overread, ..self }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
@@ -125,6 +135,7 @@ impl Layout {
             longest_run: BYTE_PAIR_TAPS,
             align: 2,
             offset: 0,
+            overread: 0,
         }
     }
 
@@ -308,27 +319,40 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
-        // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
-        let left = match mode {
-            RoundingMode::Single => 0,
-            RoundingMode::Double => Multiplier::from_real(real).exponent,
-        };
-        let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode) {
+            return Err(error);
         }
         o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+) -> Result<(), ShapeError> {
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
+    // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
+    let left = match mode {
+        RoundingMode::Single => 0,
+        RoundingMode::Double => Multiplier::from_real(multiplier(numbers, o)).exponent,
+    };
+    let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
     }
     Ok(())
 }
@@ -430,7 +454,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single => 1,
         RoundingMode::Double => 2,

@@ -1,11 +1,13 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod depthwise;
 mod joining;
 mod pool;
 mod transposed;
 
 pub use conv1d::Conv1dShape;
+pub use depthwise::DepthwiseConv2dShape;
 pub use joining::{Axis, Broadcast, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
@@ -50,6 +52,8 @@ pub enum ShapeError {
     Groups,
     /// The filters are not `[output channels][height][width][input channels of a group]`.
     Filters,
+    /// The filters of a depthwise convolution are not `[height][width][output channels]`.
+    DepthwiseFilters,
     /// There is not one bias and one weight scale for each output channel.
     Channels,
     /// The memory given for packed filters is not what the shape needs.
@@ -91,6 +95,7 @@ impl ShapeError {
             Self::Output => "the layer's output type must have the shape's output dimensions",
             Self::Groups => "the groups must divide the input channels and the filters evenly",
             Self::Filters => "filters are [output channels][height][width][input channels of a group]",
+            Self::DepthwiseFilters => "the filters of a depthwise convolution are [height][width][output channels]",
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",

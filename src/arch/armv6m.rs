@@ -3,6 +3,7 @@
 mod conv;
 mod elementwise;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -16,4 +17,6 @@ impl Backend for Armv6m {
     const NAME: &'static str = "armv6m";
     type Int8 = conv::Int8;
     type Float = Blocks<f32, Own>;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

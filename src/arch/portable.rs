@@ -1,6 +1,7 @@
 //! Plain Rust, for every core.
 
 mod conv;
+pub(crate) mod depthwise;
 mod elementwise;
 
 use crate::kernels::{Backend, sealed::Sealed};
@@ -15,6 +16,8 @@ impl Backend for Portable {
     const NAME: &'static str = "portable";
     type Int8 = conv::Blocks<i8, conv::Own>;
     type Float = conv::Blocks<f32, conv::Own>;
+    type DepthwiseInt8 = depthwise::Plain<depthwise::Int8>;
+    type DepthwiseFloat = depthwise::Plain<depthwise::Float>;
 }
 
 #[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]

@@ -4,6 +4,7 @@
 //! their plans need the same memory.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
@@ -30,6 +31,8 @@ impl Backend for Sse2 {
     const NAME: &'static str = "sse2";
     type Int8 = conv::Int8<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Sse2;
+    type DepthwiseFloat = depthwise::FloatSse2;
 }
 
 /// Whether this machine has the features: known at compile time, or detected where there is an operating system.
@@ -50,6 +53,8 @@ impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
     type Int8 = conv::Int8<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {
@@ -61,6 +66,8 @@ impl Backend for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     type Int8 = conv::Int8<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {

@@ -184,7 +184,7 @@ pub struct Requantize<I, O, R = SingleRounding> {
 }
 
 impl<R: Rounding> Requantize<i8, i8, R> {
-    /// From int8 to int8, with two multiplications' worth of constants in place of the table of [`RequantizeInt8`].
+    /// From int8 to int8, in fewer bytes than the table of [`RequantizeInt8`], but slower.
     ///
     /// # Panics
     /// Where a rule of [`RequantizeParameters::int8`] is broken. In a constant this is a compile error; here and below.

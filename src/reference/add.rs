@@ -39,8 +39,9 @@ pub(super) fn for_each_pair<T: Copy, U>(
 /// `m = floor(s / s_o * 2^shift + 0.5)`, computed in `f64`, negative for what is subtracted; `offset` is half of
 /// `2^shift`, plus `2^shift` for each step of the output's zero point, less the inputs' zero points times their `m`. The
 /// shift is the largest for which the multipliers have at most 15 bits and that is at most 22 (int8), or 31 bits and 46
-/// (int16). In int8 all this fits 32 bits, and the multipliers 16. The result is off the exact sum by half a step, and
-/// by 2^-(shift+1) for each step of an input, which is a 64th of an input's range at most.
+/// (int16). In int8 all this fits 32 bits, and the multipliers 16, which is what SMLAD and its like multiply. Beside the
+/// half step of the last rounding, each step by which an input is off its zero point adds an error of at most
+/// 2^-(shift+1) steps: in int8, where the inputs' scale is just below the output's, 1/128 of a step at the very most.
 ///
 /// **[`DoubleRounding`](crate::DoubleRounding)**: TensorFlow Lite's `ADD` and `SUB` (`AddElementwise` of its reference
 /// kernels), whose bits TensorFlow Lite Micro has. Each input less its zero point is shifted to the left by 20 (int8) or
