@@ -276,6 +276,17 @@ pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
     }
 }
 
+/// The routine that the native backend has for an int16 convolution of this shape, where it has several.
+pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Option<Routine> {
+    #[cfg(bareconv_native = "armv7em")]
+    return Some(armv7em::routine_i16(shape));
+    #[cfg(not(bareconv_native = "armv7em"))]
+    {
+        let _ = shape;
+        None
+    }
+}
+
 /// The name of the backend that layers run on here, as [`Backend::NAME`].
 ///
 /// ```

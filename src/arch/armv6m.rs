@@ -15,5 +15,6 @@ impl Sealed for Armv6m {}
 impl Backend for Armv6m {
     const NAME: &'static str = "armv6m";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
 }

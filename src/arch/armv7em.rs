@@ -2,7 +2,7 @@
 
 mod conv;
 
-pub(crate) use conv::routine;
+pub(crate) use conv::{routine, routine_i16};
 mod elementwise;
 
 use super::portable::{Blocks, Own};
@@ -21,5 +21,6 @@ impl Sealed for Armv7em {}
 impl Backend for Armv7em {
     const NAME: &'static str = "armv7em";
     type Int8 = conv::Int8;
+    type Int16 = conv::Int16;
     type Float = Blocks<f32, Own>;
 }

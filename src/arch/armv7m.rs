@@ -15,5 +15,6 @@ impl Sealed for Armv7m {}
 impl Backend for Armv7m {
     const NAME: &'static str = "armv7m";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
 }

@@ -13,7 +13,7 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
 ///
-/// Single precision runs plain Rust.
+/// int16 and single precision run plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -22,5 +22,6 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
 }

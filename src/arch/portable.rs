@@ -14,10 +14,10 @@ impl Sealed for Portable {}
 impl Backend for Portable {
     const NAME: &'static str = "portable";
     type Int8 = conv::Blocks<i8, conv::Own>;
+    type Int16 = conv::Blocks<i16, conv::Own>;
     type Float = conv::Blocks<f32, conv::Own>;
 }
 
-#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
-pub(crate) use conv::Blocks;
-#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
-pub(crate) use conv::Own;
+// For the types that a backend has no kernel of its own for. Not every target has such a backend.
+#[allow(unused_imports)]
+pub(crate) use conv::{Blocks, Own};

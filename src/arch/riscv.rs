@@ -15,5 +15,6 @@ impl Sealed for Riscv {}
 impl Backend for Riscv {
     const NAME: &'static str = "riscv";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
 }

@@ -4,6 +4,7 @@ mod conv;
 mod elementwise;
 mod finish;
 
+use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// RISC-V with the vector extension (RVV 1.0, 64 bits): the lanes are output channels, as many as a vector has.
@@ -17,5 +18,6 @@ impl Sealed for Rvv {}
 impl Backend for Rvv {
     const NAME: &'static str = "rvv";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
 }

@@ -29,6 +29,7 @@ impl Sealed for Avx512Vnni {}
 impl Backend for Sse2 {
     const NAME: &'static str = "sse2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
 }
 
@@ -49,6 +50,7 @@ macro_rules! has {
 impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
 
     #[inline]
@@ -60,6 +62,7 @@ impl Backend for Avx2 {
 impl Backend for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
 
     #[inline]

@@ -324,6 +324,111 @@ impl<I: Integers, O: Copy> SumVectors for Double<I, O> {
     }
 }
 
+/// Sums with [`PowerOfTwo`](crate::PowerOfTwo) rounding; outputs of type `O`.
+pub struct Shifted<I, O>(PhantomData<(I, O)>);
+
+impl<I: Integers, O: Copy> SumVectors for Shifted<I, O> {
+    type Sum = i32;
+    type Output = O;
+    type Common = CommonRequantization;
+    type Vector = I::Vector;
+    /// The shift, and the bounds.
+    type Parameters = [I::Vector; 3];
+    const COUNT: usize = I::COUNT;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> I::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { I::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: I::Vector, current: I::Vector) -> I::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { I::max(candidate, current) }
+    }
+
+    #[inline(always)]
+    unsafe fn parameters(from: *const u32, _: usize, common: &CommonRequantization) -> [I::Vector; 3] {
+        // SAFETY: the caller's promise.
+        unsafe { [I::load(from.cast()), I::splat(common.low), I::splat(common.high)] }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: I::Vector, &[shift, low, high]: &[I::Vector; 3], to: *mut O) {
+        // SAFETY: the caller's promise; a value between the bounds is an output.
+        unsafe { I::store(I::min(I::max(I::shift_right(sums, shift), low), high), to) }
+    }
+}
+
+/// Sums with [`ReducedRounding`](crate::ReducedRounding), all multipliers below a quarter; outputs of type `O`.
+pub struct Reduced<I, O>(PhantomData<(I, O)>);
+
+/// What [`Reduced`] keeps in registers.
+#[derive(Clone, Copy)]
+pub struct ReducedParameters<V> {
+    multiplier: V,
+    half: V,
+    right: V,
+    zero_point: V,
+    bounds: [V; 2],
+}
+
+impl<I: Integers, O: Copy> SumVectors for Reduced<I, O> {
+    type Sum = i32;
+    type Output = O;
+    type Common = CommonRequantization;
+    type Vector = I::Vector;
+    type Parameters = ReducedParameters<I::Vector>;
+    const COUNT: usize = I::COUNT;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> I::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { I::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(candidate: I::Vector, current: I::Vector) -> I::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { I::max(candidate, current) }
+    }
+
+    #[inline(always)]
+    unsafe fn parameters(
+        from: *const u32,
+        stride: usize,
+        common: &CommonRequantization,
+    ) -> ReducedParameters<I::Vector> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (zero, one) = (I::splat(0), I::splat(1));
+            // Channels that do not exist have no shift.
+            let right = I::max(I::load(from.add(stride).cast()), zero);
+            // Clamped before the zero point is added, where the scalar form saturates.
+            let bound = |bound| I::splat(bound - common.zero_point);
+            ReducedParameters {
+                multiplier: I::load(from.cast()),
+                half: I::shift_right(I::shift_left(one, right), one),
+                right,
+                zero_point: I::splat(common.zero_point),
+                bounds: [bound(common.low), bound(common.high)],
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: I::Vector, p: &ReducedParameters<I::Vector>, to: *mut O) {
+        // SAFETY: the caller's promise; a value between the bounds is an output.
+        unsafe {
+            let high = I::multiply_high(sums, p.multiplier, 0);
+            let value = I::shift_right(I::add(high, p.half), p.right);
+            let [low, high] = p.bounds;
+            I::store(I::add(I::min(I::max(value, low), high), p.zero_point), to);
+        }
+    }
+}
+
 /// Vectors of single precision that can be clamped.
 pub trait ClampLanes: FloatLanes {
     /// `low` where `x <= low`, else `high` where `x >= high`, else `x`, which includes NaN.

@@ -157,6 +157,7 @@ impl<T, R: Rounding> SumParameters<T, R> {
         let [low, high] = activation.integer_bounds(scales[2], zero_points[2], width.range);
         let sign = if subtract { -1 } else { 1 };
         let (multipliers, shifts, offset) = match R::MODE {
+            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
             RoundingMode::Single => {
                 let shift = largest_shift(larger / output, width.multiplier_bits, width.shifts[1]);
                 if shift < width.shifts[0] {
@@ -195,7 +196,7 @@ impl<T, R: Rounding> SumParameters<T, R> {
                 (a as i64 * self.multipliers[0] as i64 + b as i64 * self.multipliers[1] as i64 + self.offset)
                     >> self.shifts[2]
             }
-            RoundingMode::Double => {
+            _ => {
                 let a = self.scale((a - self.zero_points[0]) << self.left_shift, 0);
                 let b = self.scale((b - self.zero_points[1]) << self.left_shift, 1);
                 self.scale(a + self.sign * b, 2) as i64 + self.zero_points[2] as i64

@@ -86,6 +86,7 @@ impl<T, R: Rounding> ProductParameters<T, R> {
         let parameters =
             Self { multiplier: 0, exponent: 0, shift: 0, offset: 0, zero_points, low, high, types: PhantomData };
         Ok(match R::MODE {
+            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
             RoundingMode::Single => {
                 // At least 1, because the real number is below 2^12.
                 let shift = largest_shift(real, bits, most);
@@ -105,7 +106,7 @@ impl<T, R: Rounding> ProductParameters<T, R> {
         let product = (a - self.zero_points[0]) * (b - self.zero_points[1]);
         let output = match R::MODE {
             RoundingMode::Single => (product as i64 * self.multiplier as i64 + self.offset) >> self.shift,
-            RoundingMode::Double => {
+            _ => {
                 let by = Multiplier { multiplier: self.multiplier, exponent: self.exponent };
                 multiply_by_quantized_multiplier(product, by) as i64 + self.zero_points[2] as i64
             }

@@ -142,6 +142,7 @@ impl<I, O, R: Rounding> RequantizeParameters<I, O, R> {
         let parameters =
             Self { multiplier: 0, exponent: 0, shift: 0, offset: 0, zero_points, range, types: PhantomData };
         Ok(match R::MODE {
+            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
             RoundingMode::Single => {
                 // At least 15, because the real number is below 2^15.
                 let shift = largest_shift(real, 31, 46);
@@ -161,7 +162,7 @@ impl<I, O, R: Rounding> RequantizeParameters<I, O, R> {
         let difference = value - self.zero_points[0];
         let output = match R::MODE {
             RoundingMode::Single => (difference as i64 * self.multiplier as i64 + self.offset) >> self.shift,
-            RoundingMode::Double => {
+            _ => {
                 let by = Multiplier { multiplier: self.multiplier, exponent: self.exponent };
                 multiply_by_quantized_multiplier(difference, by) as i64 + self.zero_points[1] as i64
             }

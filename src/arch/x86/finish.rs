@@ -1,12 +1,14 @@
-use super::conv::{Float, Int8};
+use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
 use super::{Avx2, Avx512Vnni, Sse2};
 use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, SumVectors, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Single};
+use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Reduced, Shifted, Single};
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use core::arch::x86_64::*;
 
 impl Requantize for Int8<Sse2> {}
+
+impl Requantize for Int16<Sse2> {}
 
 impl ClampSums for Float<Sse2> {}
 
@@ -19,6 +21,10 @@ impl Requantize for Int8<Avx2> {
                     with_avx2::<Single<Words256, E::Output>>(strip, common, output);
                 }
                 RoundingMode::Double => with_avx2::<Double<Words256, E::Output>>(strip, common, output),
+                RoundingMode::Reduced if common.shift == 1 => {
+                    with_avx2::<Reduced<Words256, E::Output>>(strip, common, output);
+                }
+                RoundingMode::PowerOfTwo => with_avx2::<Shifted<Words256, E::Output>>(strip, common, output),
                 _ => finish_any::<E>(strip, common, output),
             }
         }
@@ -37,9 +43,27 @@ impl Requantize for Int8<Avx512Vnni> {
                     with_avx512::<Single<Words512, E::Output>>(strip, common, output);
                 }
                 RoundingMode::Double => with_avx512::<Double<Words512, E::Output>>(strip, common, output),
+                RoundingMode::Reduced if common.shift == 1 => {
+                    with_avx512::<Reduced<Words512, E::Output>>(strip, common, output);
+                }
+                RoundingMode::PowerOfTwo => with_avx512::<Shifted<Words512, E::Output>>(strip, common, output),
                 _ => finish_any::<E>(strip, common, output),
             }
         }
+    }
+}
+
+impl Requantize for Int16<Avx2> {
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise; the blocks are those of int8.
+        unsafe { <Int8<Avx2> as Requantize>::requantize::<E>(strip, common, output) }
+    }
+}
+
+impl Requantize for Int16<Avx512Vnni> {
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise; the blocks are those of int8.
+        unsafe { <Int8<Avx512Vnni> as Requantize>::requantize::<E>(strip, common, output) }
     }
 }
 

@@ -195,7 +195,7 @@ impl<R: Rounding> Function<i8> for Sum<'_, i8, R> {
                 let sum = a as i32 * p.multipliers[0] + b as i32 * p.multipliers[1] + p.offset as i32;
                 (sum >> p.shifts[2]).max(p.low).min(p.high) as i8
             }
-            RoundingMode::Double => p.apply(a as i32, b as i32) as i8,
+            _ => p.apply(a as i32, b as i32) as i8,
         }
     }
 
@@ -223,7 +223,7 @@ impl<R: Rounding> Function<i8> for Product<'_, i8, R> {
                 let product = (a as i32 - p.zero_points[0]) * (b as i32 - p.zero_points[1]);
                 ((product * p.multiplier + p.offset as i32) >> p.shift).max(p.low).min(p.high) as i8
             }
-            RoundingMode::Double => p.apply(a as i32, b as i32) as i8,
+            _ => p.apply(a as i32, b as i32) as i8,
         }
     }
 }
