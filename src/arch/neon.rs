@@ -7,7 +7,6 @@ mod elementwise;
 mod finish;
 mod memory;
 
-use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// AArch64: eight int8 products to an instruction, four in single precision.
@@ -25,14 +24,14 @@ impl Sealed for NeonDotprod {}
 impl Backend for Neon {
     const NAME: &'static str = "neon";
     type Int8 = conv::Int8<Self>;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
 }
 
 impl Backend for NeonDotprod {
     const NAME: &'static str = "neon-dotprod";
     type Int8 = conv::Int8<Self>;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
 
     #[inline]

@@ -2,7 +2,7 @@
 //! [`finish_in_vectors`](super::finish::finish_in_vectors).
 
 use super::elementwise::FloatLanes;
-use super::finish::SumVectors;
+use super::finish::{IntegerEpilogue, SumVectors, Sums, finish_any, finish_in_vectors};
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::reference::SumParameters;
 use core::marker::PhantomData;
@@ -140,7 +140,8 @@ pub unsafe fn add_int8<I: Integers, R: Rounding>(
                     let sum = I::add(I::multiply(a, multipliers[0]), I::multiply(b, multipliers[1]));
                     I::shift_all_right(I::add(sum, I::splat(p.offset as i32)), p.shifts[2])
                 }
-                RoundingMode::Double => {
+                // Other roundings have no parameters.
+                _ => {
                     let a = scale_input::<I, R>(p, a, 0, multipliers[0]);
                     let b = scale_input::<I, R>(p, b, 1, multipliers[1]);
                     let sum = if p.sign < 0 { I::subtract(a, b) } else { I::add(a, b) };
@@ -186,6 +187,33 @@ unsafe fn scale<I: Integers>(value: I::Vector, multiplier: I::Vector, shift: u32
         let mask = ((1i64 << shift) - 1) as i32;
         let threshold = I::subtract(I::splat(mask >> 1), I::shift_all_right(value, 31));
         I::add_where_greater(I::shift_all_right(value, shift), I::and(value, I::splat(mask)), threshold)
+    }
+}
+
+/// [`Requantize::requantize`](super::finish::Requantize::requantize): inlined into a function that enables the backend's
+/// instructions.
+///
+/// # Safety
+/// As there; the strip's `channels` are a multiple of `I::COUNT`.
+#[inline(always)]
+pub unsafe fn finish<I: Integers, E: IntegerEpilogue>(
+    strip: &Sums<i32>,
+    common: &CommonRequantization,
+    output: *mut E::Output,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match E::Rounding::MODE {
+            RoundingMode::Single if common.shift >= 32 => {
+                finish_in_vectors::<Single<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::Double => finish_in_vectors::<Double<I, E::Output>>(strip, common, output),
+            RoundingMode::Reduced if common.shift == 1 => {
+                finish_in_vectors::<Reduced<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::PowerOfTwo => finish_in_vectors::<Shifted<I, E::Output>>(strip, common, output),
+            _ => finish_any::<E>(strip, common, output),
+        }
     }
 }
 
