@@ -65,6 +65,20 @@ pub enum Format {
 /// The most taps whose sum of products of int8 values fits the 24 bits that [`Format::BytePairs`] leaves.
 pub const BYTE_PAIR_TAPS: usize = 508;
 
+/// Whether every filter of `len` weights keeps to the 24 bits that [`Format::BytePairs`] leaves, as all filters of up to
+/// [`BYTE_PAIR_TAPS`] do, and most longer ones: 128 times the sum of the weights' magnitudes is below 2^23.
+pub const fn narrow(filters: &[i8], len: usize) -> bool {
+    let mut start = 0;
+    while start + len <= filters.len() {
+        let (_, magnitude) = sums(filters, start, len);
+        if 128 * magnitude >= 1 << 23 {
+            return false;
+        }
+        start += len;
+    }
+    true
+}
+
 /// How a filter is cut into runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Runs {

@@ -6,6 +6,7 @@ mod finish;
 mod float;
 
 use super::portable::depthwise::{self, Plain};
+use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.

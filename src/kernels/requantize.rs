@@ -2,8 +2,8 @@
 //! [`finish_in_vectors`](super::finish::finish_in_vectors).
 
 use super::elementwise::FloatLanes;
-use super::finish::SumVectors;
-use crate::quant::{CommonRequantization, ProductRounding};
+use super::finish::{IntegerEpilogue, SumVectors, Sums, finish_any, finish_in_vectors};
+use crate::quant::{CommonRequantization, ProductRounding, Rounding, RoundingMode};
 use crate::reference::SumParameters;
 use core::marker::PhantomData;
 
@@ -177,6 +177,33 @@ unsafe fn scale<I: Integers>(value: I::Vector, multiplier: I::Vector, shift: u32
         let mask = ((1i64 << shift) - 1) as i32;
         let threshold = I::subtract(I::splat(mask >> 1), I::shift_all_right(value, 31));
         I::add_where_greater(I::shift_all_right(value, shift), I::and(value, I::splat(mask)), threshold)
+    }
+}
+
+/// [`Requantize::requantize`](super::finish::Requantize::requantize): inlined into a function that enables the backend's
+/// instructions.
+///
+/// # Safety
+/// As there; the strip's `channels` are a multiple of `I::COUNT`.
+#[inline(always)]
+pub unsafe fn finish<I: Integers, E: IntegerEpilogue>(
+    strip: &Sums<i32>,
+    common: &CommonRequantization,
+    output: *mut E::Output,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match E::Rounding::MODE {
+            RoundingMode::Single if common.shift >= 32 => {
+                finish_in_vectors::<Single<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::Double => finish_in_vectors::<Double<I, E::Output>>(strip, common, output),
+            RoundingMode::Reduced if common.shift == 1 => {
+                finish_in_vectors::<Reduced<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::PowerOfTwo => finish_in_vectors::<Shifted<I, E::Output>>(strip, common, output),
+            _ => finish_any::<E>(strip, common, output),
+        }
     }
 }
 
