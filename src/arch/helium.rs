@@ -7,6 +7,7 @@ mod finish;
 mod float;
 
 use super::portable::depthwise::{Float, Plain};
+use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.
@@ -14,6 +15,8 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// Build for `thumbv8m.main-none-eabihf` with `--cfg bareconv_backend="helium"`, and without `-C target-cpu=cortex-m55`:
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
+///
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -22,6 +25,7 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = float::Float;
     type DepthwiseInt8 = depthwise::Int8;
     type DepthwiseFloat = Plain<Float>;

@@ -9,7 +9,7 @@ pub mod binary;
 pub mod unary;
 
 use super::Backend;
-use crate::quant::Rounding;
+use crate::quant::ProductRounding;
 use crate::reference::{MeanParameters, SumParameters};
 use crate::shape::{CheckedPool2dShape, Pool2dShape, Shape, ShapeError};
 use bytemuck::Pod;
@@ -61,7 +61,7 @@ pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
     /// `a` and `b` are valid for reads of `count` values, `to` for writes; `to` may be `a`, but overlaps neither
     /// otherwise. The backend is available.
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
