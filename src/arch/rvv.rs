@@ -1,10 +1,10 @@
 //! RISC-V with the vector extension, version 1.0, of any vector length.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
-use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -21,6 +21,6 @@ impl Backend for Rvv {
     type Int8 = conv::Int8;
     type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 }
