@@ -12,12 +12,14 @@ mod activation;
 mod add;
 mod argmax;
 mod arrange;
+mod blur_pool;
 mod conv2d;
 mod locally_connected;
 mod multiply;
 mod pool;
 mod quantize;
 mod softmax;
+mod spatial_pyramid;
 mod transposed;
 
 pub(crate) use activation::LeakyRelu;
@@ -25,6 +27,7 @@ pub use activation::{leaky_relu_f32, leaky_relu_i8, relu_f32, relu_i8};
 pub use add::{SumParameters, add_f32, add_i8, add_i16, subtract_f32};
 pub use argmax::argmax;
 pub use arrange::{pad, place, upsample};
+pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
 pub use conv2d::{conv2d_f32, conv2d_i8};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
@@ -34,4 +37,5 @@ pub use quantize::{
 };
 pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
 pub(crate) use softmax::{share_f32, share_i8};
+pub use spatial_pyramid::{pyramid_bin, spatial_pyramid_average, spatial_pyramid_average_f32, spatial_pyramid_max};
 pub use transposed::{transposed_conv2d_f32, transposed_conv2d_i8};
