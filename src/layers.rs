@@ -24,7 +24,7 @@ pub use depthwise::DepthwiseConv2d;
 pub use locally_connected::LocallyConnected2d;
 pub use multiply::Multiply;
 pub use pad::Pad;
-pub use pool::{AveragePool2d, MaxPool2d};
+pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
 pub use transposed::TransposedConv2d;
