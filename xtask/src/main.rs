@@ -2,10 +2,13 @@
 
 mod boards;
 mod conformance;
+mod counts;
 mod cycles;
 mod firmware;
+mod image;
 mod lenet;
 mod shell;
+mod simd;
 mod test;
 mod thumb;
 mod toolchain;

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::conformance::{self, Host, Report};
-use crate::cycles::{self, grouped};
-use crate::boards::{self, Board, CORTEX_M4, Program};
+use crate::cycles;
+use crate::image::Image;
+use crate::simd::Kind;
+use crate::boards::{self, CORTEX_M4, Program};
 use crate::firmware;
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
@@ -66,11 +68,18 @@ pub fn run() -> Result<bool> {
         steps.step("inference has no panics", || no_panics(&elf));
         steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
-    for board in firmware::CONFORMANCE {
+    for board in boards::ALL {
         for forced in [None, Some("portable")] {
+            // The cores left out have the code of a Cortex-M4, or no other backend.
+            if forced.is_some() && !["m4", "m55", "rv64", "a64", "wasm128"].contains(&board.short) {
+                continue;
+            }
             let backend = forced.unwrap_or(board.backend);
             let name = format!("conformance on {}, {backend} == PC", board.core);
-            reports.extend(steps.step(&name, || on_core(board, forced, pc.as_ref())));
+            reports.extend(steps.step(&name, || {
+                let pc = pc.as_ref().context("there are no results of the PC to compare with")?;
+                conformance::on_core(board, forced, pc)
+            }));
         }
     }
     Ok(steps.report(&reports))
@@ -89,24 +98,9 @@ fn refuse_backend() -> Result<()> {
     Ok(())
 }
 
-/// Runs the conformance cases in the emulator; they must have the PC's bits, and SMLAD must run just where it ought to.
-fn on_core(board: &Board, forced: Option<&str>, pc: Option<&Report>) -> Result<Report> {
-    let elf = board.build_conformance(&board.set_up()?, forced)?;
-    let (profile, outcome) = cycles::profile(board, &elf, &[])?;
-    let backend = forced.unwrap_or(board.backend);
-    let name = forced.map_or(board.core.to_owned(), |backend| format!("{}, {backend} only", board.core));
-    let report = Report::parse(&name, &outcome.lines)?;
-    report.check(backend)?;
-    report.check_same_bits(pc.context("there are no results of the PC to compare with")?)?;
-    let (all, simd) = (profile.instructions, profile.dual_multiplies);
-    eprintln!("{} instructions, {} of them SMLAD", grouped(all), grouped(simd));
-    ensure!((backend == "armv7em") == (simd > 0), "the backend {backend} executed SMLAD {simd} times");
-    Ok(report)
-}
-
 /// No function of the library, nor the network inlined into `main`, calls what ends in a panic.
 fn no_panics(elf: &Path) -> Result<()> {
-    let callers = cycles::functions_that_panic(elf)?;
+    let callers = Image::read(elf)?.functions_that_panic();
     // What logs and writes files may panic; without any caller the search would have found nothing at all.
     ensure!(!callers.is_empty(), "not a single call of a panic was recognized in {}", elf.display());
     let ours: Vec<_> = callers.iter().filter(|name| !name.starts_with("core::") && is_inference(name)).collect();
@@ -126,7 +120,7 @@ fn profile(elf: &Path) -> Result<()> {
     ensure!((profile.instructions..17 * profile.instructions).contains(&profile.cycles), "{profile:?}");
     ensure!((8..65_536).contains(&stack), "a stack of {stack} bytes");
     let macs: u64 = outcome.field("macs")?;
-    let simd = profile.dual_multiplies;
+    let simd = profile.simd.of(Kind::Smlad);
     ensure!(2 * simd >= macs, "{macs} multiply-accumulates, but SMLAD ran only {simd} times");
     Ok(())
 }
