@@ -64,6 +64,8 @@ pub enum ShapeError {
     Weight,
     /// A scale is not positive and finite.
     Scale,
+    /// With [`PowerOfTwo`](crate::PowerOfTwo) rounding: a channel's scales have another ratio than 2^0 to 2^-23.
+    PowerOfTwo,
     /// Bias and weights could make an accumulator overflow 32 bits.
     Accumulator,
     /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
@@ -101,6 +103,7 @@ impl ShapeError {
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
             Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
+            Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
             Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
             Self::Concatenation => {

@@ -7,7 +7,7 @@ use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::kernels::elementwise::binary::{self, FloatSum, Joined};
 use bareconv::kernels::elementwise::{arrange, unary};
-use bareconv::quant::Rounding;
+use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Add, Axis, Broadcast, Concatenate, Dequantize, DoubleRounding, Multiply, Pad, Quantization, Quantize,
@@ -234,7 +234,7 @@ fn dequantization_is_that_of_tflite_micro() {
     }
 }
 
-fn check_requantize<B: Backend, I: Quantized, O: Quantized + PartialEq + Debug, R: Rounding>(
+fn check_requantize<B: Backend, I: Quantized, O: Quantized + PartialEq + Debug, R: ProductRounding>(
     parameters: &RequantizeParameters<I, O, R>,
     input: &[I],
     expected: &[O],
@@ -455,7 +455,7 @@ proptest! {
             prop_assert!((output - exact).abs() <= bound, "{} is not {}", output, exact);
             Ok(())
         }
-        fn run<I: Quantized, O: Quantized, R: Rounding>(
+        fn run<I: Quantized, O: Quantized, R: ProductRounding>(
             parameters: Result<RequantizeParameters<I, O, R>, ShapeError>, value: I, exact: f64,
         ) -> Result<(), TestCaseError> {
             if let Ok(parameters) = parameters {
@@ -510,7 +510,7 @@ fn quantizing_rounds_halves_away_from_zero() -> Result<(), TestCaseError> {
 /// Every pair of int8 values, at the ends of what scales and zero points may be: nothing overflows, and backends agree.
 #[test]
 fn every_pair_at_every_extreme() -> Result<(), TestCaseError> {
-    fn both<R: Rounding>(
+    fn both<R: ProductRounding>(
         [first, second]: [&[i8]; 2],
         inputs: [Quantization; 2],
         output: Quantization,
@@ -556,7 +556,7 @@ fn bits<T: bytemuck::Pod>(values: &[T]) -> Vec<u8> {
     bytemuck::cast_slice(&values).to_vec()
 }
 
-fn check_sum<B: Backend, T: Joined, R: Rounding>(
+fn check_sum<B: Backend, T: Joined, R: ProductRounding>(
     shapes: [[usize; 3]; 2],
     parameters: &T::Sum<R>,
     first: &[T],
@@ -573,7 +573,7 @@ fn check_sum<B: Backend, T: Joined, R: Rounding>(
     Ok(())
 }
 
-fn check_product<B: Backend, T: Joined, R: Rounding>(
+fn check_product<B: Backend, T: Joined, R: ProductRounding>(
     shapes: [[usize; 3]; 2],
     parameters: &T::Product<R>,
     first: &[T],
@@ -625,7 +625,7 @@ fn near_quantization() -> impl Strategy<Value = Quantization> + Clone {
     (near(), int8()).prop_map(|(scale, zero_point)| Quantization::new(scale, zero_point))
 }
 
-fn int8_pair<R: Rounding>(
+fn int8_pair<R: ProductRounding>(
     (shapes, first, second): &([[usize; 3]; 2], Vec<i8>, Vec<i8>),
     inputs: [Quantization; 2],
     output: Quantization,
@@ -643,7 +643,7 @@ fn int8_pair<R: Rounding>(
     Ok(())
 }
 
-fn int16_pair<R: Rounding>(
+fn int16_pair<R: ProductRounding>(
     (shapes, first, second): &([[usize; 3]; 2], Vec<i16>, Vec<i16>),
     inputs: [f32; 2],
     output: f32,
@@ -677,7 +677,7 @@ fn check_conversions<B: Backend>(
     from: Quantization,
     to: Quantization,
 ) -> Result<(), TestCaseError> {
-    fn requantized<B: Backend, I: Quantized, O: Quantized + PartialEq + Debug, R: Rounding>(
+    fn requantized<B: Backend, I: Quantized, O: Quantized + PartialEq + Debug, R: ProductRounding>(
         parameters: RequantizeParameters<I, O, R>,
         input: &[I],
     ) -> Result<(), TestCaseError> {
@@ -685,7 +685,7 @@ fn check_conversions<B: Backend>(
         reference::requantize(&parameters, input, &mut expected);
         check_requantize::<B, I, O, R>(&parameters, input, &expected)
     }
-    fn all<B: Backend, R: Rounding>(
+    fn all<B: Backend, R: ProductRounding>(
         (bytes, halves): (&[i8], &[i16]),
         from: Quantization,
         to: Quantization,

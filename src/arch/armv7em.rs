@@ -3,7 +3,7 @@
 mod conv;
 mod depthwise;
 
-pub(crate) use conv::routine;
+pub(crate) use conv::{routine, routine_i16};
 pub(crate) use depthwise::routine as depthwise_routine;
 mod elementwise;
 
@@ -24,6 +24,7 @@ impl Sealed for Armv7em {}
 impl Backend for Armv7em {
     const NAME: &'static str = "armv7em";
     type Int8 = conv::Int8;
+    type Int16 = conv::Int16;
     type Float = Blocks<f32, Own>;
     type DepthwiseInt8 = depthwise::Int8;
     type DepthwiseFloat = Plain<Float>;

@@ -1,11 +1,13 @@
 //! Arm with the M-profile vector extension, Helium: Cortex-M55, M85.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 mod float;
 
-use super::portable::depthwise::{self, Plain};
+use super::portable::depthwise::{Float, Plain};
+use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.
@@ -13,6 +15,8 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// Build for `thumbv8m.main-none-eabihf` with `--cfg bareconv_backend="helium"`, and without `-C target-cpu=cortex-m55`:
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
+///
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -21,7 +25,8 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = float::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = Plain<Float>;
 }

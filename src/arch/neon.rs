@@ -25,6 +25,7 @@ impl Sealed for NeonDotprod {}
 impl Backend for Neon {
     const NAME: &'static str = "neon";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;
@@ -33,6 +34,7 @@ impl Backend for Neon {
 impl Backend for NeonDotprod {
     const NAME: &'static str = "neon-dotprod";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

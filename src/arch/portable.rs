@@ -15,14 +15,14 @@ impl Sealed for Portable {}
 impl Backend for Portable {
     const NAME: &'static str = "portable";
     type Int8 = conv::Blocks<i8, conv::Own>;
+    type Int16 = conv::Blocks<i16, conv::Own>;
     type Float = conv::Blocks<f32, conv::Own>;
     type DepthwiseInt8 = depthwise::Plain<depthwise::Int8>;
     type DepthwiseFloat = depthwise::Plain<depthwise::Float>;
 }
 
-#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_helium, bareconv_riscv))]
-pub(crate) use conv::Blocks;
+// For the types that a backend has no kernel of its own for. Not every target has such a backend.
 #[cfg(bareconv_helium)]
 pub(crate) use conv::Layouts;
-#[cfg(any(bareconv_armv6m, bareconv_armv7m, bareconv_riscv))]
-pub(crate) use conv::Own;
+#[allow(unused_imports)]
+pub(crate) use conv::{Blocks, Own};

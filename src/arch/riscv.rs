@@ -16,6 +16,7 @@ impl Sealed for Riscv {}
 impl Backend for Riscv {
     const NAME: &'static str = "riscv";
     type Int8 = conv::Int8;
+    type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

@@ -16,6 +16,7 @@ impl Sealed for Simd128 {}
 impl Backend for Simd128 {
     const NAME: &'static str = "simd128";
     type Int8 = conv::Int8;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

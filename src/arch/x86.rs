@@ -30,6 +30,7 @@ impl Sealed for Avx512Vnni {}
 impl Backend for Sse2 {
     const NAME: &'static str = "sse2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
     type DepthwiseInt8 = depthwise::Int8Sse2;
     type DepthwiseFloat = depthwise::FloatSse2;
@@ -52,6 +53,7 @@ macro_rules! has {
 impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
     type DepthwiseInt8 = depthwise::Int8Avx2;
     type DepthwiseFloat = depthwise::FloatAvx2;
@@ -65,6 +67,7 @@ impl Backend for Avx2 {
 impl Backend for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
     type DepthwiseInt8 = depthwise::Int8Avx2;
     type DepthwiseFloat = depthwise::FloatAvx2;

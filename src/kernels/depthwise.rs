@@ -12,8 +12,8 @@ use super::finish::{Finish, Sums};
 use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
 use crate::arch::{Native, depthwise_routine};
 use crate::pack::{
-    F32Filters, Int8Filters, check_reach, check_scales, common_requantization, parameter_words,
-    requantization_parameters,
+    Activations, F32Filters, Int8Filters, check_reach, check_scales, common_requantization, folded_term,
+    parameter_words, requantization_parameters,
 };
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
@@ -804,7 +804,7 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
             magnitude += if weight < 0 { -weight } else { weight };
             tap += channels;
         }
-        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode) {
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, Activations::Int8) {
             return Err(error);
         }
         o += 1;
@@ -831,7 +831,8 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
             sum += numbers.filters[tap] as i64;
             tap += channels;
         }
-        packed[unit + lane] = (numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum) as u32;
+        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+        packed[unit + lane] = (folded + folded_term(numbers, mode, o) as i64) as u32;
         let mut place = 0;
         while place < plan.taps.count {
             if let Some([row, column]) = plan.taps.at(place) {

@@ -5,7 +5,7 @@ use super::{Cases, Generator, Memory, Session, Value};
 use bareconv::kernels::Backend;
 use bareconv::kernels::elementwise::binary::{self, FloatSum};
 use bareconv::kernels::elementwise::{arrange, unary};
-use bareconv::quant::Rounding;
+use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{Activation, Broadcast, DoubleRounding, Quantization, Region, SingleRounding, UpsampleShape};
 
@@ -197,7 +197,7 @@ fn broadcast([first, second]: [[usize; 3]; 2]) -> Broadcast {
     Broadcast::new(first, second).expect("the case obeys the rules")
 }
 
-fn sum_int8<B: Backend, R: Rounding>(
+fn sum_int8<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -218,7 +218,7 @@ fn sum_int8<B: Backend, R: Rounding>(
     cases.compare(&(shapes, numbers), output, expected);
 }
 
-fn sum_int16<B: Backend, R: Rounding>(
+fn sum_int16<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -237,7 +237,7 @@ fn sum_int16<B: Backend, R: Rounding>(
     cases.compare(&(shapes, numbers), output, expected);
 }
 
-fn product_int8<B: Backend, R: Rounding>(
+fn product_int8<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -259,7 +259,7 @@ fn product_int8<B: Backend, R: Rounding>(
     cases.compare(&(shapes, numbers), output, expected);
 }
 
-fn product_int16<B: Backend, R: Rounding>(
+fn product_int16<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -313,7 +313,7 @@ fn conversion<I: Value, O: Value>(
     cases.compare(&len, output, expected);
 }
 
-fn requantize_case<B: Backend, I: Quantized + Value, O: Quantized + Value, R: Rounding>(
+fn requantize_case<B: Backend, I: Quantized + Value, O: Quantized + Value, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -326,7 +326,7 @@ fn requantize_case<B: Backend, I: Quantized + Value, O: Quantized + Value, R: Ro
     });
 }
 
-fn requantize_to_int8<B: Backend, R: Rounding>(
+fn requantize_to_int8<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,
@@ -347,7 +347,7 @@ fn requantize_to_int8<B: Backend, R: Rounding>(
     requantize_case::<B, _, _, R>(cases, generator, memory, Generator::int16, &parameters);
 }
 
-fn requantize_to_int16<B: Backend, R: Rounding>(
+fn requantize_to_int16<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
     memory: &mut Memory,

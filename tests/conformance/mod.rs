@@ -10,8 +10,8 @@
 
 pub mod activations;
 pub mod convolution;
-pub mod joining;
 pub mod depthwise;
+pub mod joining;
 pub mod layers;
 pub mod locally_connected;
 pub mod pooling;

@@ -46,14 +46,7 @@ pub const CORTEX_M0: Board = Board {
     forced: false,
     memory: "microbit",
     emulator: "qemu-system-arm",
-    machine: &[
-        "-M",
-        "microbit",
-        "-global",
-        "nrf51-soc.flash-size=4194304",
-        "-global",
-        "nrf51-soc.sram-size=4194304",
-    ],
+    machine: &["-M", "microbit", "-global", "nrf51-soc.flash-size=4194304", "-global", "nrf51-soc.sram-size=4194304"],
 };
 
 /// Arm's MPS2 board with a Cortex-M3.
@@ -78,8 +71,7 @@ pub const CORTEX_M4: Board = Board {
 };
 
 /// Arm's MPS2 board with a Cortex-M7.
-pub const CORTEX_M7: Board =
-    Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
+pub const CORTEX_M7: Board = Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
 
 /// Arm's MPS2 board with a Cortex-M33 that has the DSP extension.
 pub const CORTEX_M33: Board = Board {
@@ -194,7 +186,8 @@ impl Board {
 
     /// A cargo command for this core, with the crate `machine` prepared for it.
     fn cargo(&self, toolchain: &Toolchain, backend: Option<&str>) -> Command {
-        let choice = backend.or(self.forced.then_some(self.backend)).map(|backend| format!("bareconv_backend=\"{backend}\""));
+        let choice =
+            backend.or(self.forced.then_some(self.backend)).map(|backend| format!("bareconv_backend=\"{backend}\""));
         let mut flags = self.flags.to_vec();
         flags.extend(choice.iter().flat_map(|choice| ["--cfg", choice]));
         let mut cargo = toolchain.cargo_with("build", &flags);

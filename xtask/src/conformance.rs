@@ -5,12 +5,12 @@ use crate::counts;
 use crate::image::Image;
 use crate::shell;
 use crate::simd::{self, Executed};
-use serde_json::json;
-use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What came of one operator, in one type, on one backend.

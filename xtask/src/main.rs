@@ -14,8 +14,8 @@ mod thumb;
 mod toolchain;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
 use boards::{CORTEX_M4, Program};
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

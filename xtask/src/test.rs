@@ -1,11 +1,11 @@
 //! `cargo xtask test`: every test there is.
 
+use crate::boards::{self, CORTEX_M4, Program};
 use crate::conformance::{self, Host, Report};
 use crate::cycles;
+use crate::firmware;
 use crate::image::Image;
 use crate::simd::Kind;
-use crate::boards::{self, CORTEX_M4, Program};
-use crate::firmware;
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
 use std::fs;

@@ -2,7 +2,7 @@
 
 use super::Helium;
 use crate::kernels::elementwise::{Array, Elementwise};
-use crate::quant::{Rounding, RoundingMode};
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::naked_asm;
 
@@ -14,25 +14,25 @@ impl Elementwise for Helium {
     type Sums = Array<i8, 4>;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         let &SumParameters { multipliers, shifts, zero_points, sign, offset, low, high, .. } = parameters;
         let right = shifts.map(|shift| -(shift as i32));
         // SAFETY: the caller's promise.
         unsafe {
-            match R::MODE {
-                RoundingMode::Single => {
+            match R::TWICE {
+                false => {
                     let [first, second, _] = multipliers;
                     let right = right[2];
                     let offset = offset as i32;
                     add_once_rounded(&OnceRounded { count, low, high, a, b, to, first, second, offset, right });
                 }
-                RoundingMode::Double => {
+                true => {
                     add_twice_rounded(&TwiceRounded {
                         count,
                         low,
@@ -50,14 +50,14 @@ impl Elementwise for Helium {
                 }
             }
         }
-        count
+        Some(count)
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { look_up(table.as_ptr(), from, to, count) };
-        count
+        Some(count)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Rvv;
 use crate::kernels::elementwise::{Array, Elementwise};
-use crate::quant::{Rounding, RoundingMode};
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::naked_asm;
 
@@ -13,21 +13,21 @@ impl Elementwise for Rvv {
     type Sums = Array<i8, 16>;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         let &SumParameters { multipliers, shifts, zero_points, sign, offset, low, high, .. } = parameters;
         let job = Addition {
             multipliers: multipliers.map(|multiplier| multiplier as isize),
             shifts: shifts.map(|shift| shift as usize),
             inputs: [zero_points[0] as isize, zero_points[1] as isize],
-            output: match R::MODE {
-                RoundingMode::Single => offset as isize,
-                RoundingMode::Double => zero_points[2] as isize,
+            output: match R::TWICE {
+                false => offset as isize,
+                true => zero_points[2] as isize,
             },
             sign: sign as isize,
             low: low as isize,
@@ -35,19 +35,19 @@ impl Elementwise for Rvv {
         };
         // SAFETY: the caller's promise.
         unsafe {
-            match R::MODE {
-                RoundingMode::Single => add::<1>(&job, a, b, to, count),
-                RoundingMode::Double => add::<2>(&job, a, b, to, count),
+            match R::TWICE {
+                false => add::<1>(&job, a, b, to, count),
+                true => add::<2>(&job, a, b, to, count),
             }
         }
-        count
+        Some(count)
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { look_up(table.as_ptr(), from, to, count) };
-        count
+        Some(count)
     }
 }
 
