@@ -261,7 +261,7 @@ pub fn table(reports: &[Report]) -> String {
         report.lines.iter().find(|line| line.operator == *operator && line.backend == backend).cloned()
     };
     let mut text = String::new();
-    let mut heading = |text: &mut String, what: &str, columns: &[&Report]| {
+    let heading = |text: &mut String, what: &str, columns: &[&Report]| {
         let _ = write!(text, "{what:27}{:>6}", "passed");
         columns.iter().for_each(|report| _ = write!(text, "{:>8}", report.short));
         text.push('\n');
@@ -273,7 +273,7 @@ pub fn table(reports: &[Report]) -> String {
         let _ = write!(text, "{name:21}{element:6}{passed:>6}");
     };
     for columns in natives.chunks(COLUMNS) {
-        heading(&mut text, "instructions, backend alone", columns);
+        heading(&mut text, "instructions of the backend", columns);
         let _ = write!(text, "{:33}", "");
         columns.iter().for_each(|report| _ = write!(text, " {:>7.7}", report.native));
         text.push('\n');
@@ -296,7 +296,7 @@ pub fn table(reports: &[Report]) -> String {
     let faster = natives.into_iter().filter(|report| report.lines.iter().any(|l| l.instructions.is_some()));
     let faster: Vec<_> = faster.filter(|report| report.native != "portable").collect();
     for columns in faster.chunks(COLUMNS) {
-        heading(&mut text, "times fewer than plain Rust", columns);
+        heading(&mut text, "times fewer than portable", columns);
         for &operator in &operators {
             let ratios: Vec<_> = columns
                 .iter()
