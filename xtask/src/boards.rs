@@ -197,14 +197,28 @@ impl Board {
 
     /// Builds the program `bin` of the example `example`, on `backend` or on the one that the target has.
     pub fn build(&self, toolchain: &Toolchain, example: &str, bin: &str, backend: Option<&str>) -> Result<PathBuf> {
+        self.build_features(toolchain, [example, bin], "", backend)
+    }
+
+    /// As [`build`](Self::build), with features of the example.
+    pub fn build_features(
+        &self,
+        toolchain: &Toolchain,
+        [example, bin]: [&str; 2],
+        features: &str,
+        backend: Option<&str>,
+    ) -> Result<PathBuf> {
         // A folder for each core and backend whose flags differ, or the second program would replace the first.
         let mut folder = "firmware".to_owned();
         if !self.flags.is_empty() || self.forced {
             folder = format!("{folder}-{}", self.short);
         }
-        let folder = backend.map_or(folder.clone(), |backend| format!("{folder}-{backend}"));
+        let mut folder = backend.map_or(folder.clone(), |backend| format!("{folder}-{backend}"));
+        if !features.is_empty() {
+            folder = format!("{folder}-{features}");
+        }
         let mut cargo = self.cargo(toolchain, backend);
-        cargo.args(["--bin", bin]);
+        cargo.args(["--bin", bin, "--features", features]);
         self.build_with(example, bin, cargo, &folder)
     }
 

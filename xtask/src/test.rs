@@ -5,6 +5,7 @@ use crate::conformance::{self, Host, Report};
 use crate::cycles;
 use crate::firmware;
 use crate::image::Image;
+use crate::measure;
 use crate::simd::Kind;
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
@@ -15,8 +16,19 @@ use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 28 * 28;
 
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Write the conformance results here as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave Miri out; it needs a nightly toolchain of rustup's.
+    #[arg(long)]
+    without_miri: bool,
+}
+
 /// Runs all steps, also after one that failed, and prints what became of each. `false` if one failed.
-pub fn run() -> Result<bool> {
+pub fn run(options: &Options) -> Result<bool> {
     let mut steps = Steps::default();
     let target_dir = shell::target_dir()?;
     let host = |arguments: &[&str]| {
@@ -50,10 +62,31 @@ pub fn run() -> Result<bool> {
         }));
     }
 
+    if options.without_miri {
+        eprintln!("== Miri is left out, as asked for");
+    } else {
+        steps.step("Miri: the portable kernels have no undefined behaviour", miri);
+    }
     let Some(toolchain) = toolchain else {
         steps.fail("firmware tests", "there is no toolchain for the firmware");
         return Ok(steps.report(&reports));
     };
+    let mut tables = String::new();
+    for board in [&boards::CORTEX_M0, &CORTEX_M4, &boards::CORTEX_M55, &boards::RV32] {
+        let name = format!("no layer can panic on {}", board.core);
+        steps.step(&name, || measure::no_panic(board));
+    }
+    let growths: Vec<_> = [&boards::CORTEX_M0, &CORTEX_M4]
+        .into_iter()
+        .filter_map(|board| {
+            steps.step(&format!("code of another convolution on {}", board.core), || measure::growth(board))
+        })
+        .collect();
+    if let Some(stacks) = steps.step("stack of every layer", measure::stacks) {
+        tables.push_str(&measure::stack_table(&stacks));
+        tables.push('\n');
+    }
+    tables.push_str(&measure::growth_table(&growths));
     for features in ["", "defmt"] {
         let mut cargo = toolchain.cargo("build");
         cargo.args(["--release", "--quiet", "--package", "bareconv", "--features", features]);
@@ -82,7 +115,35 @@ pub fn run() -> Result<bool> {
             }));
         }
     }
+    println!("\n{tables}");
+    if let Some(path) = &options.json {
+        shell::write_whole(path, conformance::to_json(&reports).as_bytes())?;
+    }
     Ok(steps.report(&reports))
+}
+
+/// Runs tests of the portable kernels under Miri, which finds undefined behaviour that no result shows.
+fn miri() -> Result<()> {
+    let nightly = shell::output(Command::new("rustup").args(["run", "nightly", "cargo", "miri", "--version"]));
+    if nightly.is_err() {
+        let limit = Duration::from_secs(300);
+        let mut install = Command::new("rustup");
+        install
+            .args(["toolchain", "install", "nightly", "--profile", "minimal"])
+            .args(["-c", "miri", "-c", "rust-src"]);
+        shell::run_bounded("installing Miri with rustup", &mut install, limit).map_err(|reason| {
+            anyhow::anyhow!(
+                "Miri needs rustup's nightly toolchain ({reason}); run: rustup toolchain install nightly -c miri -c \
+                 rust-src, or leave it out with: cargo xtask test --without-miri"
+            )
+        })?;
+    }
+    let mut cargo = Command::new("rustup");
+    shell::without_outer_cargo(&mut cargo);
+    cargo.args(["run", "nightly", "cargo", "miri", "test", "--quiet", "--package", "bareconv", "--test", "miri"]);
+    cargo.arg("--target-dir").arg(shell::target_dir()?.join("miri")).current_dir(shell::workspace());
+    cargo.env("RUSTFLAGS", "--cfg bareconv_backend=\"portable\"");
+    shell::run(&mut cargo)
 }
 
 /// The backend of another core is a compile error that says what it needs.
