@@ -69,7 +69,7 @@ mod wasm;
 pub use wasm::Simd128;
 
 use crate::kernels::{Backend, Routine};
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, DepthwiseConv2dShape};
 
 #[cfg(target_endian = "big")]
 compile_error!("bareconv packs filters for little-endian cores; no big-endian core is supported yet");
@@ -273,6 +273,17 @@ pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Option<Routine
     #[cfg(not(bareconv_native = "armv7em"))]
     {
         let _ = (shape, narrow);
+        None
+    }
+}
+
+/// The routine that the native backend has for an int8 depthwise convolution of this shape, where it has several.
+pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
+    #[cfg(bareconv_native = "armv7em")]
+    return Some(armv7em::depthwise_routine(shape));
+    #[cfg(not(bareconv_native = "armv7em"))]
+    {
+        let _ = shape;
         None
     }
 }

@@ -40,6 +40,8 @@ pub struct Layout {
     pub align: usize,
     /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
     pub offset: i32,
+    /// Activations that loads may read beyond the end of a run.
+    pub overread: usize,
 }
 
 /// The order of weights within a group of taps.
@@ -94,6 +96,8 @@ pub struct Runs {
     pub groups: usize,
     /// Taps in a run, padding counted.
     pub taps: usize,
+    /// Activations that loads may read beyond a run.
+    pub overread: usize,
 }
 
 impl Runs {
@@ -108,7 +112,8 @@ impl Runs {
         let reach = stretch + (phases - 1) * step;
         let parts = reach.div_ceil(layout.longest_run);
         let groups = reach.div_ceil(parts).div_ceil(layout.group);
-        Self { phases, step, stretch, stretches, parts, groups, taps: groups * layout.group }
+        let (taps, overread) = (groups * layout.group, layout.overread);
+        Self { phases, step, stretch, stretches, parts, groups, taps, overread }
     }
 
     /// The number of runs in a filter.
@@ -116,16 +121,16 @@ impl Runs {
         self.stretches * self.parts
     }
 
-    /// Taps by which the runs of a stretch may reach past its end.
+    /// Activations by which reading the runs of a stretch may go past its end.
     pub const fn overhang(&self) -> usize {
-        self.parts * self.taps - self.stretch
+        self.parts * self.taps - self.stretch + self.overread
     }
 }
 
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0, overread: 0 }
     }
 
     /// The same for rows that hold `offset` more than the input's values.
@@ -133,10 +138,24 @@ impl Layout {
         Self { offset, ..self }
     }
 
+    /// The same for loads that may read `overread` activations beyond a run.
+    pub const fn overread(self, overread: usize) -> Self {
+        Self { overread, ..self }
+    }
+
     /// Blocks of `block` channels in [`Format::Interleaved`].
     pub const fn interleaved(block: usize) -> Self {
         let longest_run = usize::MAX;
-        Self { block, tail: block, group: 2, format: Format::Interleaved, longest_run, align: 2, offset: 0 }
+        Self {
+            block,
+            tail: block,
+            group: 2,
+            format: Format::Interleaved,
+            longest_run,
+            align: 2,
+            offset: 0,
+            overread: 0,
+        }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
@@ -149,6 +168,7 @@ impl Layout {
             longest_run: BYTE_PAIR_TAPS,
             align: 2,
             offset: 0,
+            overread: 0,
         }
     }
 
@@ -317,7 +337,7 @@ impl<'a> Int16Filters<'a> {
 
 /// The type of activations.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Activations {
+pub(crate) enum Activations {
     Int8,
     Int16,
 }
@@ -432,53 +452,68 @@ const fn check(
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + activations.reach() * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let steps = match activations {
-            Activations::Int8 => 255,
-            Activations::Int16 => 32768,
-        };
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
-        let most = match mode {
-            RoundingMode::Single => i32::MAX as i64,
-            // It shifts to the left for multipliers of 1 and more, before it rounds.
-            RoundingMode::Double => {
-                let left = Multiplier::from_real(real).exponent;
-                i32::MAX as i64 >> if left > 0 { left } else { 0 }
-            }
-            RoundingMode::Reduced => {
-                let (multiplier, shift) = reduced(real);
-                if shift < 8 {
-                    return Err(ShapeError::Scale);
-                }
-                // The result and its rounding must fit, too.
-                if (reach * multiplier) >> shift >= i32::MAX as i64
-                    || (plain_reach * multiplier) >> shift >= i32::MAX as i64
-                {
-                    return Err(ShapeError::Accumulator);
-                }
-                i32::MAX as i64
-            }
-            RoundingMode::PowerOfTwo => {
-                if power_of_two(real).is_none() {
-                    return Err(ShapeError::PowerOfTwo);
-                }
-                let term = folded_term(numbers, mode, o) as i64;
-                i32::MAX as i64 - if term < 0 { -term } else { term }
-            }
-        };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
+            return Err(error);
         }
         o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+    activations: Activations,
+) -> Result<(), ShapeError> {
+    let real = multiplier(numbers, o);
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + activations.reach() * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let steps = match activations {
+        Activations::Int8 => 255,
+        Activations::Int16 => 32768,
+    };
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
+    let most = match mode {
+        RoundingMode::Single => i32::MAX as i64,
+        // It shifts to the left for multipliers of 1 and more, before it rounds.
+        RoundingMode::Double => {
+            let left = Multiplier::from_real(real).exponent;
+            i32::MAX as i64 >> if left > 0 { left } else { 0 }
+        }
+        RoundingMode::Reduced => {
+            let (multiplier, shift) = reduced(real);
+            if shift < 8 {
+                return Err(ShapeError::Scale);
+            }
+            // The result and its rounding must fit, too.
+            if (reach * multiplier) >> shift >= i32::MAX as i64
+                || (plain_reach * multiplier) >> shift >= i32::MAX as i64
+            {
+                return Err(ShapeError::Accumulator);
+            }
+            i32::MAX as i64
+        }
+        RoundingMode::PowerOfTwo => {
+            if power_of_two(real).is_none() {
+                return Err(ShapeError::PowerOfTwo);
+            }
+            let term = folded_term(numbers, mode, o) as i64;
+            i32::MAX as i64 - if term < 0 { -term } else { term }
+        }
+    };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
     }
     Ok(())
 }
@@ -626,7 +661,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single | RoundingMode::PowerOfTwo => 1,
         RoundingMode::Double | RoundingMode::Reduced => 2,

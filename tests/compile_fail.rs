@@ -122,8 +122,10 @@ fn programs() -> Vec<(&'static str, String)> {
                  Dense::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
         ),
         plain(
-            "Rounding",
-            "const ADD: Add<I8<1, 1, 1>, I8<1, 1, 1>, PowerOfTwo> = Add::int8([Q, Q], Q, Activation::Identity);",
+            "DepthwiseFilters",
+            "const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([4, 4, 2], 1, [3, 3]);
+             static LAYER: DepthwiseConv2d<I8<4, 4, 2>, I8<2, 2, 2>, { SHAPE.packed_words::<SingleRounding>() }> =
+                 DepthwiseConv2d::int8(SHAPE, numbers(&[1; 17], &[0; 2], &[1.0; 2]));",
         ),
         plain("Broadcast", "const ADD: Add<F32<4, 4, 8>, F32<1, 1, 4>> = Add::float(Activation::Identity);"),
         plain(

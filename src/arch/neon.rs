@@ -7,6 +7,7 @@ mod elementwise;
 mod finish;
 mod memory;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -27,6 +28,8 @@ impl Backend for Neon {
     type Int8 = conv::Int8<Self>;
     type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }
 
 impl Backend for NeonDotprod {
@@ -34,6 +37,8 @@ impl Backend for NeonDotprod {
     type Int8 = conv::Int8<Self>;
     type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 
     #[inline]
     fn available() -> bool {

@@ -590,7 +590,7 @@ mod tests {
             let strip = plan.columns.min(plan.output[1] - out_x);
             let positions = (strip * shape.pool[1]).div_ceil(runs.phases).next_multiple_of(pixels);
             let first = out_x * shape.pool[1] * runs.step;
-            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps;
+            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps + runs.overread;
             let activations = plan.ring * (4 / size_of::<K::Activation>());
             assert!(end <= activations, "{shape:?} reads up to {end} of {activations}");
             let sums = positions * layout::<K>(shape).block * shape.pool[0];

@@ -3,7 +3,8 @@
 
 use super::elementwise::FloatLanes;
 use super::finish::SumVectors;
-use crate::quant::CommonRequantization;
+use crate::quant::{CommonRequantization, ProductRounding};
+use crate::reference::SumParameters;
 use core::marker::PhantomData;
 
 /// Vectors of `i32`, one for each of `COUNT` neighbouring channels, and what requantization does to all at once.
@@ -21,6 +22,12 @@ pub trait Integers: 'static {
     /// # Safety
     /// As stated for the trait.
     unsafe fn load(from: *const i32) -> Self::Vector;
+
+    /// Reads int8 values.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    unsafe fn widen(from: *const i8) -> Self::Vector;
 
     /// Writes values that are in the range of `O`, which has one byte or two.
     ///
@@ -45,6 +52,12 @@ pub trait Integers: 'static {
     /// # Safety
     /// As stated for the trait.
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a * b`, wrapping.
+    ///
+    /// # Safety
+    /// As stated for the trait.
+    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a & b`
     ///
@@ -99,6 +112,81 @@ pub trait Integers: 'static {
     /// # Safety
     /// As stated for the trait.
     unsafe fn doubling_high(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+/// [`Elementwise::add_int8`](super::elementwise::Elementwise::add_int8): inlined into a function that enables the
+/// backend's instructions.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn add_int8<I: Integers, R: ProductRounding>(
+    p: &SumParameters<i8, R>,
+    a: *const i8,
+    b: *const i8,
+    to: *mut i8,
+    count: usize,
+) -> usize {
+    let mut done = 0;
+    // SAFETY: the caller's promise; `done + COUNT` is at most `count`. Both vectors are read before one is written.
+    unsafe {
+        let multipliers = p.multipliers.map(|multiplier| I::splat(multiplier));
+        let bounds = [I::splat(p.low), I::splat(p.high)];
+        while count - done >= I::COUNT {
+            let (a, b) = (I::widen(a.add(done)), I::widen(b.add(done)));
+            let value = match R::TWICE {
+                // It fits 32 bits.
+                false => {
+                    let sum = I::add(I::multiply(a, multipliers[0]), I::multiply(b, multipliers[1]));
+                    I::shift_all_right(I::add(sum, I::splat(p.offset as i32)), p.shifts[2])
+                }
+                true => {
+                    let a = scale_input::<I, R>(p, a, 0, multipliers[0]);
+                    let b = scale_input::<I, R>(p, b, 1, multipliers[1]);
+                    let sum = if p.sign < 0 { I::subtract(a, b) } else { I::add(a, b) };
+                    // The sum is at most 255 * 2^20 in magnitude and its factor less than 1: nothing overflows.
+                    I::add(scale::<I>(sum, multipliers[2], p.shifts[2]), I::splat(p.zero_points[2]))
+                }
+            };
+            let [low, high] = bounds;
+            I::store(I::min(I::max(value, low), high), to.add(done));
+            done += I::COUNT;
+        }
+    }
+    done
+}
+
+/// An input less its zero point, scaled.
+///
+/// # Safety
+/// The backend is available.
+#[inline(always)]
+unsafe fn scale_input<I: Integers, R: ProductRounding>(
+    p: &SumParameters<i8, R>,
+    value: I::Vector,
+    which: usize,
+    multiplier: I::Vector,
+) -> I::Vector {
+    // SAFETY: the caller's promise. A product with a power of two is a shift to the left.
+    unsafe {
+        let value = I::subtract(value, I::splat(p.zero_points[which]));
+        scale::<I>(I::multiply(value, I::splat(1 << p.left_shift)), multiplier, p.shifts[which])
+    }
+}
+
+/// The product with a multiplier that is not negative and at most 2^31 times 2^-`shift`, rounded twice.
+///
+/// # Safety
+/// The backend is available.
+#[inline(always)]
+unsafe fn scale<I: Integers>(value: I::Vector, multiplier: I::Vector, shift: u32) -> I::Vector {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = I::doubling_high(value, multiplier);
+        let mask = ((1i64 << shift) - 1) as i32;
+        let threshold = I::subtract(I::splat(mask >> 1), I::shift_all_right(value, 31));
+        I::add_where_greater(I::shift_all_right(value, shift), I::and(value, I::splat(mask)), threshold)
+    }
 }
 
 /// Sums with [`SingleRounding`](crate::SingleRounding), its shift at least 32; outputs of type `O`.

@@ -227,6 +227,9 @@ pub fn specified_int16<R: Rounding>(
     reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
+
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {
         let shape = generator.shape();
@@ -237,6 +240,13 @@ fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
         generator.float(bias);
         generator.float(input);
         generator.float(filters);
+        if generator.within(0, 7) == 0 {
+            // So small that some products and sums are subnormal, which vectors may treat otherwise than scalars.
+            let scales = [(&mut *bias, f32::MIN_POSITIVE), (&mut *input, SMALL), (&mut *filters, SMALL)];
+            for (values, scale) in scales {
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
         let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
         let numbers = F32Filters { filters, bias, activation };
         let len = shape.output().iter().product();

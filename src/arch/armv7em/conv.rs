@@ -258,6 +258,7 @@ macro_rules! cpu {
         ""
     };
 }
+pub(super) use cpu;
 
 // The frame of the routines, in bytes from the stack pointer:
 //   0 next run offset   4 end of the run offsets   8 activations   12 second pixel, in bytes from the first

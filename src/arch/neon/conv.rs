@@ -24,7 +24,7 @@ macro_rules! int8 {
             type Weight = i8;
             type Activation = i8;
             type Accumulator = i32;
-            const CONVOLUTION: Layout = Layout::channels(16, 4, 4);
+            const CONVOLUTION: Layout = Layout::channels(16, 4, 4).overread(12);
             const DENSE: Layout = Self::CONVOLUTION;
             const PIXELS: usize = 8;
             const STRIP: usize = 64;
@@ -55,7 +55,7 @@ impl MicroKernel for Float {
     type Weight = f32;
     type Activation = f32;
     type Accumulator = f32;
-    const CONVOLUTION: Layout = Layout::channels(16, 4, 1);
+    const CONVOLUTION: Layout = Layout::channels(16, 4, 1).overread(3);
     const DENSE: Layout = Self::CONVOLUTION;
     const PIXELS: usize = 8;
     const STRIP: usize = 64;
@@ -76,8 +76,7 @@ impl MicroKernel for Float {
     }
 }
 
-// Sixteen bytes of taps are read at once where as many are left: a word at any address takes four loads where memory
-// wants alignment.
+// Taps are read sixteen bytes at once: one load for four groups, at any address, even where memory wants alignment.
 
 // SAFETY, for every intrinsic below: the module exists only for targets with NEON, and the caller promises that the
 // pointer is valid for the values.
@@ -111,12 +110,6 @@ impl Vectors for Pairs {
 
     #[inline(always)]
     unsafe fn taps(from: *const i8) -> int8x16_t {
-        // SAFETY: see above.
-        unsafe { vreinterpretq_s8_s32(vdupq_n_s32(from.cast::<i32>().read_unaligned())) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const i8) -> int8x16_t {
         // SAFETY: see above.
         unsafe { load_bytes(from) }
     }
@@ -182,12 +175,6 @@ impl Vectors for Quads {
     #[inline(always)]
     unsafe fn taps(from: *const i8) -> int8x16_t {
         // SAFETY: see above.
-        unsafe { vreinterpretq_s8_s32(vdupq_n_s32(from.cast::<i32>().read_unaligned())) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const i8) -> int8x16_t {
-        // SAFETY: see above.
         unsafe { load_bytes(from) }
     }
 
@@ -247,12 +234,6 @@ impl Vectors for Singles {
 
     #[inline(always)]
     unsafe fn taps(from: *const f32) -> float32x4_t {
-        // SAFETY: see above.
-        unsafe { vld1q_dup_f32(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const f32) -> float32x4_t {
         // SAFETY: see above.
         unsafe { load_floats(from) }
     }

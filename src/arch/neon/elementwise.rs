@@ -1,6 +1,10 @@
+use super::finish::Words;
 use super::memory::{load_bytes, load_floats, load_halves, store_bytes, store_floats, store_halves};
 use super::{Neon, NeonDotprod};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
+use crate::kernels::requantize;
+use crate::quant::ProductRounding;
+use crate::reference::SumParameters;
 use core::arch::aarch64::*;
 
 impl Elementwise for Neon {
@@ -8,6 +12,18 @@ impl Elementwise for Neon {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+    }
 }
 
 impl Elementwise for NeonDotprod {
@@ -15,6 +31,18 @@ impl Elementwise for NeonDotprod {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+    }
 }
 
 // SAFETY, for every intrinsic below: the module exists only for targets with NEON, and the caller promises COUNT values

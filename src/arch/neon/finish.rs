@@ -40,7 +40,7 @@ impl ClampSums for Float {
 // pointer is valid for the values.
 
 /// Four sums.
-struct Words;
+pub struct Words;
 
 impl Integers for Words {
     type Vector = int32x4_t;
@@ -50,6 +50,15 @@ impl Integers for Words {
     unsafe fn load(from: *const i32) -> int32x4_t {
         // SAFETY: see above.
         unsafe { load_words(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const i8) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe {
+            let bytes = vreinterpret_s8_s32(vdup_n_s32(from.cast::<i32>().read_unaligned()));
+            vmovl_s16(vget_low_s16(vmovl_s8(bytes)))
+        }
     }
 
     #[inline(always)]
@@ -83,6 +92,12 @@ impl Integers for Words {
     unsafe fn subtract(a: int32x4_t, b: int32x4_t) -> int32x4_t {
         // SAFETY: see above.
         unsafe { vsubq_s32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe { vmulq_s32(a, b) }
     }
 
     #[inline(always)]

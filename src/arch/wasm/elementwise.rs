@@ -1,5 +1,9 @@
 use super::Simd128;
+use super::finish::Words;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
+use crate::kernels::requantize;
+use crate::quant::ProductRounding;
+use crate::reference::SumParameters;
 use core::arch::wasm32::*;
 
 impl Elementwise for Simd128 {
@@ -7,6 +11,18 @@ impl Elementwise for Simd128 {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+    }
 }
 
 // SAFETY, for every intrinsic below: the caller promises COUNT values behind the pointer. Loads and stores take any

@@ -37,7 +37,7 @@ fn lanes(a: v128) -> [i32; 4] {
 // any address.
 
 /// Four sums.
-struct Words;
+pub struct Words;
 
 impl Integers for Words {
     type Vector = v128;
@@ -47,6 +47,13 @@ impl Integers for Words {
     unsafe fn load(from: *const i32) -> v128 {
         // SAFETY: see above.
         unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const i8) -> v128 {
+        // SAFETY: see above.
+        let bytes = unsafe { v128_load32_zero(from.cast()) };
+        i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
     }
 
     #[inline(always)]
@@ -76,6 +83,11 @@ impl Integers for Words {
     #[inline(always)]
     unsafe fn subtract(a: v128, b: v128) -> v128 {
         i32x4_sub(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: v128, b: v128) -> v128 {
+        i32x4_mul(a, b)
     }
 
     #[inline(always)]

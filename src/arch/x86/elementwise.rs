@@ -1,6 +1,10 @@
+use super::finish::{Words256, Words512};
 use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
+use crate::kernels::requantize;
+use crate::quant::ProductRounding;
+use crate::reference::SumParameters;
 use core::arch::x86_64::*;
 
 impl Elementwise for Avx2 {
@@ -8,6 +12,18 @@ impl Elementwise for Avx2 {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words256, R>(parameters, a, b, to, count) }
+    }
 
     #[inline(always)]
     unsafe fn run<T: Task>(task: T) {
@@ -29,6 +45,18 @@ impl Elementwise for Avx512Vnni {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { requantize::add_int8::<Words512, R>(parameters, a, b, to, count) }
+    }
 
     #[inline(always)]
     unsafe fn run<T: Task>(task: T) {

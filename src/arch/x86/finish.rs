@@ -101,7 +101,7 @@ unsafe fn with_avx512<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, o
 // that the pointer is valid for the values. Loads and stores are the unaligned ones.
 
 /// Eight sums with AVX2.
-struct Words256;
+pub struct Words256;
 
 impl Integers for Words256 {
     type Vector = __m256i;
@@ -111,6 +111,12 @@ impl Integers for Words256 {
     unsafe fn load(from: *const i32) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const i8) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast())) }
     }
 
     #[inline(always)]
@@ -146,6 +152,12 @@ impl Integers for Words256 {
     unsafe fn subtract(a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see above.
         unsafe { _mm256_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_mullo_epi32(a, b) }
     }
 
     #[inline(always)]
@@ -216,7 +228,7 @@ impl Integers for Words256 {
 }
 
 /// Sixteen sums with AVX-512.
-struct Words512;
+pub struct Words512;
 
 impl Integers for Words512 {
     type Vector = __m512i;
@@ -226,6 +238,12 @@ impl Integers for Words512 {
     unsafe fn load(from: *const i32) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const i8) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]
@@ -257,6 +275,12 @@ impl Integers for Words512 {
     unsafe fn subtract(a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_mullo_epi32(a, b) }
     }
 
     #[inline(always)]
