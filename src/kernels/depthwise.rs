@@ -9,11 +9,11 @@
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
-use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
-use crate::arch::{Native, depthwise_routine};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, sealed::Sealed};
+use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
 use crate::pack::{
-    Activations, F32Filters, Int8Filters, check_reach, check_scales, common_requantization, folded_term,
-    parameter_words, requantization_parameters,
+    Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
+    requantization_parameters,
 };
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
@@ -464,6 +464,15 @@ impl<R: Rounding> DepthwiseEpilogue for Saturate<R> {
     }
 }
 
+impl<R: Rounding> DepthwiseEpilogue for Int16x8<R> {
+    type Depthwise<B: Backend> = DepthwiseInt16;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i16) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<Self>(strip, common, output) }
+    }
+}
+
 impl DepthwiseEpilogue for Clamp {
     type Depthwise<B: Backend> = B::DepthwiseFloat;
 
@@ -502,6 +511,16 @@ impl<R: Rounding> Depthwise<Native, R> {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
         convolution
+    }
+}
+
+impl<R: Rounding> Depthwise<Native, Int16x8<R>> {
+    /// A convolution of int16 values with int8 weights on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int16(shape: DepthwiseConv2dShape, common: CommonRequantization) -> Self {
+        Self::new(shape, 0, common, None)
     }
 }
 
@@ -836,14 +855,15 @@ const fn check_lengths(shape: &DepthwiseConv2dShape, filters: usize, bias: usize
     Ok(())
 }
 
-/// Packs an int8 depthwise convolution for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
+/// Packs a depthwise convolution of these activations with int8 weights for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
 ///
 /// # Errors
 /// Where a length is not the shape's, a weight is -128, a scale is unusable, or an accumulator could overflow.
-pub(crate) const fn pack_i8<K: DepthwiseKernel>(
+pub(crate) const fn pack_integers<K: DepthwiseKernel>(
     shape: &DepthwiseConv2dShape,
     numbers: &Int8Filters<'_>,
     mode: RoundingMode,
+    activations: Activations,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
@@ -873,12 +893,12 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
             magnitude += if weight < 0 { -weight } else { weight };
             tap += channels;
         }
-        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, Activations::Int8) {
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
             return Err(error);
         }
         o += 1;
     }
-    let common = common_requantization(numbers, mode);
+    let common = common(numbers, mode, activations);
     let Layout { lanes, group, .. } = K::LAYOUT;
     let mut at = 0;
     while at < packed.len() {
