@@ -94,7 +94,8 @@ impl Taps {
         let (row, within) = (place / self.width, place % self.width);
         let column = match self.pattern {
             Pattern::Plain => within,
-            Pattern::Apart(group) if within % group == 0 => within / group,
+            // Never 0; the test leaves no panic behind.
+            Pattern::Apart(group) if group > 0 && within % group == 0 => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
