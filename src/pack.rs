@@ -338,7 +338,7 @@ impl<'a> Int16Filters<'a> {
     }
 
     /// The same with zero points.
-    const fn with_zero_points(&self) -> Int8Filters<'a> {
+    pub(crate) const fn with_zero_points(&self) -> Int8Filters<'a> {
         let &Self { filters, bias, scales, activation, .. } = self;
         let (input, output) = (Quantization::new(self.input, 0), Quantization::new(self.output, 0));
         Int8Filters { filters, bias, scales, input, output, activation }
@@ -663,7 +663,11 @@ pub const fn common_requantization_i16(numbers: &Int16Filters<'_>, mode: Roundin
     common(&numbers.with_zero_points(), mode, Activations::Int16)
 }
 
-const fn common(numbers: &Int8Filters<'_>, mode: RoundingMode, activations: Activations) -> CommonRequantization {
+pub(crate) const fn common(
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    activations: Activations,
+) -> CommonRequantization {
     let zero_point = numbers.output.zero_point as i32;
     let [low, high] = numbers.activation.integer_bounds(numbers.output.scale, zero_point, activations.range());
     match mode {

@@ -30,7 +30,7 @@ pub use argmax::argmax;
 pub use arrange::{pad, place, upsample};
 pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
-pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8};
+pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8, depthwise_conv2d_i16};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
 pub use pool::{MeanParameters, average_pool2d, average_pool2d_f32, max_pool2d, mean2d};
