@@ -29,7 +29,6 @@ pub use add::{SumParameters, add_f32, add_i8, add_i16, subtract_f32};
 pub use argmax::argmax;
 pub use arrange::{pad, place, upsample};
 pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
-pub use conv2d::{conv2d_f32, conv2d_i8};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
 pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
