@@ -7,6 +7,7 @@
 //! ([`MicroKernel::strip`]). That and the widening is all that a backend writes.
 
 pub(crate) mod conv2d;
+pub mod depthwise;
 pub mod elementwise;
 pub mod finish;
 pub mod requantize;
@@ -16,6 +17,7 @@ use crate::pack::Layout;
 use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
+use depthwise::DepthwiseKernel;
 use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
@@ -32,8 +34,14 @@ pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
     const NAME: &'static str;
     /// Convolution of int8 values with int8 weights.
     type Int8: MicroKernel<Input = i8, Weight = i8, Accumulator = i32> + Requantize;
+    /// Convolution of int16 values with int8 weights.
+    type Int16: MicroKernel<Input = i16, Weight = i8, Accumulator = i32> + Requantize;
     /// Convolution in single precision.
     type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32> + ClampSums;
+    /// Depthwise convolution of int8 values with int8 weights.
+    type DepthwiseInt8: DepthwiseKernel<Input = i8, Accumulator = i32>;
+    /// Depthwise convolution in single precision.
+    type DepthwiseFloat: DepthwiseKernel<Input = f32, Accumulator = f32>;
     /// Whether this machine can run it; constant unless detected at run time.
     fn available() -> bool {
         true
@@ -83,7 +91,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// Let `pixels` be the strip's pixels rounded up to a multiple of `PIXELS`; in the dense layout a strip has one.
     /// * `accumulators` is valid for writes of those values.
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
-    ///   `run_groups * group` values for each `p` below `pixels`, with the layout's `group`. Multiples of its `align` are
+    ///   `run_groups * group + overread` values for each `p` below `pixels`, with the layout's `group` and `overread`. Multiples of its `align` are
     ///   faster, but any place can come.
     /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
@@ -161,7 +169,7 @@ impl<R: crate::quant::Rounding> Epilogue for R {
 
     #[inline(always)]
     fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
-        common.clamp(R::scale(accumulator, parameters, common))
+        common.clamp(R::scale_folded(accumulator, parameters, common))
     }
 
     #[inline(always)]
@@ -192,7 +200,7 @@ impl<R: crate::quant::Rounding> Epilogue for Saturate<R> {
 
     #[inline(always)]
     fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
-        R::scale(accumulator, parameters, common).clamp(-128, 127) as i8
+        R::scale_folded(accumulator, parameters, common).clamp(-128, 127) as i8
     }
 
     #[inline(always)]
@@ -200,6 +208,39 @@ impl<R: crate::quant::Rounding> Epilogue for Saturate<R> {
         // SAFETY: the caller's promise. A kernel clamps in any case: the bounds make it the same.
         unsafe { B::Int8::requantize::<R>(strip, common, output) }
     }
+}
+
+/// The epilogue of int16 activations with int8 weights, with rounding `R`: outputs are int16, zero points 0.
+///
+/// [`ReducedRounding`](crate::ReducedRounding) gives TensorFlow Lite Micro's bits where the bias has 64 bits there, as its
+/// converter writes them, [`DoubleRounding`](crate::DoubleRounding) where it has 32.
+#[derive(Clone, Copy, Debug)]
+pub struct Int16x8<R>(core::marker::PhantomData<R>);
+
+impl<R: crate::quant::Rounding> sealed::Epilogue for Int16x8<R> {}
+
+impl<R: crate::quant::Rounding> Epilogue for Int16x8<R> {
+    type Input = i16;
+    type Accumulator = i32;
+    type Output = i16;
+    type Common = crate::quant::CommonRequantization;
+    type Kernel<B: Backend> = B::Int16;
+    const WORDS: usize = R::WORDS;
+
+    #[inline(always)]
+    fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i16 {
+        common.clamp_i16(R::scale_folded(accumulator, parameters, common))
+    }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i16) {
+        // SAFETY: the caller's promise.
+        unsafe { B::Int16::requantize::<Self>(strip, common, output) }
+    }
+}
+
+impl<R: crate::quant::Rounding> IntegerEpilogue for Int16x8<R> {
+    type Rounding = R;
 }
 
 /// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.

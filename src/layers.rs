@@ -3,9 +3,12 @@
 mod activation;
 mod add;
 mod argmax;
+mod batch_norm;
 mod blur_pool;
 mod concatenate;
 mod conv2d;
+mod depthwise;
+mod local_response;
 mod locally_connected;
 mod multiply;
 mod pad;
@@ -19,9 +22,12 @@ mod upsample;
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
 pub use add::{Add, Subtract};
 pub use argmax::argmax;
+pub use batch_norm::{BatchNormF32, BatchNormInt8, BatchNormParameters};
 pub use blur_pool::BlurPool2d;
 pub use concatenate::{Concatenate, Inputs};
 pub use conv2d::{Conv2d, Dense};
+pub use depthwise::DepthwiseConv2d;
+pub use local_response::{LocalResponse, LocalResponseNormF32, LocalResponseNormInt8};
 pub use locally_connected::LocallyConnected2d;
 pub use multiply::Multiply;
 pub use pad::Pad;
@@ -35,6 +41,8 @@ pub use upsample::Upsample;
 /// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 pub mod dynamic {
     pub use super::conv2d::dynamic::*;
+    #[doc(inline)]
+    pub use super::depthwise::dynamic as depthwise;
     pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
     pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
 }

@@ -40,6 +40,8 @@ pub struct Layout {
     pub align: usize,
     /// What rows hold more than the values of the input: its product with the weights' sum is taken out of the bias.
     pub offset: i32,
+    /// Activations that loads may read beyond the end of a run.
+    pub overread: usize,
 }
 
 /// The order of weights within a group of taps.
@@ -47,6 +49,10 @@ pub struct Layout {
 pub enum Format {
     /// `[channel][tap]`, one value each.
     Channels,
+    /// `[pair of channels][tap][channel of the pair]`, one value each.
+    ///
+    /// For SXTB16, which widens bytes 0 and 2 of a word, or 1 and 3: two taps of a channel.
+    Interleaved,
     /// `[pair of channels][tap]`, 16 bits each: `256 * odd channel + even channel`.
     ///
     /// For SMLAD, which multiplies 16-bit halves: the product with the packed value is `256 * odd + even` at once,
@@ -58,6 +64,20 @@ pub enum Format {
 
 /// The most taps whose sum of products of int8 values fits the 24 bits that [`Format::BytePairs`] leaves.
 pub const BYTE_PAIR_TAPS: usize = 508;
+
+/// Whether every filter of `len` weights keeps to the 24 bits that [`Format::BytePairs`] leaves, as all filters of up to
+/// [`BYTE_PAIR_TAPS`] do, and most longer ones: 128 times the sum of the weights' magnitudes is below 2^23.
+pub const fn narrow(filters: &[i8], len: usize) -> bool {
+    let mut start = 0;
+    while start + len <= filters.len() {
+        let (_, magnitude) = sums(filters, start, len);
+        if 128 * magnitude >= 1 << 23 {
+            return false;
+        }
+        start += len;
+    }
+    true
+}
 
 /// How a filter is cut into runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +96,8 @@ pub struct Runs {
     pub groups: usize,
     /// Taps in a run, padding counted.
     pub taps: usize,
+    /// Activations that loads may read beyond a run.
+    pub overread: usize,
 }
 
 impl Runs {
@@ -90,7 +112,8 @@ impl Runs {
         let reach = stretch + (phases - 1) * step;
         let parts = reach.div_ceil(layout.longest_run);
         let groups = reach.div_ceil(parts).div_ceil(layout.group);
-        Self { phases, step, stretch, stretches, parts, groups, taps: groups * layout.group }
+        let (taps, overread) = (groups * layout.group, layout.overread);
+        Self { phases, step, stretch, stretches, parts, groups, taps, overread }
     }
 
     /// The number of runs in a filter.
@@ -98,21 +121,41 @@ impl Runs {
         self.stretches * self.parts
     }
 
-    /// Taps by which the runs of a stretch may reach past its end.
+    /// Activations by which reading the runs of a stretch may go past its end.
     pub const fn overhang(&self) -> usize {
-        self.parts * self.taps - self.stretch
+        self.parts * self.taps - self.stretch + self.overread
     }
 }
 
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0 }
+        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0, overread: 0 }
     }
 
     /// The same for rows that hold `offset` more than the input's values.
     pub const fn offset(self, offset: i32) -> Self {
         Self { offset, ..self }
+    }
+
+    /// The same for loads that may read `overread` activations beyond a run.
+    pub const fn overread(self, overread: usize) -> Self {
+        Self { overread, ..self }
+    }
+
+    /// Blocks of `block` channels in [`Format::Interleaved`].
+    pub const fn interleaved(block: usize) -> Self {
+        let longest_run = usize::MAX;
+        Self {
+            block,
+            tail: block,
+            group: 2,
+            format: Format::Interleaved,
+            longest_run,
+            align: 2,
+            offset: 0,
+            overread: 0,
+        }
     }
 
     /// Blocks of `block` channels in [`Format::BytePairs`].
@@ -125,6 +168,7 @@ impl Layout {
             longest_run: BYTE_PAIR_TAPS,
             align: 2,
             offset: 0,
+            overread: 0,
         }
     }
 
@@ -174,11 +218,6 @@ impl Activation {
             Self::Relu => [0.0, f32::INFINITY],
             Self::Relu6 => [0.0, 6.0],
         }
-    }
-
-    /// The lowest and highest int8 value that passes, in an output's quantization.
-    pub(crate) const fn int8_bounds(self, output: Quantization) -> [i32; 2] {
-        self.integer_bounds(output.scale, output.zero_point as i32, [-128, 127])
     }
 
     /// The lowest and highest of the integers `low..=high` that passes, in an output's quantization.
@@ -244,6 +283,106 @@ impl<'a> Int8Filters<'a> {
     }
 }
 
+/// The numbers of a convolution of int16 values with int8 weights, in canonical order. Zero points are 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Int16Filters<'a> {
+    /// `[filter][height][width][channel]`, each in -127..=127.
+    pub filters: &'a [i8],
+    /// One for each output channel, of scale `input * scales[channel]`. TensorFlow Lite stores 64 bits; those that fit
+    /// the accumulator's 32, which packing checks, fit these.
+    pub bias: &'a [i32],
+    /// The scale of each output channel's weights.
+    pub scales: &'a [f32],
+    /// The input's scale.
+    pub input: f32,
+    /// The output's scale.
+    pub output: f32,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl<'a> Int16Filters<'a> {
+    /// The numbers of a convolution, from arrays.
+    pub const fn new<const O: usize, const H: usize, const W: usize, const C: usize>(
+        filters: &'a [[[[i8; C]; W]; H]; O],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: f32,
+        output: f32,
+        activation: Activation,
+    ) -> Self {
+        let filters = filters.as_flattened().as_flattened().as_flattened();
+        Self { filters, bias, scales, input, output, activation }
+    }
+
+    /// The numbers of a dense layer, from arrays: a row of weights for each output.
+    pub const fn dense<const O: usize, const N: usize>(
+        weights: &'a [[i8; N]; O],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: f32,
+        output: f32,
+        activation: Activation,
+    ) -> Self {
+        Self { filters: weights.as_flattened(), bias, scales, input, output, activation }
+    }
+
+    /// The same with zero points.
+    const fn with_zero_points(&self) -> Int8Filters<'a> {
+        let &Self { filters, bias, scales, activation, .. } = self;
+        let (input, output) = (Quantization::new(self.input, 0), Quantization::new(self.output, 0));
+        Int8Filters { filters, bias, scales, input, output, activation }
+    }
+}
+
+/// The type of activations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activations {
+    Int8,
+    Int16,
+}
+
+impl Activations {
+    /// The largest magnitude.
+    const fn reach(self) -> i64 {
+        match self {
+            Self::Int8 => 128,
+            Self::Int16 => 32768,
+        }
+    }
+
+    /// The values.
+    const fn range(self) -> [i32; 2] {
+        match self {
+            Self::Int8 => [-128, 127],
+            Self::Int16 => [-32768, 32767],
+        }
+    }
+}
+
+/// What a mode adds to the bias of channel `o`: [`PowerOfTwo`](crate::PowerOfTwo) its rounding and the zero point, others
+/// nothing. The numbers obey the rules.
+pub const fn folded_term(numbers: &Int8Filters<'_>, mode: RoundingMode, o: usize) -> i32 {
+    match (mode, power_of_two(multiplier(numbers, o))) {
+        (RoundingMode::PowerOfTwo, Some(shift)) => ((1 << shift) >> 1) + ((numbers.output.zero_point as i32) << shift),
+        _ => 0,
+    }
+}
+
+/// The exponent `s` of `2^-s`, up to 23.
+const fn power_of_two(real: f64) -> Option<u32> {
+    let bits = real.to_bits();
+    let shift = 1023 - (bits >> 52) as i64;
+    if bits << 12 == 0 && shift >= 0 && shift <= 23 { Some(shift as u32) } else { None }
+}
+
+/// The multiplier of [`ReducedRounding`](crate::ReducedRounding), 15 bits, and its shift to the right.
+const fn reduced(real: f64) -> (i64, i32) {
+    let Multiplier { multiplier, exponent } = Multiplier::from_real(real);
+    let reduced = if multiplier < 0x7fff_0000 { (multiplier + (1 << 15)) >> 16 } else { 0x7fff };
+    (reduced as i64, 15 - exponent)
+}
+
 /// The filters turned by half a circle, rows and columns reversed: with them a layer computes the *convolution* of
 /// mathematics, and without them cross-correlation, which the field calls convolution.
 ///
@@ -292,7 +431,12 @@ pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, co
 }
 
 /// Checks lengths, scales, weights and the bound of every accumulator.
-const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: RoundingMode) -> Result<(), ShapeError> {
+const fn check(
+    shape: &Conv2dShape,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    activations: Activations,
+) -> Result<(), ShapeError> {
     if let Err(error) = shape.check() {
         return Err(error);
     }
@@ -308,27 +452,68 @@ const fn check_i8(shape: &Conv2dShape, numbers: &Int8Filters<'_>, mode: Rounding
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + 128 * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + 255 * magnitude;
-        // Double rounding shifts to the left for multipliers of 1 and more, before it rounds.
-        let left = match mode {
-            RoundingMode::Single => 0,
-            RoundingMode::Double => Multiplier::from_real(real).exponent,
-        };
-        let most = i32::MAX as i64 >> if left > 0 { left } else { 0 };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
+            return Err(error);
         }
         o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+    activations: Activations,
+) -> Result<(), ShapeError> {
+    let real = multiplier(numbers, o);
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + activations.reach() * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let steps = match activations {
+        Activations::Int8 => 255,
+        Activations::Int16 => 32768,
+    };
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
+    let most = match mode {
+        RoundingMode::Single => i32::MAX as i64,
+        // It shifts to the left for multipliers of 1 and more, before it rounds.
+        RoundingMode::Double => {
+            let left = Multiplier::from_real(real).exponent;
+            i32::MAX as i64 >> if left > 0 { left } else { 0 }
+        }
+        RoundingMode::Reduced => {
+            let (multiplier, shift) = reduced(real);
+            if shift < 8 {
+                return Err(ShapeError::Scale);
+            }
+            // The result and its rounding must fit, too.
+            if (reach * multiplier) >> shift >= i32::MAX as i64
+                || (plain_reach * multiplier) >> shift >= i32::MAX as i64
+            {
+                return Err(ShapeError::Accumulator);
+            }
+            i32::MAX as i64
+        }
+        RoundingMode::PowerOfTwo => {
+            if power_of_two(real).is_none() {
+                return Err(ShapeError::PowerOfTwo);
+            }
+            let term = folded_term(numbers, mode, o) as i64;
+            i32::MAX as i64 - if term < 0 { -term } else { term }
+        }
+    };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
     }
     Ok(())
 }
@@ -376,10 +561,31 @@ const fn sums(filters: &[i8], start: usize, len: usize) -> (i64, i64) {
 
 /// What the channels share, for these numbers and a rounding mode.
 pub const fn common_requantization(numbers: &Int8Filters<'_>, mode: RoundingMode) -> CommonRequantization {
+    common(numbers, mode, Activations::Int8)
+}
+
+/// The same for int16.
+pub const fn common_requantization_i16(numbers: &Int16Filters<'_>, mode: RoundingMode) -> CommonRequantization {
+    common(&numbers.with_zero_points(), mode, Activations::Int16)
+}
+
+const fn common(numbers: &Int8Filters<'_>, mode: RoundingMode, activations: Activations) -> CommonRequantization {
     let zero_point = numbers.output.zero_point as i32;
-    let [low, high] = numbers.activation.int8_bounds(numbers.output);
+    let [low, high] = numbers.activation.integer_bounds(numbers.output.scale, zero_point, activations.range());
     match mode {
-        RoundingMode::Double => CommonRequantization { shift: 0, offset: 0, zero_point, low, high },
+        RoundingMode::Double | RoundingMode::PowerOfTwo => {
+            CommonRequantization { shift: 0, offset: 0, zero_point, low, high }
+        }
+        RoundingMode::Reduced => {
+            let (mut shift, mut o) = (1, 0);
+            while o < numbers.scales.len() {
+                if reduced(multiplier(numbers, o)).1 < REDUCED_SHIFT {
+                    shift = 0;
+                }
+                o += 1;
+            }
+            CommonRequantization { shift, offset: 0, zero_point, low, high }
+        }
         RoundingMode::Single => {
             let mut largest = 0.0;
             let mut o = 0;
@@ -399,7 +605,21 @@ pub const fn common_requantization(numbers: &Int8Filters<'_>, mode: RoundingMode
     }
 }
 
-/// Writes a channel's requantization parameters: one word for single rounding, two for double.
+/// From this shift on a reduced multiplier can be moved to the left until its product's high word holds the result.
+const REDUCED_SHIFT: i32 = 17;
+
+/// The same as [`requantization_parameters`] for int16.
+pub const fn requantization_parameters_i16(
+    numbers: &Int16Filters<'_>,
+    mode: RoundingMode,
+    common: &CommonRequantization,
+    o: usize,
+    words: &mut [u32],
+) {
+    requantization_parameters(&numbers.with_zero_points(), mode, common, o, words);
+}
+
+/// Writes a channel's requantization parameters, as many words as its rounding has. The numbers obey the rules.
 pub const fn requantization_parameters(
     numbers: &Int8Filters<'_>,
     mode: RoundingMode,
@@ -419,6 +639,17 @@ pub const fn requantization_parameters(
             let scaled = real * f64::from_bits((1023 + common.shift as u64) << 52);
             words[0] = (scaled + 0.5) as u32;
         }
+        RoundingMode::Reduced => {
+            let (multiplier, shift) = reduced(real);
+            // As a shift of the product's high word; not positive says that the multiplier stays as it is.
+            let left = if shift < REDUCED_SHIFT || shift > 32 { 0 } else { 33 - shift };
+            words[0] = (multiplier << left) as u32;
+            words[1] = (shift + left - 32) as u32;
+        }
+        RoundingMode::PowerOfTwo => match power_of_two(real) {
+            Some(shift) => words[0] = shift,
+            None => panic!("{}", ShapeError::PowerOfTwo.message()),
+        },
     }
 }
 
@@ -430,10 +661,10 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
-        RoundingMode::Single => 1,
-        RoundingMode::Double => 2,
+        RoundingMode::Single | RoundingMode::PowerOfTwo => 1,
+        RoundingMode::Double | RoundingMode::Reduced => 2,
     }
 }
 
@@ -467,7 +698,42 @@ pub(crate) const fn pack_i8_with(
     common: &CommonRequantization,
     packed: &mut [u32],
 ) -> Result<(), ShapeError> {
-    if let Err(error) = check_i8(shape, numbers, mode) {
+    pack_integers(shape, layout, numbers, mode, Activations::Int8, common, packed)
+}
+
+/// Packs a convolution of int16 values with int8 weights. The accumulators have 32 bits:
+/// `|bias| + 32768 * sum |weight|` must fit them for every channel.
+///
+/// # Errors
+/// As [`pack_i8`].
+pub const fn pack_i16(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int16Filters<'_>,
+    mode: RoundingMode,
+    packed: &mut [u32],
+) -> Result<CommonRequantization, ShapeError> {
+    let numbers = numbers.with_zero_points();
+    if let Err(error) = check_scales(&numbers) {
+        return Err(error);
+    }
+    let common = common(&numbers, mode, Activations::Int16);
+    match pack_integers(shape, layout, &numbers, mode, Activations::Int16, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+const fn pack_integers(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    activations: Activations,
+    common: &CommonRequantization,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
+    if let Err(error) = check(shape, numbers, mode, activations) {
         return Err(error);
     }
     let words = parameter_words(mode);
@@ -490,7 +756,8 @@ pub(crate) const fn pack_i8_with(
             let (sum, _) = sums(numbers.filters, o * len, len);
             // With an offset it may wrap, and the sums wrap back.
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
-            packed[at + c] = (numbers.bias[o] as i64 - zero * sum) as i32 as u32;
+            let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
+            packed[at + c] = bias as i32 as u32;
             let mut parameters = [0; 2];
             requantization_parameters(numbers, mode, common, o, &mut parameters);
             let mut word = 0;
@@ -531,6 +798,11 @@ const fn pack_channel_i8(
             match layout.format {
                 Format::Channels => {
                     let byte = (group * channels + c) * layout.group + within;
+                    packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8);
+                }
+                Format::Interleaved => {
+                    let pair = group * (channels / 2) + c / 2;
+                    let byte = (pair * layout.group + within) * 2 + c % 2;
                     packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8);
                 }
                 Format::BytePairs => {

@@ -7,7 +7,10 @@
 //!
 //! An accumulator becomes an output by a multiplication with `input scale * weight scale / output scale`, done in
 //! integers. How the result is rounded is a type, because it decides the bits: [`SingleRounding`] rounds once,
-//! [`DoubleRounding`] twice, as TensorFlow Lite Micro does.
+//! [`DoubleRounding`] twice, as TensorFlow Lite Micro does, [`ReducedRounding`] once with a short multiplier, as it does
+//! with biases of 64 bits, and [`PowerOfTwo`] only shifts.
+//!
+//! An int16 tensor has the zero point 0: `real = scale * q`.
 
 use core::fmt::Debug;
 
@@ -111,9 +114,13 @@ pub enum RoundingMode {
     Single,
     /// [`DoubleRounding`].
     Double,
+    /// [`ReducedRounding`].
+    Reduced,
+    /// [`PowerOfTwo`].
+    PowerOfTwo,
 }
 
-/// How an accumulator is rounded to int8; the type chooses the arithmetic at compile time.
+/// How an accumulator is rounded to int8 or int16; the type chooses the arithmetic at compile time.
 pub trait Rounding: sealed::Sealed + Copy + Debug + 'static {
     /// The mode as a value, for constant evaluation.
     const MODE: RoundingMode;
@@ -121,15 +128,38 @@ pub trait Rounding: sealed::Sealed + Copy + Debug + 'static {
     const WORDS: usize;
     /// `accumulator` times the channel's multiplier, rounded, plus the zero point; not yet clamped.
     fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32;
+
+    /// The same for an accumulator whose bias holds what [`folded_term`](crate::pack::folded_term) says, as packing
+    /// leaves it.
+    #[inline(always)]
+    fn scale_folded(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32 {
+        Self::scale(accumulator, parameters, common)
+    }
+}
+
+/// A rounding of products with any positive multiplier, which is what elementwise operators offer: [`SingleRounding`] and
+/// [`DoubleRounding`].
+pub trait ProductRounding: Rounding {
+    /// Whether it rounds twice.
+    const TWICE: bool;
+}
+
+impl ProductRounding for SingleRounding {
+    const TWICE: bool = false;
+}
+
+impl ProductRounding for DoubleRounding {
+    const TWICE: bool = true;
 }
 
 /// What the channels of a layer share in requantization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonRequantization {
-    /// [`SingleRounding`]: the shift to the right, 1..=54. [`DoubleRounding`]: unused.
+    /// [`SingleRounding`]: the shift to the right, 1..=54. [`ReducedRounding`]: 1 if every channel's multiplier is below
+    /// a quarter, which is the usual case and has a shorter way, otherwise 0. 0 for the others.
     pub shift: u32,
-    /// [`SingleRounding`]: half a unit of the result plus the output's zero point, at the scale of the product.
-    /// [`DoubleRounding`]: unused.
+    /// [`SingleRounding`]: half a unit of the result plus the output's zero point, at the scale of the product. 0 for
+    /// the others.
     pub offset: i64,
     /// The output's zero point.
     pub zero_point: i32,
@@ -155,8 +185,30 @@ pub struct SingleRounding;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoubleRounding;
 
+/// One rounding, halves upwards, with a multiplier of 15 bits: the bits of TensorFlow Lite Micro for int16 layers whose
+/// biases have 64 bits.
+///
+/// `floor((accumulator * reduced + 2^(shift-1)) / 2^shift)`, where `reduced` is the significand of the [`Multiplier`]
+/// divided by 2^16, rounded halves upwards and at most 32767, and `shift` is 15 less its exponent: TensorFlow Lite's
+/// `MultiplyByQuantizedMultiplier` for accumulators of 64 bits. It wants multipliers below 128 and results that fit 32
+/// bits; packing checks both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReducedRounding;
+
+/// A shift, halves upwards: `floor((accumulator + 2^(shift-1)) / 2^shift)`, for layers whose
+/// `input scale * weight scale / output scale` is `2^-shift` for every channel, `shift` in 0..=23.
+///
+/// The zero point and the 2^(shift-1) are part of the packed bias, so that one shift and a saturation remain. Halves go
+/// upwards, also where the result is negative: -1.5 becomes -1. Scales that are powers of two themselves always obey
+/// the rule. It is the library's own mode, after Jacob et al. 2018 (<https://arxiv.org/abs/1712.05877>, appendix B),
+/// with the scale restricted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerOfTwo;
+
 impl sealed::Sealed for SingleRounding {}
 impl sealed::Sealed for DoubleRounding {}
+impl sealed::Sealed for ReducedRounding {}
+impl sealed::Sealed for PowerOfTwo {}
 
 impl Rounding for SingleRounding {
     const MODE: RoundingMode = RoundingMode::Single;
@@ -195,12 +247,61 @@ impl Rounding for DoubleRounding {
     }
 }
 
+impl Rounding for ReducedRounding {
+    const MODE: RoundingMode = RoundingMode::Reduced;
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32 {
+        let (multiplier, right) = (parameters[0] as i32, parameters[1] as i32);
+        let scaled = if right > 0 {
+            // The multiplier is at the scale that leaves a shift of the product's high word by 1 at least.
+            let high = ((accumulator as i64 * multiplier as i64) >> 32) as i32;
+            (high + (1 << (right - 1))) >> right
+        } else {
+            shift_and_round(accumulator as i64 * multiplier as i64, (right + 32) as u32)
+        };
+        scaled.saturating_add(common.zero_point)
+    }
+}
+
+/// `product / 2^shift`, rounded, halves upwards. Out of line, because multipliers of a quarter and more are rare.
+#[cold]
+#[inline(never)]
+fn shift_and_round(product: i64, shift: u32) -> i32 {
+    ((product + (1 << (shift - 1))) >> shift) as i32
+}
+
+impl Rounding for PowerOfTwo {
+    const MODE: RoundingMode = RoundingMode::PowerOfTwo;
+    const WORDS: usize = 1;
+
+    #[inline(always)]
+    fn scale(accumulator: i32, parameters: &[u32], common: &CommonRequantization) -> i32 {
+        let shift = parameters[0];
+        let half = (1 << shift) >> 1;
+        (((accumulator as i64 + half) >> shift) as i32).saturating_add(common.zero_point)
+    }
+
+    #[inline(always)]
+    fn scale_folded(accumulator: i32, parameters: &[u32], _: &CommonRequantization) -> i32 {
+        // At most 23; without the mask a shift could panic.
+        accumulator >> (parameters[0] & 31)
+    }
+}
+
 impl CommonRequantization {
     /// The clamp to `low..=high`.
     #[inline(always)]
     pub fn clamp(&self, value: i32) -> i8 {
         // Not `clamp`, which can panic.
         value.max(self.low).min(self.high) as i8
+    }
+
+    /// The same for an int16 output.
+    #[inline(always)]
+    pub fn clamp_i16(&self, value: i32) -> i16 {
+        value.max(self.low).min(self.high) as i16
     }
 }
 
@@ -212,18 +313,16 @@ pub const fn saturating_rounding_doubling_high_mul(a: i32, b: i32) -> i32 {
     if a == i32::MIN && b == i32::MIN {
         return i32::MAX;
     }
-    let product = a as i64 * b as i64;
-    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-    ((product + nudge) / (1 << 31)) as i32
+    ((a as i64 * b as i64 + (1 << 30)) >> 31) as i32
 }
 
 /// `value / 2^exponent`, halves away from zero; `exponent` in 0..=31. gemmlowp's `RoundingDivideByPOT`.
 #[inline(always)]
 pub const fn rounding_divide_by_power_of_two(value: i32, exponent: u32) -> i32 {
-    let mask = ((1i64 << exponent) - 1) as i32;
+    let mask = ((1u32 << exponent) - 1) as i32;
     let remainder = value & mask;
     let threshold = (mask >> 1) + if value < 0 { 1 } else { 0 };
-    (((value as i64) >> exponent) as i32) + if remainder > threshold { 1 } else { 0 }
+    (value >> exponent) + if remainder > threshold { 1 } else { 0 }
 }
 
 /// TensorFlow Lite's `MultiplyByQuantizedMultiplier` in its double rounding form.

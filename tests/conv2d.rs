@@ -6,8 +6,8 @@ use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, ShapeError, SingleRounding,
-    dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, PowerOfTwo,
+    Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -148,6 +148,101 @@ impl Int8Case {
     }
 }
 
+/// Scales that are powers of two.
+fn power_of_two_cases() -> impl Strategy<Value = Int8Case> {
+    let power = |exponent: i32| f32::from_bits(((127 - exponent) as u32) << 23);
+    (int8_cases(), prop::collection::vec(2..10i32, 1..20), -1..5i32).prop_map(move |(mut case, weights, output)| {
+        for (o, scale) in case.scales.iter_mut().enumerate() {
+            *scale = power(weights[o % weights.len()]);
+        }
+        case.quantization[0].scale = power(6);
+        case.quantization[1].scale = power(output);
+        case
+    })
+}
+
+#[derive(Debug, Clone)]
+struct Int16Case {
+    shape: Conv2dShape,
+    input: Vec<i16>,
+    filters: Vec<i8>,
+    bias: Vec<i32>,
+    scales: Vec<f32>,
+    output: f32,
+    activation: Activation,
+}
+
+fn int16_cases() -> impl Strategy<Value = Int16Case> {
+    shapes().prop_flat_map(|shape| {
+        let len = shape.input.iter().product::<usize>();
+        let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
+        let ends = || prop::sample::select(vec![i16::MIN, i16::MAX]);
+        (
+            prop_oneof![
+                3 => prop::collection::vec(any::<i16>(), len),
+                1 => prop::collection::vec(ends(), len),
+                1 => Just(vec![i16::MIN; len]),
+            ],
+            int8(shape.filters * shape.filter_len(), -127..=127),
+            prop::collection::vec(-4_000_000..4_000_000i32, shape.filters),
+            prop::collection::vec(0.0001..0.02f32, shape.filters),
+            // Fine outputs, too: multipliers of a quarter and more.
+            prop_oneof![3 => 0.000_02..0.05f32, 1 => 0.000_000_5..0.000_02f32],
+            activation,
+        )
+            .prop_map(move |(input, mut filters, bias, scales, output, activation)| {
+                // As heavy as the accumulators allow.
+                let magnitude = |filter: &[i8]| filter.iter().map(|&w| i64::from(w).abs()).sum::<i64>();
+                for filter in filters.chunks_mut(shape.filter_len()) {
+                    while magnitude(filter) * 32768 + 4_000_000 > i64::from(i32::MAX) {
+                        filter.iter_mut().for_each(|weight| *weight -= weight.signum());
+                    }
+                }
+                Int16Case { shape, input, filters, bias, scales, output, activation }
+            })
+            .prop_filter("multiples that fit 32 bits", |case| {
+                let mut packed = vec![0; dynamic::packed_words::<Portable, Int16x8<DoubleRounding>>(&case.shape)];
+                dynamic::pack_int16::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
+            })
+    })
+}
+
+impl Int16Case {
+    fn numbers(&self) -> Int16Filters<'_> {
+        Int16Filters {
+            filters: &self.filters,
+            bias: &self.bias,
+            scales: &self.scales,
+            input: 0.0005,
+            output: self.output,
+            activation: self.activation,
+        }
+    }
+
+    fn reference<R: Rounding>(&self) -> Vec<i16> {
+        let numbers = self.numbers();
+        let common = pack::common_requantization_i16(&numbers, R::MODE);
+        let mut parameters = vec![0; self.shape.filters * R::WORDS];
+        for (o, words) in parameters.chunks_mut(R::WORDS).enumerate() {
+            pack::requantization_parameters_i16(&numbers, R::MODE, &common, o, words);
+        }
+        let mut output = vec![0; self.shape.output().iter().product()];
+        let Self { shape, input, filters, bias, .. } = self;
+        reference::conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, &mut output);
+        output
+    }
+
+    fn run<B: Backend, R: Rounding>(&self) -> Vec<i16> {
+        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Int16x8<R>>(&self.shape)];
+        let common = dynamic::pack_int16::<B, R>(&self.shape, &self.numbers(), &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, Int16x8<R>>(&self.shape)];
+        let mut output = vec![0; self.shape.output().iter().product()];
+        dynamic::run::<B, Int16x8<R>>(&self.shape, &packed, 0, &common, &self.input, &mut output, &mut scratch)
+            .unwrap();
+        output
+    }
+}
+
 #[derive(Debug, Clone)]
 struct F32Case {
     shape: Conv2dShape,
@@ -231,6 +326,46 @@ proptest! {
             }
         }
         let expected = [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>()];
+        let mut check = Check(&case, expected, Ok(()));
+        visit_all(&mut check);
+        check.2?;
+    }
+
+    #[test]
+    fn int8_backends_agree_with_the_reference_in_powers_of_two(case in power_of_two_cases()) {
+        struct Check<'a>(&'a Int8Case, Vec<i8>, Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, expected, result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B, PowerOfTwo>(), &*expected, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
+        }
+        let mut check = Check(&case, case.reference::<PowerOfTwo>(), Ok(()));
+        visit_all(&mut check);
+        check.2?;
+    }
+
+    #[test]
+    fn int16_backends_agree_with_the_reference(case in int16_cases()) {
+        struct Check<'a>(&'a Int16Case, [Vec<i16>; 3], Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double, reduced], result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run::<B, SingleRounding>(), &*single, "{}", B::NAME);
+                    prop_assert_eq!(&case.run::<B, DoubleRounding>(), &*double, "{}", B::NAME);
+                    prop_assert_eq!(&case.run::<B, ReducedRounding>(), &*reduced, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
+        }
+        let expected =
+            [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>(), case.reference::<ReducedRounding>()];
         let mut check = Check(&case, expected, Ok(()));
         visit_all(&mut check);
         check.2?;
@@ -346,6 +481,72 @@ fn numbers_that_break_a_rule_are_refused() {
     let words = dynamic::packed_words::<Portable, DoubleRounding>(&wide);
     assert_eq!(pack_in(&wide, numbers, words), Err(ShapeError::Accumulator));
     assert_eq!(pack_in(&wide, Int8Filters { bias: &[0], ..numbers }, words), Ok(()));
+}
+
+#[test]
+fn int16_sums_reach_the_accumulators_bound() {
+    let shape = Conv2dShape::dense(516, 1);
+    let mut filters = vec![127i8; 516];
+    filters[515] = 0;
+    let weight: i64 = filters.iter().map(|&w| i64::from(w)).sum();
+    let most = i64::from(i32::MAX) - 32768 * weight;
+    let numbers = Int16Filters {
+        filters: &filters,
+        bias: &[],
+        scales: &[1.0],
+        input: 1.0,
+        output: 65536.0,
+        activation: Activation::Identity,
+    };
+    let words = dynamic::packed_words::<Portable, Int16x8<SingleRounding>>(&shape);
+    let pack = |bias: &[i32]| {
+        let numbers = Int16Filters { bias, ..numbers };
+        dynamic::pack_int16::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+    };
+    assert_eq!(pack(&[most as i32]), Ok(()));
+    assert_eq!(pack(&[-most as i32]), Ok(()));
+    assert_eq!(pack(&[most as i32 + 1]), Err(ShapeError::Accumulator));
+    assert_eq!(pack(&[-most as i32 - 1]), Err(ShapeError::Accumulator));
+    let bias = [-most as i32];
+    let case = Int16Case {
+        shape,
+        input: vec![-32768; 516],
+        filters: filters.clone(),
+        bias: bias.to_vec(),
+        scales: vec![1.0],
+        output: 65536.0 * 0.0005,
+        activation: Activation::Identity,
+    };
+    // -(2^31 - 1) / 65536 is nearest to -32768.
+    assert_eq!(case.run::<Portable, SingleRounding>(), [-32768]);
+}
+
+#[test]
+fn powers_of_two_have_their_own_rules() {
+    let shape = Conv2dShape::dense(1, 1);
+    let words = dynamic::packed_words::<Portable, PowerOfTwo>(&shape);
+    let pack = |scale: f32, bias: i32, zero_point: i8| {
+        let numbers = Int8Filters {
+            filters: &[1],
+            bias: &[bias],
+            scales: &[scale],
+            input: Quantization::new(0.25, 0),
+            output: Quantization::new(0.5, zero_point),
+            activation: Activation::Identity,
+        };
+        dynamic::pack_int8::<Portable, PowerOfTwo>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+    };
+    assert_eq!(pack(2.0, 0, 0), Ok(()));
+    assert_eq!(pack(4.0, 0, 0), Err(ShapeError::PowerOfTwo));
+    assert_eq!(pack(1.5, 0, 0), Err(ShapeError::PowerOfTwo));
+    assert_eq!(pack(0.7, 0, 0), Err(ShapeError::PowerOfTwo));
+    let smallest = 1.0 / (1 << 22) as f32;
+    assert_eq!(pack(smallest, 0, 127), Ok(()));
+    assert_eq!(pack(smallest / 2.0, 0, 0), Err(ShapeError::PowerOfTwo));
+    // The zero point, half a unit, the weight and the bias fill the accumulator: 127.5 * 2^23 + 255 + bias.
+    let most = i32::MAX - (127 << 23) - (1 << 22) - 255;
+    assert_eq!(pack(smallest, most, 127), Ok(()));
+    assert_eq!(pack(smallest, most + 1, 127), Err(ShapeError::Accumulator));
 }
 
 #[test]

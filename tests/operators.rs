@@ -8,8 +8,9 @@ use bareconv::kernels::Backend;
 use bareconv::kernels::elementwise::{self, Element};
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, AveragePool2d, Conv2dShape, DoubleRounding, Int8Filters, LeakyReluF32, LeakyReluInt8, MaxPool2d,
-    Pool2dShape, Quantization, Relu, ShapeError, SoftmaxInt8, Tensor, View, ViewMut, argmax, pack, reference,
+    Activation, AveragePool2d, Conv2dShape, DoubleRounding, Int8Filters, Int16Filters, LeakyReluF32, LeakyReluInt8,
+    MaxPool2d, Pool2dShape, Quantization, ReducedRounding, Relu, ShapeError, SoftmaxInt8, Tensor, View, ViewMut,
+    argmax, pack, reference,
 };
 use golden::{Case, cases};
 use proptest::prelude::*;
@@ -82,7 +83,9 @@ fn softmax_is_that_of_tflite_micro() {
 /// Convolutions and dense layers of TensorFlow Lite Micro against the reference, with double rounding.
 fn convolutions_are_those_of_tflite_micro(file: &str, is_dense: bool) {
     for case in cases(file) {
-        let [filters, height, width, _] = case.array("filter_shape");
+        let [filters, height, width, channels] = case.array("filter_shape");
+        let [_, _, input_channels] = case.array::<usize, 3>("input_shape");
+        let groups = input_channels / channels;
         let plain = Conv2dShape::new(case.array("input_shape"), filters, [height, width]);
         let shape = if is_dense {
             plain
@@ -91,6 +94,7 @@ fn convolutions_are_those_of_tflite_micro(file: &str, is_dense: bool) {
                 stride: case.array("stride"),
                 dilation: case.array("dilation"),
                 padding: case.array("padding"),
+                groups,
                 ..plain
             }
         };
@@ -131,8 +135,73 @@ fn convolution_is_that_of_tflite_micro() {
 }
 
 #[test]
+fn a_grouped_convolution_is_that_of_tflite_micro() {
+    convolutions_are_those_of_tflite_micro(include_str!("golden/conv2d_groups.txt"), false);
+}
+
+#[test]
 fn a_dense_layer_is_that_of_tflite_micro() {
     convolutions_are_those_of_tflite_micro(include_str!("golden/dense.txt"), true);
+}
+
+/// int16 activations: with a bias of 64 bits TensorFlow Lite Micro rounds once, with one of 32 bits twice.
+fn int16_convolutions_are_those_of_tflite_micro(file: &str) -> [usize; 2] {
+    fn output<R: Rounding>(case: &Case, shape: &Conv2dShape, numbers: &Int16Filters<'_>) -> Vec<i16> {
+        let common = pack::common_requantization_i16(numbers, R::MODE);
+        let mut parameters = vec![0; R::WORDS * shape.filters];
+        for (channel, words) in parameters.chunks_exact_mut(R::WORDS).enumerate() {
+            pack::requantization_parameters_i16(numbers, R::MODE, &common, channel, words);
+        }
+        let mut output = vec![0; shape.output().iter().product()];
+        let input: Vec<i16> = case.values("input");
+        let Int16Filters { filters, bias, .. } = numbers;
+        reference::conv2d_i16::<R>(shape, &input, filters, bias, &parameters, &common, &mut output);
+        output
+    }
+    let mut compared = [0; 2];
+    for case in cases(file) {
+        let [filters, height, width, _] = case.array("filter_shape");
+        let shape = Conv2dShape {
+            stride: case.array("stride"),
+            dilation: case.array("dilation"),
+            padding: case.array("padding"),
+            ..Conv2dShape::new(case.array("input_shape"), filters, [height, width])
+        };
+        assert_eq!(shape.output(), case.array("output_shape"), "{}", case.name);
+        let numbers = Int16Filters {
+            filters: &case.values("weights"),
+            bias: &case.values("bias"),
+            scales: &case.values("weight_scales"),
+            input: case.value("input_scale"),
+            output: case.value("output_scale"),
+            activation: match case.value::<u8>("relu") {
+                0 => Activation::Identity,
+                1 => Activation::Relu,
+                _ => Activation::Relu6,
+            },
+        };
+        let expected: Vec<i16> = case.values("output");
+        let wide = case.value::<u32>("bias_bits") == 64;
+        let output = if wide {
+            output::<ReducedRounding>(&case, &shape, &numbers)
+        } else {
+            output::<DoubleRounding>(&case, &shape, &numbers)
+        };
+        assert_eq!(output, expected, "{}", case.name);
+        compared[usize::from(wide)] += expected.len();
+    }
+    compared
+}
+
+#[test]
+fn an_int16_convolution_is_that_of_tflite_micro() {
+    let [narrow, wide] = int16_convolutions_are_those_of_tflite_micro(include_str!("golden/conv2d_int16.txt"));
+    assert!(narrow > 100 && wide > 100, "{narrow} {wide}");
+}
+
+#[test]
+fn an_int16_dense_layer_is_that_of_tflite_micro() {
+    int16_convolutions_are_those_of_tflite_micro(include_str!("golden/dense_int16.txt"));
 }
 
 // ---- The reference against mathematics in i64 and f64 ----

@@ -4,7 +4,9 @@ use bareconv::quant::{
     CommonRequantization, Multiplier, Rounding, multiply_by_quantized_multiplier, rounding_divide_by_power_of_two,
     saturating_rounding_doubling_high_mul,
 };
-use bareconv::{Activation, DoubleRounding, Int8Filters, Quantization, SingleRounding, pack};
+use bareconv::{
+    Activation, DoubleRounding, Int8Filters, PowerOfTwo, Quantization, ReducedRounding, SingleRounding, pack,
+};
 use proptest::prelude::*;
 
 /// `numerator / denominator` to the nearest integer, halves away from zero.
@@ -77,6 +79,38 @@ proptest! {
         let exact = divide_half_up(product, 1 << common.shift) + i128::from(zero_point);
         let exact = exact.clamp(-128, 127) as i8;
         prop_assert_eq!(common.clamp(SingleRounding::scale(accumulator, &parameters, &common)), exact);
+    }
+
+    #[test]
+    fn reduced_rounding_is_one_exact_rounding((accumulator, real, zero_point) in requantizations()) {
+        let (common, parameters, real) = common_and_parameters::<ReducedRounding>(real, zero_point);
+        let Multiplier { multiplier, exponent } = Multiplier::from_real(real);
+        let reduced = ((i128::from(multiplier) + (1 << 15)) >> 16).min(0x7fff);
+        let exact = divide_half_up(i128::from(accumulator) * reduced, 1i128 << (15 - exponent));
+        // What packing refuses.
+        prop_assume!(i32::try_from(exact).is_ok());
+        let exact = (exact + i128::from(zero_point)).clamp(-128, 127) as i8;
+        prop_assert_eq!(common.clamp(ReducedRounding::scale(accumulator, &parameters, &common)), exact);
+        prop_assert_eq!(common.shift, u32::from(exponent < -1));
+    }
+
+    #[test]
+    fn power_of_two_rounding_is_one_exact_rounding(accumulator in words(), shift in 0..24u32, zero_point: i8) {
+        let real = 1.0 / f64::from(1 << shift);
+        let (common, parameters, _) = common_and_parameters::<PowerOfTwo>(real, zero_point);
+        let exact = divide_half_up(i128::from(accumulator), 1 << shift) + i128::from(zero_point);
+        let exact = exact.clamp(-128, 127) as i8;
+        prop_assert_eq!(common.clamp(PowerOfTwo::scale(accumulator, &parameters, &common)), exact);
+        // The form that kernels use, whose bias holds the rest.
+        let scale = [real as f32];
+        let q = Quantization::new(1.0, 0);
+        let output = Quantization::new(1.0, zero_point);
+        let activation = Activation::Identity;
+        let numbers = Int8Filters { filters: &[], bias: &[0], scales: &scale, input: q, output, activation };
+        let folded = accumulator.checked_add(pack::folded_term(&numbers, PowerOfTwo::MODE, 0));
+        if let Some(folded) = folded {
+            prop_assert_eq!(common.clamp(PowerOfTwo::scale_folded(folded, &parameters, &common)), exact);
+        }
     }
 
     #[test]

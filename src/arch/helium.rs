@@ -1,9 +1,12 @@
 //! Arm with the M-profile vector extension, Helium: Cortex-M55, M85.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
+mod float;
 
+use super::portable::depthwise::{Float, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -13,7 +16,7 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
 ///
-/// Single precision runs plain Rust.
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -22,5 +25,8 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
-    type Float = Blocks<f32, Own>;
+    type Int16 = Blocks<i16, Own>;
+    type Float = float::Float;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = Plain<Float>;
 }

@@ -7,6 +7,7 @@ mod elementwise;
 mod finish;
 mod memory;
 
+use super::portable::depthwise::{self, Plain};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// AArch64: eight int8 products to an instruction, four in single precision.
@@ -24,13 +25,19 @@ impl Sealed for NeonDotprod {}
 impl Backend for Neon {
     const NAME: &'static str = "neon";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }
 
 impl Backend for NeonDotprod {
     const NAME: &'static str = "neon-dotprod";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 
     #[inline]
     fn available() -> bool {

@@ -4,6 +4,7 @@
 //! their plans need the same memory.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
@@ -29,7 +30,10 @@ impl Sealed for Avx512Vnni {}
 impl Backend for Sse2 {
     const NAME: &'static str = "sse2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Sse2;
+    type DepthwiseFloat = depthwise::FloatSse2;
 }
 
 /// Whether this machine has the features: known at compile time, or detected where there is an operating system.
@@ -49,7 +53,10 @@ macro_rules! has {
 impl Backend for Avx2 {
     const NAME: &'static str = "avx2";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {
@@ -60,7 +67,10 @@ impl Backend for Avx2 {
 impl Backend for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     type Int8 = conv::Int8<Self>;
+    type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {

@@ -1,8 +1,8 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, Strip};
-use crate::arch::{Native, routine};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, Strip};
+use crate::arch::{Native, routine, routine_i16};
 use crate::pack::{Layout, Runs};
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::{Conv2dShape, Shape, ShapeError};
@@ -170,7 +170,7 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part()));
+        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part(), false));
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
@@ -182,7 +182,21 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::unshared(shape, zero_point, common, routine(&shape.pixel()))
+        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false))
+    }
+    /// The same with the routine for weights that keep to [`narrow`](crate::pack::narrow).
+    pub const fn narrow(self) -> Self {
+        Self { routine: routine(&self.part, true), ..self }
+    }
+}
+
+impl<R: Rounding> Convolution<Native, Int16x8<R>> {
+    /// A convolution of int16 values with int8 weights on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
+        Self::new(shape, 0, common, routine_i16(&shape.part()))
     }
 }
 
@@ -576,7 +590,7 @@ mod tests {
             let strip = plan.columns.min(plan.output[1] - out_x);
             let positions = (strip * shape.pool[1]).div_ceil(runs.phases).next_multiple_of(pixels);
             let first = out_x * shape.pool[1] * runs.step;
-            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps;
+            let end = last_run + first + (positions - 1) * runs.phases * runs.step + runs.taps + runs.overread;
             let activations = plan.ring * (4 / size_of::<K::Activation>());
             assert!(end <= activations, "{shape:?} reads up to {end} of {activations}");
             let sums = positions * layout::<K>(shape).block * shape.pool[0];

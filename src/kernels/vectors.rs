@@ -26,7 +26,7 @@ pub trait Vectors: 'static {
     const LANES: usize;
     /// Taps in a group.
     const GROUP: usize;
-    /// Groups of taps that are read at once where there are as many: 1 or 4.
+    /// Groups of taps that are read at once, beyond the end of a run even: 1 or 4.
     const AHEAD: usize = 1;
     /// Vectors of channels that are summed at once for several pixels: 1 or 2. For one pixel it is 4.
     const WIDTH: usize;
@@ -39,21 +39,11 @@ pub trait Vectors: 'static {
     /// As stated for the trait.
     unsafe fn start(bias: *const Self::Accumulator) -> Self::Sums;
 
-    /// Reads a group of taps.
-    ///
-    /// # Safety
-    /// As stated for the trait.
-    unsafe fn taps(from: *const Self::Activation) -> Self::Taps;
-
     /// Reads `AHEAD` groups of taps.
     ///
     /// # Safety
     /// As stated for the trait.
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const Self::Activation) -> Self::Taps {
-        // SAFETY: the caller's promise.
-        unsafe { Self::taps(from) }
-    }
+    unsafe fn taps(from: *const Self::Activation) -> Self::Taps;
 
     /// Reads the weights of `LANES` channels, `GROUP` of each.
     ///
@@ -61,8 +51,7 @@ pub trait Vectors: 'static {
     /// As stated for the trait.
     unsafe fn weights(from: *const Self::Weight) -> Self::Weights;
 
-    /// Adds the products of the taps' group `N` and weights to the sums; integers wrap. Taps that are not read ahead have
-    /// group 0 alone.
+    /// Adds the products of the taps' group `N` and weights to the sums; integers wrap.
     ///
     /// # Safety
     /// As stated for the trait.
@@ -94,6 +83,8 @@ where
         assert!(K::CONVOLUTION.tail.is_multiple_of(L::Rest::LANES) && K::DENSE.tail.is_multiple_of(L::Rest::LANES));
         assert!((L::WIDTH == 1 || L::WIDTH == 2) && (L::AHEAD == 1 || L::AHEAD == 4));
         assert!(L::PIXELS == 4 || L::PIXELS == K::PIXELS);
+        let overread = (L::AHEAD - 1) * L::GROUP;
+        assert!(K::CONVOLUTION.overread >= overread && K::DENSE.overread >= overread);
     }
     let mut pixel = 0;
     while pixel < job.pixels {
@@ -194,30 +185,28 @@ impl<K: MicroKernel> Place<'_, K> {
             for run in 0..job.run_count {
                 let mut at = self.activations.add(*job.runs.add(run) as usize);
                 let mut groups = job.run_groups;
-                if L::AHEAD == 4 {
-                    while groups >= 4 {
-                        let mut taps = [L::taps_ahead(at); P];
-                        for (p, taps) in taps.iter_mut().enumerate().skip(1) {
-                            *taps = L::taps_ahead(at.add(p * job.pixel_step));
-                        }
-                        group::<L, P, V, 0>(&mut sums, &taps, weights);
+                while groups >= L::AHEAD {
+                    let taps = self.taps::<L, P>(at);
+                    group::<L, P, V, 0>(&mut sums, &taps, weights);
+                    if L::AHEAD == 4 {
                         group::<L, P, V, 1>(&mut sums, &taps, weights.add(step));
                         group::<L, P, V, 2>(&mut sums, &taps, weights.add(2 * step));
                         group::<L, P, V, 3>(&mut sums, &taps, weights.add(3 * step));
-                        weights = weights.wrapping_add(4 * step);
-                        at = at.wrapping_add(4 * L::GROUP);
-                        groups -= 4;
                     }
+                    weights = weights.wrapping_add(L::AHEAD * step);
+                    at = at.wrapping_add(L::AHEAD * L::GROUP);
+                    groups -= L::AHEAD;
                 }
-                while groups > 0 {
-                    let mut taps = [L::taps(at); P];
-                    for (p, taps) in taps.iter_mut().enumerate().skip(1) {
-                        *taps = L::taps(at.add(p * job.pixel_step));
-                    }
+                if L::AHEAD == 4 && groups > 0 {
+                    let taps = self.taps::<L, P>(at);
                     group::<L, P, V, 0>(&mut sums, &taps, weights);
-                    weights = weights.wrapping_add(step);
-                    at = at.wrapping_add(L::GROUP);
-                    groups -= 1;
+                    if groups > 1 {
+                        group::<L, P, V, 1>(&mut sums, &taps, weights.add(step));
+                    }
+                    if groups > 2 {
+                        group::<L, P, V, 2>(&mut sums, &taps, weights.add(2 * step));
+                    }
+                    weights = weights.wrapping_add(groups * step);
                 }
             }
             for (p, sums) in sums.into_iter().enumerate() {
@@ -225,6 +214,25 @@ impl<K: MicroKernel> Place<'_, K> {
                     L::store(sums, self.accumulators.add(p * self.channels + first + v * L::LANES));
                 }
             }
+        }
+    }
+
+    /// The taps of `P` pixels.
+    ///
+    /// # Safety
+    /// They are there.
+    #[inline(always)]
+    unsafe fn taps<L: Vectors<Activation = K::Activation>, const P: usize>(
+        &self,
+        at: *const K::Activation,
+    ) -> [L::Taps; P] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut taps = [L::taps(at); P];
+            for (p, taps) in taps.iter_mut().enumerate().skip(1) {
+                *taps = L::taps(at.add(p * self.job.pixel_step));
+            }
+            taps
         }
     }
 }

@@ -1,7 +1,7 @@
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution, Plan};
-use crate::kernels::{Backend, Clamp, Epilogue};
-use crate::pack::{F32Filters, Int8Filters, pack_f32, pack_i8};
+use crate::kernels::{Backend, Clamp, Epilogue, Int16x8};
+use crate::pack::{F32Filters, Int8Filters, Int16Filters, narrow, pack_f32, pack_i8, pack_i16};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{View, ViewMut};
@@ -10,9 +10,10 @@ use core::marker::PhantomData;
 /// A 2-D convolution with its activation and, if the shape has one, the maximum pooling after it.
 ///
 /// `I` and `O` are the types of its input and output, `WORDS` is [`Conv2dShape::packed_words`], and `E` says how sums
-/// become outputs: [`SingleRounding`] or [`DoubleRounding`](crate::quant::DoubleRounding) for int8, [`Clamp`] for
-/// `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8) or
-/// [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every backend.
+/// become outputs: [`SingleRounding`] or another [`Rounding`] for int8, [`Int16x8`] of one for int16 activations with
+/// int8 weights, [`Clamp`] for `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8),
+/// [`conv2d_i16`](crate::reference::conv2d_i16) or [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every
+/// backend.
 ///
 /// ```
 /// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
@@ -83,8 +84,66 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
         match pack_i8(&shape, &layout, &numbers, R::MODE, &mut packed) {
             Ok(common) => {
                 let convolution = Convolution::int8(shape, numbers.input.zero_point, common);
+                let narrow = narrow(numbers.filters, shape.filter_len());
+                let convolution = if narrow { convolution.narrow() } else { convolution };
                 Self { convolution, packed, types: PhantomData }
             }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: usize, R: Rounding>
+    Conv2d<I, O, WORDS, Int16x8<R>>
+{
+    /// A convolution of int16 activations with int8 weights.
+    ///
+    /// Accumulators have 32 bits: for every output channel `|bias| + 32768 * sum |weight|` must fit them, as it does
+    /// for any weights of up to 515 taps; else the layer does not compile ([`ShapeError::Accumulator`]).
+    ///
+    /// ```
+    /// use bareconv::{Activation, Conv2d, Conv2dShape, Int16Filters, Int16x8, ReducedRounding, Tensor};
+    ///
+    /// // The mean of two neighbours, with the bits of TensorFlow Lite Micro.
+    /// const SHAPE: Conv2dShape = Conv2dShape::new([1, 3, 1], 1, [1, 2]);
+    /// const MEAN: Int16Filters<'_> =
+    ///     Int16Filters::new(&[[[[64], [64]]]], &[0], &[1.0 / 128.0], 0.001, 0.001, Activation::Identity);
+    /// static LAYER: Conv2d<
+    ///     Tensor<i16, 1, 3, 1>,
+    ///     Tensor<i16, 1, 2, 1>,
+    ///     { SHAPE.packed_words::<Int16x8<ReducedRounding>>() },
+    ///     Int16x8<ReducedRounding>,
+    /// > = Conv2d::int16(SHAPE, MEAN);
+    ///
+    /// let mut output = Tensor::filled(0);
+    /// let mut scratch = [0; SHAPE.scratch_words::<Int16x8<ReducedRounding>>()];
+    /// LAYER.run(Tensor([[[10_000], [20_000], [-30_000]]]).view(), output.view_mut(), &mut scratch);
+    /// assert_eq!(output.0, [[[15_000], [-5_000]]]);
+    /// ```
+    ///
+    /// Weights that could overflow an accumulator do not compile:
+    ///
+    /// ```compile_fail
+    /// # use bareconv::{Activation, Conv2d, Conv2dShape, Int16Filters, Int16x8, SingleRounding, Tensor};
+    /// const SHAPE: Conv2dShape = Conv2dShape::dense(600, 1);
+    /// const NUMBERS: Int16Filters<'_> = // bias and weights must not be able to overflow a 32-bit accumulator
+    ///     Int16Filters::dense(&[[127; 600]], &[0], &[0.01], 0.001, 0.001, Activation::Identity);
+    /// static LAYER: Conv2d<
+    ///     Tensor<i16, 1, 1, 600>,
+    ///     Tensor<i16, 1, 1, 1>,
+    ///     { SHAPE.packed_words::<Int16x8<SingleRounding>>() },
+    ///     Int16x8<SingleRounding>,
+    /// > = Conv2d::int16(SHAPE, NUMBERS);
+    /// ```
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16(shape: Conv2dShape, numbers: Int16Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let layout = conv2d::layout::<<Native as Backend>::Int16>(&shape);
+        match pack_i16(&shape, &layout, &numbers, R::MODE, &mut packed) {
+            Ok(common) => Self { convolution: Convolution::int16(shape, common), packed, types: PhantomData },
             Err(error) => panic!("{}", error.message()),
         }
     }
@@ -245,6 +304,21 @@ pub mod dynamic {
             return Err(error);
         }
         pack_i8(shape, &conv2d::layout::<B::Int8>(shape), numbers, R::MODE, packed)
+    }
+
+    /// Packs a convolution of int16 values with int8 weights for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// As [`pack_i16`].
+    pub const fn pack_int16<B: Backend, R: Rounding>(
+        shape: &Conv2dShape,
+        numbers: &Int16Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = shape.check() {
+            return Err(error);
+        }
+        pack_i16(shape, &conv2d::layout::<B::Int16>(shape), numbers, R::MODE, packed)
     }
 
     /// Packs a convolution in single precision for backend `B`.

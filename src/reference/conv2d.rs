@@ -82,6 +82,34 @@ pub fn conv2d_i8<R: Rounding>(
     pool(shape, convolved, output);
 }
 
+/// Convolution of int16 values with int8 weights, requantization, then maximum pooling.
+///
+/// `accumulator = bias + sum input * weight` in exact integers; all zero points are 0. Otherwise as [`conv2d_i8`].
+///
+/// # Panics
+/// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.
+pub fn conv2d_i16<R: Rounding>(
+    shape: &Conv2dShape,
+    input: &[i16],
+    filters: &[i8],
+    bias: &[i32],
+    parameters: &[u32],
+    common: &CommonRequantization,
+    output: &mut [i16],
+) {
+    let convolved = |y: usize, x: usize, o: usize| {
+        let mut accumulator = bias[o] as i64;
+        for_each_tap(shape, y, x, o, |in_filter, at| {
+            if let Some(at) = at {
+                accumulator += input[at] as i64 * filters[o * shape.filter_len() + in_filter] as i64;
+            }
+        });
+        let accumulator = i32::try_from(accumulator).expect("packing checks the accumulator's bound");
+        common.clamp_i16(R::scale(accumulator, &parameters[o * R::WORDS..], common))
+    };
+    pool(shape, convolved, output);
+}
+
 /// Convolution in `f32`, clamped to `low..=high` (the activation), then maximum pooling.
 ///
 /// # Panics

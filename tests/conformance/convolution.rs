@@ -4,12 +4,14 @@ use super::{Cases, Generator, Memory, Session, Space};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic,
-    pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, PowerOfTwo,
+    Quantization, ReducedRounding, SingleRounding, dynamic, pack, reference,
 };
 
 /// Int8 convolutions, each with both roundings.
 const INT8_CASES: u32 = 1000;
+/// Convolutions of int16 values that every core runs, each with three roundings.
+const INT16_CASES: u32 = 400;
 /// Convolutions in single precision.
 const FLOAT_CASES: u32 = 400;
 /// Activations of a case.
@@ -22,6 +24,7 @@ const CHANNELS: usize = 40;
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     session.operator(["conv2d", "int8", B::NAME], int8::<B>);
+    session.operator(["conv2d", "int16", B::NAME], int16::<B>);
     session.operator(["conv2d", "f32", B::NAME], float::<B>);
 }
 
@@ -101,7 +104,77 @@ fn int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &m
         };
         int8_case::<B, SingleRounding>(cases, case, &shape, &numbers, input, space.lend());
         int8_case::<B, DoubleRounding>(cases, case, &shape, &numbers, input, space.lend());
+        let powers = space.take(shape.filters);
+        for scale in &mut *powers {
+            *scale = power(generator.within(2, 9));
+        }
+        let numbers = Int8Filters {
+            scales: powers,
+            input: Quantization::new(power(6), numbers.input.zero_point),
+            output: Quantization::new(power(generator.within(0, 4)), numbers.output.zero_point),
+            ..numbers
+        };
+        int8_case::<B, PowerOfTwo>(cases, case, &shape, &numbers, input, space.lend());
     }
+}
+
+/// 2 to the power of `-exponent`.
+fn power(exponent: usize) -> f32 {
+    1.0 / (1 << exponent) as f32
+}
+
+fn int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+    for case in 0..INT16_CASES {
+        let shape = generator.shape();
+        let mut space = memory.space();
+        let (bias, scales) = (space.take(shape.filters), space.take(shape.filters));
+        for (bias, scale) in bias.iter_mut().zip(&mut *scales) {
+            *bias = generator.within(0, 4_000_000) as i32 - 2_000_000;
+            *scale = generator.real(0.0001, 0.02);
+        }
+        let input = space.take(shape.input.iter().product());
+        let filters = space.take(shape.filters * shape.filter_len());
+        let style = generator.within(0, 5);
+        for value in &mut *input {
+            *value = match style {
+                0 => -32768,
+                1 => [-32768, 32767][generator.within(0, 1)],
+                _ => generator.next() as i16,
+            };
+        }
+        generator.int8(filters, -127);
+        // Many taps of full weight would not fit an accumulator.
+        let divisor = (shape.filter_len() / 500 + 1) as i8;
+        filters.iter_mut().for_each(|weight| *weight /= divisor);
+        let output = [generator.real(0.0005, 0.02), generator.real(0.000_01, 0.0005)][generator.within(0, 1)];
+        let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
+        let numbers = Int16Filters { filters, bias, scales, input: 0.0005, output, activation };
+        int16_case::<B, SingleRounding>(cases, case, &shape, &numbers, input, space.lend());
+        int16_case::<B, DoubleRounding>(cases, case, &shape, &numbers, input, space.lend());
+        int16_case::<B, ReducedRounding>(cases, case, &shape, &numbers, input, space.lend());
+    }
+}
+
+fn int16_case<B: Backend, R: Rounding>(
+    cases: &mut Cases<'_>,
+    case: u32,
+    shape: &Conv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    mut space: Space<'_>,
+) {
+    let len = shape.output().iter().product();
+    let (output, expected) = (space.take(len), space.take(len));
+    specified_int16::<R>(shape, numbers, input, expected);
+    let packed = space.take(dynamic::packed_words::<B, Int16x8<R>>(shape));
+    let common = dynamic::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
+    let scratch = space.take(dynamic::scratch_words::<B, Int16x8<R>>(shape));
+    scratch.fill(0x7f80_80ff);
+    output.fill(99);
+    cases
+        .measure(|| dynamic::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
+        .expect("the case obeys the rules");
+    cases.compare(&(case, R::MODE, shape), output, expected);
 }
 
 fn int8_case<B: Backend, R: Rounding>(
@@ -139,6 +212,23 @@ pub fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_
     reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
+/// The output that the reference specifies for int16.
+pub fn specified_int16<R: Rounding>(
+    shape: &Conv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    output: &mut [i16],
+) {
+    let common = pack::common_requantization_i16(numbers, R::MODE);
+    let mut parameters = [0; 2 * CHANNELS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
+        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
+    }
+    reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, output);
+}
+
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {
         let shape = generator.shape();
@@ -149,6 +239,13 @@ fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
         generator.float(bias);
         generator.float(input);
         generator.float(filters);
+        if generator.within(0, 7) == 0 {
+            // So small that some products and sums are subnormal, which vectors may treat otherwise than scalars.
+            let scales = [(&mut *bias, f32::MIN_POSITIVE), (&mut *input, SMALL), (&mut *filters, SMALL)];
+            for (values, scale) in scales {
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
         let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
         let numbers = F32Filters { filters, bias, activation };
         let len = shape.output().iter().product();

@@ -1,4 +1,6 @@
-use super::memory::{load_bytes, load_floats, load_words, store_floats, store_words};
+use super::memory::{
+    load_bytes, load_eight_bytes, load_floats, load_four_halves, load_words, store_floats, store_words,
+};
 use super::{Neon, NeonDotprod};
 use crate::kernels::vectors::{self, Vectors};
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
@@ -10,10 +12,14 @@ use core::marker::PhantomData;
 /// int8: four taps of a channel lie side by side, as SDOT multiplies and adds them.
 pub struct Int8<B>(PhantomData<B>);
 
+/// int16: SMLAL multiplies a tap with the weights of four channels.
+pub struct Int16;
+
 /// Single precision: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
 pub struct Float;
 
 impl<B> Sealed for Int8<B> {}
+impl Sealed for Int16 {}
 impl Sealed for Float {}
 
 /// Implements the int8 kernel of a backend with its vectors.
@@ -24,7 +30,7 @@ macro_rules! int8 {
             type Weight = i8;
             type Activation = i8;
             type Accumulator = i32;
-            const CONVOLUTION: Layout = Layout::channels(16, 4, 4);
+            const CONVOLUTION: Layout = Layout::channels(16, 4, 4).overread(12);
             const DENSE: Layout = Self::CONVOLUTION;
             const PIXELS: usize = 8;
             const STRIP: usize = 64;
@@ -50,12 +56,38 @@ macro_rules! int8 {
 int8!(Neon, Pairs);
 int8!(NeonDotprod, Quads);
 
+impl MicroKernel for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = Layout::channels(16, 8, 1).overread(3);
+    const DENSE: Layout = Layout::channels(32, 8, 1).overread(3);
+    const PIXELS: usize = 8;
+    const STRIP: usize = 64;
+    const FINISHES_STRIPS: bool = true;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    fn load_row(input: &[i16], row: &mut [i16]) {
+        row.copy_from_slice(input);
+    }
+
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { vectors::strip::<_, Wide>(job, channels, accumulators) }
+    }
+}
+
 impl MicroKernel for Float {
     type Input = f32;
     type Weight = f32;
     type Activation = f32;
     type Accumulator = f32;
-    const CONVOLUTION: Layout = Layout::channels(16, 4, 1);
+    const CONVOLUTION: Layout = Layout::channels(16, 4, 1).overread(3);
     const DENSE: Layout = Self::CONVOLUTION;
     const PIXELS: usize = 8;
     const STRIP: usize = 64;
@@ -76,8 +108,7 @@ impl MicroKernel for Float {
     }
 }
 
-// Sixteen bytes of taps are read at once where as many are left: a word at any address takes four loads where memory
-// wants alignment.
+// Taps are read sixteen bytes at once: one load for four groups, at any address, even where memory wants alignment.
 
 // SAFETY, for every intrinsic below: the module exists only for targets with NEON, and the caller promises that the
 // pointer is valid for the values.
@@ -111,12 +142,6 @@ impl Vectors for Pairs {
 
     #[inline(always)]
     unsafe fn taps(from: *const i8) -> int8x16_t {
-        // SAFETY: see above.
-        unsafe { vreinterpretq_s8_s32(vdupq_n_s32(from.cast::<i32>().read_unaligned())) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const i8) -> int8x16_t {
         // SAFETY: see above.
         unsafe { load_bytes(from) }
     }
@@ -182,12 +207,6 @@ impl Vectors for Quads {
     #[inline(always)]
     unsafe fn taps(from: *const i8) -> int8x16_t {
         // SAFETY: see above.
-        unsafe { vreinterpretq_s8_s32(vdupq_n_s32(from.cast::<i32>().read_unaligned())) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const i8) -> int8x16_t {
-        // SAFETY: see above.
         unsafe { load_bytes(from) }
     }
 
@@ -222,6 +241,69 @@ impl Vectors for Quads {
     }
 }
 
+/// Eight channels in int16.
+pub struct Wide;
+
+impl Vectors for Wide {
+    type Activation = i16;
+    type Weight = i8;
+    type Accumulator = i32;
+    type Sums = [int32x4_t; 2];
+    type Weights = int16x8_t;
+    type Taps = int16x4_t;
+    type Rest = Self;
+    const LANES: usize = 8;
+    const GROUP: usize = 1;
+    const AHEAD: usize = 4;
+    const WIDTH: usize = 1;
+    const PIXELS: usize = 8;
+
+    #[inline(always)]
+    unsafe fn start(bias: *const i32) -> [int32x4_t; 2] {
+        // SAFETY: see above.
+        unsafe { [load_words(bias), load_words(bias.add(4))] }
+    }
+
+    #[inline(always)]
+    unsafe fn taps(from: *const i16) -> int16x4_t {
+        // SAFETY: see above.
+        unsafe { load_four_halves(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> int16x8_t {
+        // SAFETY: see above.
+        unsafe { vmovl_s8(load_eight_bytes(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add<const N: usize>(
+        [low, high]: [int32x4_t; 2],
+        taps: int16x4_t,
+        weights: int16x8_t,
+    ) -> [int32x4_t; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let first = vget_low_s16(weights);
+            match N {
+                0 => [vmlal_lane_s16::<0>(low, first, taps), vmlal_high_lane_s16::<0>(high, weights, taps)],
+                1 => [vmlal_lane_s16::<1>(low, first, taps), vmlal_high_lane_s16::<1>(high, weights, taps)],
+                2 => [vmlal_lane_s16::<2>(low, first, taps), vmlal_high_lane_s16::<2>(high, weights, taps)],
+                _ => [vmlal_lane_s16::<3>(low, first, taps), vmlal_high_lane_s16::<3>(high, weights, taps)],
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store([low, high]: [int32x4_t; 2], to: *mut i32) {
+        // SAFETY: see above.
+        unsafe {
+            store_words(to, low);
+            store_words(to.add(4), high);
+        }
+    }
+}
+
 /// Four channels in single precision.
 pub struct Singles;
 
@@ -247,12 +329,6 @@ impl Vectors for Singles {
 
     #[inline(always)]
     unsafe fn taps(from: *const f32) -> float32x4_t {
-        // SAFETY: see above.
-        unsafe { vld1q_dup_f32(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps_ahead(from: *const f32) -> float32x4_t {
         // SAFETY: see above.
         unsafe { load_floats(from) }
     }

@@ -26,11 +26,13 @@ const CHANNELS: usize = 4;
 
 /// An element type: how its values multiply and add.
 pub trait Element: Pod + PartialOrd {
+    type Weight: Pod;
     type Accumulator: Pod + PartialOrd;
-    fn multiply_add(sum: Self::Accumulator, activation: Self, weight: Self) -> Self::Accumulator;
+    fn multiply_add(sum: Self::Accumulator, activation: Self, weight: Self::Weight) -> Self::Accumulator;
 }
 
 impl Element for i8 {
+    type Weight = i8;
     type Accumulator = i32;
 
     #[inline(always)]
@@ -40,7 +42,19 @@ impl Element for i8 {
     }
 }
 
+impl Element for i16 {
+    type Weight = i8;
+    type Accumulator = i32;
+
+    #[inline(always)]
+    fn multiply_add(sum: i32, activation: i16, weight: i8) -> i32 {
+        // As above.
+        sum.wrapping_add(activation as i32 * weight as i32)
+    }
+}
+
 impl Element for f32 {
+    type Weight = f32;
     type Accumulator = f32;
 
     #[inline(always)]
@@ -53,7 +67,7 @@ impl<T: Element, L: Layouts> Sealed for Blocks<T, L> {}
 
 impl<T: Element, L: Layouts> MicroKernel for Blocks<T, L> {
     type Input = T;
-    type Weight = T;
+    type Weight = T::Weight;
     type Activation = T;
     type Accumulator = T::Accumulator;
     const CONVOLUTION: Layout = L::CONVOLUTION;
@@ -101,6 +115,8 @@ impl<T: Element, L: Layouts> MicroKernel for Blocks<T, L> {
 
 impl<L: Layouts> Requantize for Blocks<i8, L> {}
 
+impl<L: Layouts> Requantize for Blocks<i16, L> {}
+
 impl<L: Layouts> ClampSums for Blocks<f32, L> {}
 
 /// The sums of `P` pixels and `C` channels, from pixel and channel `first` on.
@@ -115,7 +131,7 @@ unsafe fn sums<K, T: Element, const P: usize, const C: usize>(
     first: [usize; 2],
     accumulators: *mut T::Accumulator,
 ) where
-    K: MicroKernel<Activation = T, Weight = T, Accumulator = T::Accumulator>,
+    K: MicroKernel<Activation = T, Weight = T::Weight, Accumulator = T::Accumulator>,
 {
     let [pixel, channel] = first;
     // SAFETY: every pointer is used within the bounds that `MicroKernel::strip` states; the weights' last step may
@@ -128,7 +144,7 @@ unsafe fn sums<K, T: Element, const P: usize, const C: usize>(
             let mut taps = job.activations.add(*job.runs.add(run) as usize + pixel * job.pixel_step);
             for _ in 0..job.run_groups {
                 for j in 0..group {
-                    let weight: [T; C] = core::array::from_fn(|c| *weights.add(c * group + j));
+                    let weight: [T::Weight; C] = core::array::from_fn(|c| *weights.add(c * group + j));
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let activation = *taps.add(p * job.pixel_step);
                         for (sum, weight) in sums.iter_mut().zip(weight) {

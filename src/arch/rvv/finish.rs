@@ -32,13 +32,14 @@ struct Columns {
 impl Requantize for Int8 {
     unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
         let single = matches!(E::Rounding::MODE, RoundingMode::Single);
+        let double = matches!(E::Rounding::MODE, RoundingMode::Double);
         // Windows that fill half a row of a tile, or none; strips of one pixel have none. The low word of the offset is 0,
         // so nothing carries.
         let routine = match (strip.pool, single && common.shift > 32, size_of::<E::Output>()) {
             ([1, 1], true, 1) => columns::<1, 1>,
             ([2, 2], true, 1) => columns::<1, 2>,
-            ([1, 1], false, 1) if !single => columns::<2, 1>,
-            ([2, 2], false, 1) if !single => columns::<2, 2>,
+            ([1, 1], false, 1) if double => columns::<2, 1>,
+            ([2, 2], false, 1) if double => columns::<2, 2>,
             // SAFETY: the caller's promise.
             _ => return unsafe { finish_any::<E>(strip, common, output) },
         };

@@ -1,24 +1,28 @@
-use super::conv::{Float, Int8};
+use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
-use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Single};
-use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_in_vectors};
+use crate::kernels::requantize::{ClampLanes, Clamped, Integers, finish};
+use crate::quant::CommonRequantization;
 use core::arch::wasm32::*;
 
-impl Requantize for Int8 {
-    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise; blocks are whole vectors.
-        unsafe {
-            match E::Rounding::MODE {
-                RoundingMode::Single if common.shift >= 32 => {
-                    finish_in_vectors::<Single<Words, E::Output>>(strip, common, output);
-                }
-                RoundingMode::Double => finish_in_vectors::<Double<Words, E::Output>>(strip, common, output),
-                _ => finish_any::<E>(strip, common, output),
+/// Implements requantization for a kernel.
+macro_rules! requantize {
+    ($kernel:ty) => {
+        impl Requantize for $kernel {
+            unsafe fn requantize<E: IntegerEpilogue>(
+                strip: &Sums<i32>,
+                common: &CommonRequantization,
+                output: *mut E::Output,
+            ) {
+                // SAFETY: the caller's promise; blocks are whole vectors.
+                unsafe { finish::<Words, E>(strip, common, output) }
             }
         }
-    }
+    };
 }
+
+requantize!(Int8);
+requantize!(Int16);
 
 impl ClampSums for Float {
     unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
@@ -37,7 +41,7 @@ fn lanes(a: v128) -> [i32; 4] {
 // any address.
 
 /// Four sums.
-struct Words;
+pub struct Words;
 
 impl Integers for Words {
     type Vector = v128;
@@ -47,6 +51,13 @@ impl Integers for Words {
     unsafe fn load(from: *const i32) -> v128 {
         // SAFETY: see above.
         unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const i8) -> v128 {
+        // SAFETY: see above.
+        let bytes = unsafe { v128_load32_zero(from.cast()) };
+        i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
     }
 
     #[inline(always)]
@@ -76,6 +87,11 @@ impl Integers for Words {
     #[inline(always)]
     unsafe fn subtract(a: v128, b: v128) -> v128 {
         i32x4_sub(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: v128, b: v128) -> v128 {
+        i32x4_mul(a, b)
     }
 
     #[inline(always)]

@@ -14,13 +14,17 @@ pub struct Int8<B>(PhantomData<B>);
 /// Single precision: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
 pub struct Float<B>(PhantomData<B>);
 
+/// int16: as int8 of AVX2, without the offset.
+pub struct Int16<B>(PhantomData<B>);
+
 impl<B> Sealed for Int8<B> {}
+impl<B> Sealed for Int16<B> {}
 impl<B> Sealed for Float<B> {}
 
 /// Implements the kernels of a backend: the features that it needs, whether it finishes strips, what rows hold of int8
-/// values, and its vectors.
+/// values, and its vectors for int8, int16 and single precision.
 macro_rules! kernels {
-    ($backend:ident, $enabled:literal, $finishes:literal, $activation:ty, $int8:ty, $float:ty) => {
+    ($backend:ident, $enabled:literal, $finishes:literal, $activation:ty, $int8:ty, $int16:ty, $float:ty) => {
         impl MicroKernel for Int8<$backend> {
             type Input = i8;
             type Weight = i8;
@@ -50,6 +54,39 @@ macro_rules! kernels {
                 unsafe fn enabled(job: &Strip<Int8<$backend>>, channels: usize, accumulators: *mut i32) {
                     // SAFETY: the caller's promise.
                     unsafe { vectors::strip::<_, $int8>(job, channels, accumulators) }
+                }
+                // SAFETY: the caller's promise, that the backend is available included.
+                unsafe { enabled(job, channels, accumulators) }
+            }
+        }
+
+        impl MicroKernel for Int16<$backend> {
+            type Input = i16;
+            type Weight = i8;
+            type Activation = i16;
+            type Accumulator = i32;
+            const CONVOLUTION: Layout = Layout::channels(32, 8, 4);
+            const DENSE: Layout = Layout::channels(64, 8, 4);
+            const PIXELS: usize = 8;
+            const STRIP: usize = 64;
+            const FINISHES_STRIPS: bool = $finishes;
+
+            #[inline(always)]
+            fn widen(value: i16) -> i16 {
+                value
+            }
+
+            fn load_row(input: &[i16], row: &mut [i16]) {
+                row.copy_from_slice(input);
+            }
+
+            unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+                /// # Safety
+                /// As [`MicroKernel::strip`].
+                #[target_feature(enable = $enabled)]
+                unsafe fn enabled(job: &Strip<Int16<$backend>>, channels: usize, accumulators: *mut i32) {
+                    // SAFETY: the caller's promise.
+                    unsafe { vectors::strip::<_, $int16>(job, channels, accumulators) }
                 }
                 // SAFETY: the caller's promise, that the backend is available included.
                 unsafe { enabled(job, channels, accumulators) }
@@ -91,9 +128,9 @@ macro_rules! kernels {
     };
 }
 
-kernels!(Sse2, "sse2", false, i16, Pairs128, Floats128);
-kernels!(Avx2, "avx2", true, i16, Pairs256, Floats256);
-kernels!(Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni", true, u8, Quads512, Floats512);
+kernels!(Sse2, "sse2", false, i16, Pairs128, Pairs128, Floats128);
+kernels!(Avx2, "avx2", true, i16, Pairs256, Pairs256, Floats256);
+kernels!(Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni", true, u8, Quads512, Pairs256, Floats512);
 
 // SAFETY, for every intrinsic below: the caller promises that the backend is available, and so the instruction, and
 // that the pointer is valid for the values. Loads and stores are the unaligned ones.
@@ -141,7 +178,7 @@ impl Vectors for Pairs128 {
 
     #[inline(always)]
     unsafe fn multiply_add<const N: usize>(sums: [__m128i; 2], taps: __m128i, weights: [__m128i; 2]) -> [__m128i; 2] {
-        // SAFETY: see above. Two products of bytes cannot overflow.
+        // SAFETY: see above. Two products of 16 bits and 8 cannot overflow.
         unsafe {
             [
                 _mm_add_epi32(sums[0], _mm_madd_epi16(taps, weights[0])),
@@ -208,7 +245,7 @@ impl Vectors for Pairs256 {
 
     #[inline(always)]
     unsafe fn multiply_add<const N: usize>(sums: [__m256i; 2], taps: __m256i, weights: [__m256i; 2]) -> [__m256i; 2] {
-        // SAFETY: see above. Two products of bytes cannot overflow.
+        // SAFETY: see above. Two products of 16 bits and 8 cannot overflow.
         unsafe {
             [
                 _mm256_add_epi32(sums[0], _mm256_madd_epi16(taps, weights[0])),

@@ -6,7 +6,7 @@
 
 use super::{Backend, Elementwise, Task, run, sealed::Sealed};
 use crate::kernels::clamp_f32;
-use crate::quant::{Rounding, RoundingMode};
+use crate::quant::ProductRounding;
 use crate::reference::{ProductParameters, SumParameters};
 use crate::shape::{Broadcast, ShapeError};
 use bytemuck::Pod;
@@ -16,17 +16,17 @@ use core::marker::PhantomData;
 /// A type of values that can be added and multiplied: `i8`, `i16` and `f32`.
 pub trait Joined: Pod + Debug + Sealed {
     /// The numbers of an addition or subtraction.
-    type Sum<R: Rounding>: Copy + Debug;
+    type Sum<R: ProductRounding>: Copy + Debug;
     /// The numbers of a multiplication.
-    type Product<R: Rounding>: Copy + Debug;
+    type Product<R: ProductRounding>: Copy + Debug;
 
     /// [`add`], once the lengths have been checked.
     #[doc(hidden)]
-    fn sum<B: Backend, R: Rounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
+    fn sum<B: Backend, R: ProductRounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
 
     /// [`multiply`], once the lengths have been checked.
     #[doc(hidden)]
-    fn product<B: Backend, R: Rounding>(parameters: &Self::Product<R>, pairs: Pairs<'_, Self>);
+    fn product<B: Backend, R: ProductRounding>(parameters: &Self::Product<R>, pairs: Pairs<'_, Self>);
 }
 
 /// The numbers of an addition or subtraction in single precision.
@@ -42,14 +42,14 @@ pub struct FloatSum {
 trait Function<T>: Copy {
     fn apply(self, a: T, b: T) -> T;
 
-    /// Applies it to as many whole vectors as there are; returns how many values that was.
+    /// Applies it to as many whole vectors as there are; returns how many values that was, or `None` without vectors.
     ///
     /// # Safety
     /// As for [`Elementwise::add_int8`].
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, a: *const T, b: *const T, to: *mut T, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, a: *const T, b: *const T, to: *mut T, count: usize) -> Option<usize> {
         let _ = (a, b, to, count);
-        0
+        None
     }
 }
 
@@ -86,7 +86,7 @@ impl<'a, T> Pairs<'a, T> {
     }
 }
 
-/// Bytes of a repeated second input, so that it is gone through in stretches that are not short.
+/// Values of a repeated second input, so that it is gone through in stretches that are not short.
 const REPEATED: usize = 64;
 
 struct Apply<'a, T, F>(F, Pairs<'a, T>);
@@ -96,29 +96,29 @@ impl<T: Pod, F: Function<T>> Task for Apply<'_, T, F> {
     unsafe fn run<E: Elementwise>(self) {
         let Self(function, Pairs { broadcast, first, second, output, .. }) = self;
         let ([len, second_len], [run, period]) = (broadcast.lens(), broadcast.run());
-        if second_len == len {
-            // SAFETY: all three are valid for `len` values, as `Pairs` checked. The output is the first input or overlaps
-            // none, and the backend is the caller's promise.
-            return unsafe { stretch::<E, T, F>(function, first, second.as_ptr(), output, len) };
-        }
         let mut repeated = [T::zeroed(); REPEATED];
         let (mut done, mut from) = (0, 0);
         while done < len {
-            // SAFETY: `period` divides the second input's length, of which `from` is a multiple below it.
-            let values = unsafe { core::slice::from_raw_parts(second.as_ptr().add(from), period) };
-            let count = REPEATED / period * period;
-            let (values, block) = if count > 0 {
-                for (i, value) in repeated.iter_mut().take(count).enumerate() {
-                    *value = values[i % period];
+            let (mut values, mut block) = (second.as_ptr().wrapping_add(from), period);
+            if period < run {
+                // As many whole periods as there is room for.
+                let mut count = 0;
+                while count + period <= REPEATED {
+                    // SAFETY: there is room, and `period` divides the second input's length, of which `from` is a
+                    // multiple below it.
+                    unsafe { core::ptr::copy_nonoverlapping(values, repeated.as_mut_ptr().add(count), period) };
+                    count += period;
                 }
-                (repeated.as_ptr(), count)
-            } else {
-                (values.as_ptr(), period)
-            };
+                if count > 0 {
+                    (values, block) = (repeated.as_ptr(), count);
+                }
+            }
             let end = done + run;
             while done < end {
                 let count = block.min(end - done);
-                // SAFETY: `values` has `block` values; `end` is at most `len`, as `run` divides it; the rest as above.
+                // SAFETY: `values` has `block` values, and all of the second input from `from` on if not repeated. `end`
+                // is at most `len`, as `run` divides it; first input and output have so many values, as `Pairs`
+                // checked. The output is the first input or overlaps none; the backend is the caller's promise.
                 unsafe { stretch::<E, T, F>(function, first.add(done), values, output.add(done), count) };
                 done += count;
             }
@@ -168,11 +168,15 @@ unsafe fn stretch<E: Elementwise, T: Pod, F: Function<T>>(
     }
     // SAFETY: the caller's promise; each returns at most `count`.
     unsafe {
-        let mut done = function.vectors::<E>(a, b, to, count);
-        if <E::Bytes as super::Lanes>::COUNT >= 16 {
+        let vectors = function.vectors::<E>(a, b, to, count);
+        let mut done = vectors.unwrap_or(0);
+        let wide = <E::Bytes as super::Lanes>::COUNT >= 16;
+        if vectors.is_none() && wide {
             done = groups::<T, F, 16>(function, [a, b], to, done, count);
         }
-        done = groups::<T, F, 4>(function, [a, b], to, done, count);
+        if wide {
+            done = groups::<T, F, 4>(function, [a, b], to, done, count);
+        }
         groups::<T, F, 1>(function, [a, b], to, done, count);
     }
 }
@@ -185,50 +189,50 @@ struct Sum<'a, T, R>(&'a SumParameters<T, R>);
 #[derive(Clone, Copy)]
 struct Product<'a, T, R>(&'a ProductParameters<T, R>);
 
-impl<R: Rounding> Function<i8> for Sum<'_, i8, R> {
+impl<R: ProductRounding> Function<i8> for Sum<'_, i8, R> {
     #[inline(always)]
     fn apply(self, a: i8, b: i8) -> i8 {
         let Self(p) = self;
-        match R::MODE {
+        match R::TWICE {
             // 32 bits are enough: multipliers have 15, and the shift is at most 22.
-            RoundingMode::Single => {
+            false => {
                 let sum = a as i32 * p.multipliers[0] + b as i32 * p.multipliers[1] + p.offset as i32;
                 (sum >> p.shifts[2]).max(p.low).min(p.high) as i8
             }
-            RoundingMode::Double => p.apply(a as i32, b as i32) as i8,
+            _ => p.apply(a as i32, b as i32) as i8,
         }
     }
 
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, a: *const i8, b: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, a: *const i8, b: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { E::add_int8::<R>(self.0, a, b, to, count) }
     }
 }
 
-impl<R: Rounding> Function<i16> for Sum<'_, i16, R> {
+impl<R: ProductRounding> Function<i16> for Sum<'_, i16, R> {
     #[inline(always)]
     fn apply(self, a: i16, b: i16) -> i16 {
         self.0.apply(a as i32, b as i32) as i16
     }
 }
 
-impl<R: Rounding> Function<i8> for Product<'_, i8, R> {
+impl<R: ProductRounding> Function<i8> for Product<'_, i8, R> {
     #[inline(always)]
     fn apply(self, a: i8, b: i8) -> i8 {
         let Self(p) = self;
-        match R::MODE {
+        match R::TWICE {
             // 32 bits are enough: the product has 16, the multiplier 14, and the shift is at most 22.
-            RoundingMode::Single => {
+            false => {
                 let product = (a as i32 - p.zero_points[0]) * (b as i32 - p.zero_points[1]);
                 ((product * p.multiplier + p.offset as i32) >> p.shift).max(p.low).min(p.high) as i8
             }
-            RoundingMode::Double => p.apply(a as i32, b as i32) as i8,
+            _ => p.apply(a as i32, b as i32) as i8,
         }
     }
 }
 
-impl<R: Rounding> Function<i16> for Product<'_, i16, R> {
+impl<R: ProductRounding> Function<i16> for Product<'_, i16, R> {
     #[inline(always)]
     fn apply(self, a: i16, b: i16) -> i16 {
         self.0.apply(a as i32, b as i32) as i16
@@ -263,16 +267,19 @@ impl Function<f32> for FloatMultiply {
 macro_rules! integers {
     ($type:ident) => {
         impl Joined for $type {
-            type Sum<R: Rounding> = SumParameters<$type, R>;
-            type Product<R: Rounding> = ProductParameters<$type, R>;
+            type Sum<R: ProductRounding> = SumParameters<$type, R>;
+            type Product<R: ProductRounding> = ProductParameters<$type, R>;
 
             #[inline(always)]
-            fn sum<B: Backend, R: Rounding>(parameters: &SumParameters<$type, R>, pairs: Pairs<'_, $type>) {
+            fn sum<B: Backend, R: ProductRounding>(parameters: &SumParameters<$type, R>, pairs: Pairs<'_, $type>) {
                 run::<B>(Apply(Sum(parameters), pairs));
             }
 
             #[inline(always)]
-            fn product<B: Backend, R: Rounding>(parameters: &ProductParameters<$type, R>, pairs: Pairs<'_, $type>) {
+            fn product<B: Backend, R: ProductRounding>(
+                parameters: &ProductParameters<$type, R>,
+                pairs: Pairs<'_, $type>,
+            ) {
                 run::<B>(Apply(Product(parameters), pairs));
             }
         }
@@ -283,17 +290,17 @@ integers!(i8);
 integers!(i16);
 
 impl Joined for f32 {
-    type Sum<R: Rounding> = FloatSum;
+    type Sum<R: ProductRounding> = FloatSum;
     /// The lowest and the highest result.
-    type Product<R: Rounding> = [f32; 2];
+    type Product<R: ProductRounding> = [f32; 2];
 
     #[inline(always)]
-    fn sum<B: Backend, R: Rounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
+    fn sum<B: Backend, R: ProductRounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
         run::<B>(Apply(FloatAdd { flip: (subtract as u32) << 31, bounds }, pairs));
     }
 
     #[inline(always)]
-    fn product<B: Backend, R: Rounding>(bounds: &[f32; 2], pairs: Pairs<'_, f32>) {
+    fn product<B: Backend, R: ProductRounding>(bounds: &[f32; 2], pairs: Pairs<'_, f32>) {
         run::<B>(Apply(FloatMultiply(*bounds), pairs));
     }
 }
@@ -307,7 +314,7 @@ impl Joined for f32 {
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn add<B: Backend, R: Rounding, T: Joined>(
+pub fn add<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Sum<R>,
     broadcast: &Broadcast,
     first: &[T],
@@ -326,7 +333,7 @@ pub fn add<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn add_in_place<B: Backend, R: Rounding, T: Joined>(
+pub fn add_in_place<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Sum<R>,
     broadcast: &Broadcast,
     values: &mut [T],
@@ -345,7 +352,7 @@ pub fn add_in_place<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn multiply<B: Backend, R: Rounding, T: Joined>(
+pub fn multiply<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Product<R>,
     broadcast: &Broadcast,
     first: &[T],
@@ -364,7 +371,7 @@ pub fn multiply<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn multiply_in_place<B: Backend, R: Rounding, T: Joined>(
+pub fn multiply_in_place<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Product<R>,
     broadcast: &Broadcast,
     values: &mut [T],
