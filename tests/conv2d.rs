@@ -566,6 +566,38 @@ fn memory_of_another_size_is_refused() {
     assert_eq!(run(&packed, 3, 2, 1), Err(ShapeError::Scratch));
 }
 
+/// Biases as large as packing allows.
+#[test]
+fn sums_at_the_edge_of_32_bits_are_right() {
+    struct Check(Int8Case, Vec<i8>);
+    impl Visitor for Check {
+        fn visit<B: Backend>(&mut self) {
+            assert_eq!(self.0.run::<B, SingleRounding>(), self.1, "{}", B::NAME);
+        }
+    }
+    for (weight, sign) in [(127, 1), (127, -1), (-127, 1), (-127, -1)] {
+        for (inputs, value, zero_point) in [(600, 127, -128), (600, -128, 127), (9, -128, -128), (9, 127, 127)] {
+            let shape = Conv2dShape::dense(inputs, 40);
+            let bias = sign * (i32::MAX - 256 * 127 * inputs as i32);
+            let case = Int8Case {
+                shape,
+                input: vec![value; inputs],
+                filters: vec![weight; 40 * inputs],
+                bias: vec![bias; 40],
+                scales: vec![1.0; 40],
+                // 2^31 becomes 128, and a difference of 2^24 a step.
+                quantization: [Quantization::new(1.0, zero_point), Quantization::new(16_777_216.0, 0)],
+                activation: Activation::Identity,
+            };
+            let products = i64::from(weight) * (i64::from(value) - i64::from(zero_point)) * inputs as i64;
+            let exact = ((i64::from(bias) + products) as f64 / 16_777_216.0 + 0.5).floor().clamp(-128.0, 127.0);
+            let expected = case.reference::<SingleRounding>();
+            assert_eq!(expected, vec![exact as i8; 40]);
+            visit_all(&mut Check(case, expected));
+        }
+    }
+}
+
 #[test]
 fn relu6_ends_at_the_value_nearest_to_six() {
     for (scale, zero_point, high) in

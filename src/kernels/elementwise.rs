@@ -7,6 +7,8 @@
 pub mod add;
 pub mod arrange;
 pub mod binary;
+pub mod blur_pool;
+pub mod spatial_pyramid;
 pub mod unary;
 
 use super::Backend;
