@@ -34,7 +34,6 @@ pub use batch_norm::{BatchNormParameters, batch_norm_f32, batch_norm_i8};
 pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
 pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8, depthwise_conv2d_i16};
-pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8};
 pub use local_response::{LocalResponse, LocalResponseInt8, local_response_f32, local_response_i8};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
