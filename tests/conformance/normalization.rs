@@ -8,7 +8,7 @@ use bareconv::kernels::{
 use bareconv::reference::{self, LocalResponse, LocalResponseInt8};
 use bareconv::{BatchNormParameters, Quantization, ShapeError};
 
-const CASES: u32 = 200;
+const CASES: u32 = super::number_of_cases(200);
 const CHANNELS: usize = 40;
 
 /// Runs the family.
