@@ -9,11 +9,11 @@ use bareconv::{
 };
 
 /// Int8 convolutions, each with both roundings.
-const INT8_CASES: u32 = 1000;
+const INT8_CASES: u32 = super::number_of_cases(1000);
 /// Convolutions of int16 values that every core runs, each with three roundings.
-const INT16_CASES: u32 = 400;
+const INT16_CASES: u32 = super::number_of_cases(400);
 /// Convolutions in single precision.
-const FLOAT_CASES: u32 = 400;
+const FLOAT_CASES: u32 = super::number_of_cases(400);
 /// Activations of a case.
 const VALUES: usize = 2048;
 /// Weights of a case.

@@ -10,11 +10,11 @@ use bareconv::{
 };
 
 /// Int8 convolutions, each with both roundings.
-const INT8_CASES: u32 = 600;
+const INT8_CASES: u32 = super::number_of_cases(600);
 /// Convolutions of int16 values, each with three roundings.
-const INT16_CASES: u32 = 150;
+const INT16_CASES: u32 = super::number_of_cases(150);
 /// Convolutions in single precision.
-const FLOAT_CASES: u32 = 200;
+const FLOAT_CASES: u32 = super::number_of_cases(200);
 /// Activations of a case.
 const VALUES: usize = 3000;
 /// The most channels of a case.

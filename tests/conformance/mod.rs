@@ -37,6 +37,11 @@ pub fn run_layers(session: &mut Session<'_>) {
     layers::run(session);
 }
 
+/// `cases`, or a few under Miri, which is some thousand times slower.
+pub const fn number_of_cases(cases: u32) -> u32 {
+    if cfg!(miri) { 2 } else { cases }
+}
+
 /// The seed of the cases that every core runs.
 pub const SEED: u64 = 0x6261_7265_636f_6e76;
 
