@@ -1,6 +1,6 @@
 //! int8 depthwise convolution, eight channels of two pixels at once.
 
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order, RequantizeChannels};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
 use crate::kernels::sealed::Sealed;
 use core::arch::naked_asm;
 
@@ -50,8 +50,6 @@ impl DepthwiseKernel for Int8 {
         unsafe { sums(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8 {}
 
 /// [`DepthwiseKernel::sums`]: a tap of two pixels, sixteen multiply-accumulates, takes 14 instructions.
 ///

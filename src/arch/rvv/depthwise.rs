@@ -1,6 +1,6 @@
 //! Depthwise convolution, as many channels as a vector has of four pixels at once.
 
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order, RequantizeChannels};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
 use crate::kernels::sealed::Sealed;
 use core::arch::naked_asm;
 
@@ -36,8 +36,6 @@ impl DepthwiseKernel for Int8 {
         unsafe { sums::<Self, 0>(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8 {}
 
 /// Single precision: a product, rounded, then a sum, rounded; no fused multiply-add, as the specification has it.
 pub struct Float;
