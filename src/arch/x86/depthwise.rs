@@ -1,5 +1,5 @@
 use crate::arch::portable::depthwise::{Numbers, Plain};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::x86_64::*;
 
@@ -72,8 +72,6 @@ fn for_each_pixel<K: DepthwiseKernel>(load: &Load<K>, pixel: impl Fn(*const K::I
         to_row = to_row.wrapping_add(load.to_row);
     }
 }
-
-impl RequantizeChannels for Int8Avx2 {}
 
 impl Lanes for Int8Avx2 {
     const COUNT: usize = LANES;
@@ -234,8 +232,6 @@ impl DepthwiseKernel for Int8Sse2 {
         unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8Sse2 {}
 
 impl Lanes for Int8Sse2 {
     const COUNT: usize = 8;
