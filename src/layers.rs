@@ -43,6 +43,8 @@ pub mod dynamic {
     pub use super::conv2d::dynamic::*;
     #[doc(inline)]
     pub use super::depthwise::dynamic as depthwise;
-    pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
-    pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
+    pub use super::locally_connected::{
+        locally_connected_float, locally_connected_int8, locally_connected_int16, locally_connected_words,
+    };
+    pub use super::transposed::{transposed_float, transposed_int8, transposed_int16, transposed_words};
 }

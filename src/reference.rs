@@ -35,7 +35,7 @@ pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
 pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8, depthwise_conv2d_i16};
 pub use local_response::{LocalResponse, LocalResponseInt8, local_response_f32, local_response_i8};
-pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
+pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8, locally_connected2d_i16};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
 pub use pool::{MeanParameters, average_pool2d, average_pool2d_f32, max_pool2d, mean2d};
 pub use quantize::{
@@ -44,4 +44,4 @@ pub use quantize::{
 pub use softmax::{SoftmaxParameters, softmax_f32, softmax_i8};
 pub(crate) use softmax::{share_f32, share_i8};
 pub use spatial_pyramid::{pyramid_bin, spatial_pyramid_average, spatial_pyramid_average_f32, spatial_pyramid_max};
-pub use transposed::{transposed_conv2d_f32, transposed_conv2d_i8};
+pub use transposed::{transposed_conv2d_f32, transposed_conv2d_i8, transposed_conv2d_i16};

@@ -224,6 +224,14 @@ impl<R: Rounding> Convolution<Native, Int16x8<R>> {
     pub const fn int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
         Self::new(shape, 0, common, routine_i16(&shape.part()))
     }
+
+    /// A convolution of int16 values on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
+        Self::unshared(shape, 0, common, routine_i16(&shape.pixel()))
+    }
 }
 
 impl Convolution<Native, Clamp> {

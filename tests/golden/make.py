@@ -458,7 +458,8 @@ def dense(random):
     write("dense", cases)
 
 
-def transposed_conv(random):
+def transposed_conv(random, int16=False):
+    kinds = schema.TensorType
     cases = []
     for shape, filters, filter_size, stride, out_size, padding, relu in [
         ((4, 5, 3), 4, (3, 3), (2, 2), (8, 10), SAME, 0), ((3, 3, 8), 2, (2, 2), (2, 2), (6, 6), VALID, 0),
@@ -466,14 +467,16 @@ def transposed_conv(random):
         ((5, 4, 6), 7, (3, 2), (1, 1), (5, 4), SAME, 0), ((2, 3, 1), 1, (5, 5), (3, 2), (6, 6), SAME, 0),
         ((3, 3, 2), 3, (3, 3), (2, 2), (8, 8), VALID, 0),
     ]:
-        values = some_int8(random, shape)
+        values = some_int16(random, shape) if int16 else some_int8(random, shape)
         weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
-        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        in_scale, in_zero = (f32(0.0005), 0) if int16 else (f32(0.05), int(random.integers(-128, 128)))
         scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
-        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        reach = 1 << 22 if int16 else 2000 * 8
+        bias = random.integers(-reach, reach, filters).astype(np.int64 if int16 else np.int32)
         taps = filter_size[0] * filter_size[1] * shape[2] / (stride[0] * stride[1])
-        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
-        out_zero = -128 if relu else int(random.integers(-40, 40))
+        out_scale = f32(in_scale * 0.01 * 74 * (19000 / 12000 if int16 else 74 / 50) * np.sqrt(taps))
+        out_zero = 0 if int16 else -128 if relu else int(random.integers(-40, 40))
+        dtype = kinds.INT16 if int16 else kinds.INT8
         pads, extra = [0] * 4, [0] * 2
         for axis in 0, 1:
             reach = (shape[axis] - 1) * stride[axis] + filter_size[axis]
@@ -482,10 +485,10 @@ def transposed_conv(random):
             extra[axis] = out_size[axis] - (reach - total)
         size = editor.Tensor(shape=(4,), dtype=schema.TensorType.INT32,
                              data=np.array([1, *out_size, filters], np.int32), quantization=None)
-        source = tensor((1, *shape), in_scale, in_zero)
+        source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
         kernel = tensor(weights.shape, scales, 0, weights, axis=0)
-        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
-        target = tensor((1, *out_size, filters), out_scale, out_zero)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, kinds.INT64 if int16 else kinds.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, out_zero, dtype=dtype)
         options = schema.TransposeConvOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
                                                fusedActivationFunction=relu)
         kind = schema.BuiltinOperator.TRANSPOSE_CONV, schema.BuiltinOptions.TransposeConvOptions
@@ -497,7 +500,7 @@ def transposed_conv(random):
             "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
             "input": values, "output": out,
         }))
-    write("transposed_conv", cases)
+    write("transposed_conv_int16" if int16 else "transposed_conv", cases)
 
 
 INT8, INT16, FLOAT32, INT32 = (getattr(schema.TensorType, t) for t in ("INT8", "INT16", "FLOAT32", "INT32"))
@@ -694,6 +697,7 @@ if __name__ == "__main__":
     conv2d_int16(seed(61))
     dense_int16(seed(62))
     transposed_conv(seed(20))
+    transposed_conv(seed(21), int16=True)
     for number, (operator, relus) in enumerate([("ADD", [0, 1, 3]), ("SUB", [0, 1]), ("MUL", [0, 1, 3])]):
         for dtype, name in [(INT8, operator.lower()), (INT16, f"{operator.lower()}_int16")]:
             kind = getattr(schema.BuiltinOperator, operator)
