@@ -69,7 +69,7 @@ mod wasm;
 pub use wasm::Simd128;
 
 use crate::kernels::{Backend, Routine};
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, DepthwiseConv2dShape};
 
 #[cfg(target_endian = "big")]
 compile_error!("bareconv packs filters for little-endian cores; no big-endian core is supported yet");
@@ -265,10 +265,22 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visit::<Simd128>(visitor);
 }
 
-/// The routine that the native backend has for an int8 convolution of this shape, where it has several.
-pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
+/// The routine that the native backend has for an int8 convolution of this shape, where it has several; `narrow` says
+/// that the weights keep to [`narrow`](crate::pack::narrow).
+pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Option<Routine> {
     #[cfg(bareconv_native = "armv7em")]
-    return Some(armv7em::routine(shape));
+    return Some(armv7em::routine(shape, narrow));
+    #[cfg(not(bareconv_native = "armv7em"))]
+    {
+        let _ = (shape, narrow);
+        None
+    }
+}
+
+/// The routine that the native backend has for an int8 depthwise convolution of this shape, where it has several.
+pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
+    #[cfg(bareconv_native = "armv7em")]
+    return Some(armv7em::depthwise_routine(shape));
     #[cfg(not(bareconv_native = "armv7em"))]
     {
         let _ = shape;

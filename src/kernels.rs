@@ -7,6 +7,7 @@
 //! ([`MicroKernel::strip`]). That and the widening is all that a backend writes.
 
 pub(crate) mod conv2d;
+pub mod depthwise;
 pub mod elementwise;
 pub mod finish;
 pub mod requantize;
@@ -16,6 +17,7 @@ use crate::pack::Layout;
 use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
+use depthwise::DepthwiseKernel;
 use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
@@ -36,6 +38,10 @@ pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
     type Int16: MicroKernel<Input = i16, Weight = i8, Accumulator = i32> + Requantize;
     /// Convolution in single precision.
     type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32> + ClampSums;
+    /// Depthwise convolution of int8 values with int8 weights.
+    type DepthwiseInt8: DepthwiseKernel<Input = i8, Accumulator = i32>;
+    /// Depthwise convolution in single precision.
+    type DepthwiseFloat: DepthwiseKernel<Input = f32, Accumulator = f32>;
     /// Whether this machine can run it; constant unless detected at run time.
     fn available() -> bool {
         true

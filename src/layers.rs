@@ -5,6 +5,7 @@ mod add;
 mod argmax;
 mod concatenate;
 mod conv2d;
+mod depthwise;
 mod locally_connected;
 mod multiply;
 mod pad;
@@ -19,10 +20,11 @@ pub use add::{Add, Subtract};
 pub use argmax::argmax;
 pub use concatenate::{Concatenate, Inputs};
 pub use conv2d::{Conv2d, Dense};
+pub use depthwise::DepthwiseConv2d;
 pub use locally_connected::LocallyConnected2d;
 pub use multiply::Multiply;
 pub use pad::Pad;
-pub use pool::{AveragePool2d, MaxPool2d};
+pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
 pub use transposed::TransposedConv2d;
@@ -31,6 +33,8 @@ pub use upsample::Upsample;
 /// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 pub mod dynamic {
     pub use super::conv2d::dynamic::*;
+    #[doc(inline)]
+    pub use super::depthwise::dynamic as depthwise;
     pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
     pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
 }

@@ -65,6 +65,20 @@ pub enum Format {
 /// The most taps whose sum of products of int8 values fits the 24 bits that [`Format::BytePairs`] leaves.
 pub const BYTE_PAIR_TAPS: usize = 508;
 
+/// Whether every filter of `len` weights keeps to the 24 bits that [`Format::BytePairs`] leaves, as all filters of up to
+/// [`BYTE_PAIR_TAPS`] do, and most longer ones: 128 times the sum of the weights' magnitudes is below 2^23.
+pub const fn narrow(filters: &[i8], len: usize) -> bool {
+    let mut start = 0;
+    while start + len <= filters.len() {
+        let (_, magnitude) = sums(filters, start, len);
+        if 128 * magnitude >= 1 << 23 {
+            return false;
+        }
+        start += len;
+    }
+    true
+}
+
 /// How a filter is cut into runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Runs {
@@ -323,7 +337,7 @@ impl<'a> Int16Filters<'a> {
 
 /// The type of activations.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Activations {
+pub(crate) enum Activations {
     Int8,
     Int16,
 }
@@ -438,53 +452,68 @@ const fn check(
     }
     let mut o = 0;
     while o < shape.filters {
-        let real = multiplier(numbers, o);
         let (sum, magnitude) = sums(numbers.filters, o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
-        // The folded bias and every partial sum after it stay within this.
-        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
-        let reach = (if folded < 0 { -folded } else { folded }) + activations.reach() * magnitude;
-        // The sum before folding, too: it is what the specification speaks of.
-        let plain = numbers.bias[o] as i64;
-        let steps = match activations {
-            Activations::Int8 => 255,
-            Activations::Int16 => 32768,
-        };
-        let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
-        let most = match mode {
-            RoundingMode::Single => i32::MAX as i64,
-            // It shifts to the left for multipliers of 1 and more, before it rounds.
-            RoundingMode::Double => {
-                let left = Multiplier::from_real(real).exponent;
-                i32::MAX as i64 >> if left > 0 { left } else { 0 }
-            }
-            RoundingMode::Reduced => {
-                let (multiplier, shift) = reduced(real);
-                if shift < 8 {
-                    return Err(ShapeError::Scale);
-                }
-                // The result and its rounding must fit, too.
-                if (reach * multiplier) >> shift >= i32::MAX as i64
-                    || (plain_reach * multiplier) >> shift >= i32::MAX as i64
-                {
-                    return Err(ShapeError::Accumulator);
-                }
-                i32::MAX as i64
-            }
-            RoundingMode::PowerOfTwo => {
-                if power_of_two(real).is_none() {
-                    return Err(ShapeError::PowerOfTwo);
-                }
-                let term = folded_term(numbers, mode, o) as i64;
-                i32::MAX as i64 - if term < 0 { -term } else { term }
-            }
-        };
-        if reach > most || plain_reach > most {
-            return Err(ShapeError::Accumulator);
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
+            return Err(error);
         }
         o += 1;
+    }
+    Ok(())
+}
+
+/// Checks the bound of channel `o`'s accumulators, whose weights have this sum and this sum of magnitudes.
+pub(crate) const fn check_reach(
+    numbers: &Int8Filters<'_>,
+    o: usize,
+    sum: i64,
+    magnitude: i64,
+    mode: RoundingMode,
+    activations: Activations,
+) -> Result<(), ShapeError> {
+    let real = multiplier(numbers, o);
+    // The folded bias and every partial sum after it stay within this.
+    let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+    let reach = (if folded < 0 { -folded } else { folded }) + activations.reach() * magnitude;
+    // The sum before folding, too: it is what the specification speaks of.
+    let plain = numbers.bias[o] as i64;
+    let steps = match activations {
+        Activations::Int8 => 255,
+        Activations::Int16 => 32768,
+    };
+    let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
+    let most = match mode {
+        RoundingMode::Single => i32::MAX as i64,
+        // It shifts to the left for multipliers of 1 and more, before it rounds.
+        RoundingMode::Double => {
+            let left = Multiplier::from_real(real).exponent;
+            i32::MAX as i64 >> if left > 0 { left } else { 0 }
+        }
+        RoundingMode::Reduced => {
+            let (multiplier, shift) = reduced(real);
+            if shift < 8 {
+                return Err(ShapeError::Scale);
+            }
+            // The result and its rounding must fit, too.
+            if (reach * multiplier) >> shift >= i32::MAX as i64
+                || (plain_reach * multiplier) >> shift >= i32::MAX as i64
+            {
+                return Err(ShapeError::Accumulator);
+            }
+            i32::MAX as i64
+        }
+        RoundingMode::PowerOfTwo => {
+            if power_of_two(real).is_none() {
+                return Err(ShapeError::PowerOfTwo);
+            }
+            let term = folded_term(numbers, mode, o) as i64;
+            i32::MAX as i64 - if term < 0 { -term } else { term }
+        }
+    };
+    if reach > most || plain_reach > most {
+        return Err(ShapeError::Accumulator);
     }
     Ok(())
 }
@@ -632,7 +661,7 @@ const fn clear(words: &mut [u32]) {
     }
 }
 
-const fn parameter_words(mode: RoundingMode) -> usize {
+pub(crate) const fn parameter_words(mode: RoundingMode) -> usize {
     match mode {
         RoundingMode::Single | RoundingMode::PowerOfTwo => 1,
         RoundingMode::Double | RoundingMode::Reduced => 2,
@@ -725,7 +754,8 @@ const fn pack_integers(
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = sums(numbers.filters, o * len, len);
-            // With an offset it may wrap, and the sums wrap back.
+            // With an offset of 0 to 128 no sum on the way is larger than the plain ones: a tap that has been added counts
+            // (activation - zero point) * weight, another -(zero point + offset) * weight.
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
             let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
             packed[at + c] = bias as i32 as u32;

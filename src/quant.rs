@@ -137,6 +137,21 @@ pub trait Rounding: sealed::Sealed + Copy + Debug + 'static {
     }
 }
 
+/// A rounding of products with any positive multiplier, which is what elementwise operators offer: [`SingleRounding`] and
+/// [`DoubleRounding`].
+pub trait ProductRounding: Rounding {
+    /// Whether it rounds twice.
+    const TWICE: bool;
+}
+
+impl ProductRounding for SingleRounding {
+    const TWICE: bool = false;
+}
+
+impl ProductRounding for DoubleRounding {
+    const TWICE: bool = true;
+}
+
 /// What the channels of a layer share in requantization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonRequantization {

@@ -13,6 +13,7 @@ mod add;
 mod argmax;
 mod arrange;
 mod conv2d;
+mod depthwise;
 mod locally_connected;
 mod multiply;
 mod pool;
@@ -26,9 +27,10 @@ pub use add::{SumParameters, add_f32, add_i8, add_i16, subtract_f32};
 pub use argmax::argmax;
 pub use arrange::{pad, place, upsample};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
+pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8};
 pub use locally_connected::{locally_connected2d_f32, locally_connected2d_i8};
 pub use multiply::{ProductParameters, multiply_f32, multiply_i8, multiply_i16};
-pub use pool::{average_pool2d_f32, average_pool2d_i8, max_pool2d};
+pub use pool::{MeanParameters, average_pool2d, average_pool2d_f32, max_pool2d, mean2d};
 pub use quantize::{
     Quantized, RequantizeParameters, dequantize_i8, dequantize_i16, quantize_i8, quantize_i16, requantize,
 };

@@ -1,11 +1,13 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
 mod conv1d;
+mod depthwise;
 mod joining;
 mod pool;
 mod transposed;
 
 pub use conv1d::Conv1dShape;
+pub use depthwise::DepthwiseConv2dShape;
 pub use joining::{Axis, Broadcast, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
@@ -50,6 +52,8 @@ pub enum ShapeError {
     Groups,
     /// The filters are not `[output channels][height][width][input channels of a group]`.
     Filters,
+    /// The filters of a depthwise convolution are not `[height][width][output channels]`.
+    DepthwiseFilters,
     /// There is not one bias and one weight scale for each output channel.
     Channels,
     /// The memory given for packed filters is not what the shape needs.
@@ -62,9 +66,6 @@ pub enum ShapeError {
     Scale,
     /// With [`PowerOfTwo`](crate::PowerOfTwo) rounding: a channel's scales have another ratio than 2^0 to 2^-23.
     PowerOfTwo,
-    /// Another rounding than [`SingleRounding`](crate::SingleRounding) or [`DoubleRounding`](crate::DoubleRounding), in an
-    /// operator that has no other.
-    Rounding,
     /// Bias and weights could make an accumulator overflow 32 bits.
     Accumulator,
     /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
@@ -96,13 +97,13 @@ impl ShapeError {
             Self::Output => "the layer's output type must have the shape's output dimensions",
             Self::Groups => "the groups must divide the input channels and the filters evenly",
             Self::Filters => "filters are [output channels][height][width][input channels of a group]",
+            Self::DepthwiseFilters => "the filters of a depthwise convolution are [height][width][output channels]",
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
             Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
-            Self::Rounding => "only convolutions and dense layers have ReducedRounding and PowerOfTwo",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
             Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
             Self::Concatenation => {

@@ -84,6 +84,28 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> View<'a, T, H, W, C>
         const { assert!(N == H * W * C, "a flattened tensor has as many values as the tensor") };
         View::from_slice(self.as_slice()).unwrap_or_else(|| unreachable!())
     }
+
+    /// The same values in another shape, in the order of [`as_slice`](Self::as_slice): TensorFlow Lite's `RESHAPE`.
+    ///
+    /// ```
+    /// use bareconv::{Tensor, View};
+    /// let rows = Tensor([[[1, 2, 3], [4, 5, 6]]]);
+    /// let columns: View<'_, i32, 3, 2, 1> = rows.view().reshape();
+    /// assert_eq!(columns, Tensor([[[1], [2]], [[3], [4]], [[5], [6]]]).view());
+    /// ```
+    ///
+    /// ```compile_fail
+    /// use bareconv::{Tensor, View};
+    /// // a reshaped tensor has as many values as the tensor
+    /// let columns: View<'_, i32, 3, 2, 2> = Tensor([[[1, 2, 3], [4, 5, 6]]]).view().reshape();
+    /// ```
+    ///
+    /// # Panics
+    /// Does not compile where the numbers of values differ.
+    pub fn reshape<const H2: usize, const W2: usize, const C2: usize>(self) -> View<'a, T, H2, W2, C2> {
+        const { assert!(H2 * W2 * C2 == H * W * C, "a reshaped tensor has as many values as the tensor") };
+        View::from_slice(self.as_slice()).unwrap_or_else(|| unreachable!())
+    }
 }
 
 /// A mutably borrowed tensor of fixed shape.
@@ -100,6 +122,15 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W,
     /// All values in order, to be written.
     pub const fn as_mut_slice(&mut self) -> &mut [T] {
         self.0.as_flattened_mut().as_flattened_mut()
+    }
+
+    /// The same values in another shape, as [`View::reshape`].
+    ///
+    /// # Panics
+    /// Does not compile where the numbers of values differ.
+    pub fn reshape<const H2: usize, const W2: usize, const C2: usize>(self) -> ViewMut<'a, T, H2, W2, C2> {
+        const { assert!(H2 * W2 * C2 == H * W * C, "a reshaped tensor has as many values as the tensor") };
+        ViewMut::from_slice(self.0.as_flattened_mut().as_flattened_mut()).unwrap_or_else(|| unreachable!())
     }
 
     /// The same tensor, to be read.
@@ -236,6 +267,11 @@ mod tests {
         let view = View::<i8, 2, 3, 2>::from_slice(&values).unwrap();
         assert_eq!(view.0[1][2], [10, 11]);
         assert_eq!(view.flatten::<12>().as_slice(), values);
+        assert_eq!(view.reshape::<1, 3, 4>().0[0][2], [8, 9, 10, 11]);
+        let mut copy = values;
+        let reshaped: ViewMut<i8, 6, 1, 2> = ViewMut::<i8, 2, 3, 2>::from_slice(&mut copy).unwrap().reshape();
+        reshaped.0[5][0] = [70, 80];
+        assert_eq!(copy[9..], [9, 70, 80]);
     }
 
     #[test]

@@ -115,6 +115,18 @@ fn programs() -> Vec<(&'static str, String)> {
         ("Scale", Convolution { numbers: "numbers(&[1; 9], &[0], &[0.0])", ..PLAIN }.program()),
         ("Scale", Convolution { numbers: "numbers(&[1; 9], &[0], &[f32::NAN])", ..PLAIN }.program()),
         ("Accumulator", Convolution { numbers: "numbers(&[1; 9], &[i32::MAX], &[1.0])", ..PLAIN }.program()),
+        plain(
+            "PowerOfTwo",
+            "const SHAPE: Conv2dShape = Conv2dShape::dense(1, 1);
+             static LAYER: Dense<I8<1, 1, 1>, I8<1, 1, 1>, { SHAPE.packed_words::<PowerOfTwo>() }, PowerOfTwo> =
+                 Dense::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
+        ),
+        plain(
+            "DepthwiseFilters",
+            "const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([4, 4, 2], 1, [3, 3]);
+             static LAYER: DepthwiseConv2d<I8<4, 4, 2>, I8<2, 2, 2>, { SHAPE.packed_words::<SingleRounding>() }> =
+                 DepthwiseConv2d::int8(SHAPE, numbers(&[1; 17], &[0; 2], &[1.0; 2]));",
+        ),
         plain("Broadcast", "const ADD: Add<F32<4, 4, 8>, F32<1, 1, 4>> = Add::float(Activation::Identity);"),
         plain(
             "Broadcast",

@@ -48,7 +48,7 @@ fn average_pooling_is_that_of_tflite_micro() {
     for case in cases(include_str!("golden/average_pool.txt")) {
         let expected: Vec<i8> = case.values("output");
         let mut output = vec![0; expected.len()];
-        reference::average_pool2d_i8(&pool_shape(&case), None, &case.values::<i8>("input"), &mut output);
+        reference::average_pool2d(&pool_shape(&case), None, &case.values::<i8>("input"), &mut output);
         assert_eq!(output, expected, "{}", case.name);
     }
 }
@@ -301,11 +301,11 @@ proptest! {
             (sum as f64 / values.len() as f64).round() as i8
         };
         let mut output = outputs(&shape, 0);
-        reference::average_pool2d_i8(&shape, None, &input, &mut output);
+        reference::average_pool2d(&shape, None, &input, &mut output);
         prop_assert_eq!(&output, &expected(&shape, |y, x, c| {
             round(window(&shape, &input, y, x, c).into_iter().flatten().collect())
         }));
-        reference::average_pool2d_i8(&shape, Some(zero_point), &input, &mut output);
+        reference::average_pool2d(&shape, Some(zero_point), &input, &mut output);
         prop_assert_eq!(&output, &expected(&shape, |y, x, c| {
             round(window(&shape, &input, y, x, c).into_iter().map(|value| value.unwrap_or(zero_point)).collect())
         }));
@@ -456,8 +456,8 @@ fn max_pool_f32<B: Backend>(shape: &Pool2dShape, input: &[f32]) -> Result<(), Te
 fn average_pool_i8<B: Backend>(shape: &Pool2dShape, input: &[i8], zero_point: i8) -> Result<(), TestCaseError> {
     for padding in [None, Some(zero_point)] {
         let (mut output, mut expected) = (outputs(shape, 1), outputs(shape, 2));
-        reference::average_pool2d_i8(shape, padding, input, &mut expected);
-        prop_assert_eq!(elementwise::average_pool2d_i8::<B>(shape, padding, input, &mut output), Ok(()));
+        reference::average_pool2d(shape, padding, input, &mut expected);
+        prop_assert_eq!(elementwise::average_pool2d::<B, i8>(shape, padding, input, &mut output), Ok(()));
         prop_assert_eq!(&output, &expected, "{} with padding {:?}", B::NAME, padding);
     }
     Ok(())
@@ -467,7 +467,10 @@ fn average_pool_f32<B: Backend>(shape: &Pool2dShape, input: &[f32]) -> Result<()
     for include in [false, true] {
         let (mut output, mut expected) = (outputs(shape, 1.0), outputs(shape, 2.0));
         reference::average_pool2d_f32(shape, include, input, &mut expected);
-        prop_assert_eq!(elementwise::average_pool2d_f32::<B>(shape, include, input, &mut output), Ok(()));
+        prop_assert_eq!(
+            elementwise::average_pool2d::<B, f32>(shape, include.then_some(0.0), input, &mut output),
+            Ok(())
+        );
         prop_assert_eq!(bits(&output), bits(&expected), "{}, padding counted: {}", B::NAME, include);
     }
     Ok(())
@@ -577,7 +580,7 @@ fn layers_are_the_reference() {
     reference::max_pool2d(&SHAPE, &values, &mut expected);
     assert_eq!(output.as_slice(), expected);
     AVERAGE.run(input, output.view_mut());
-    reference::average_pool2d_i8(&SHAPE, Some(-9), &values, &mut expected);
+    reference::average_pool2d(&SHAPE, Some(-9), &values, &mut expected);
     assert_eq!(output.as_slice(), expected);
     let mut float_output = Tensor::filled(0.0);
     let mut float_expected = outputs(&SHAPE, 1.0);

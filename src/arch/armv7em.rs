@@ -1,10 +1,13 @@
 //! Arm with the DSP extension: Cortex-M4, M7, and M33 where it has it.
 
 mod conv;
+mod depthwise;
 
 pub(crate) use conv::{routine, routine_i16};
+pub(crate) use depthwise::routine as depthwise_routine;
 mod elementwise;
 
+use super::portable::depthwise::{Float, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -23,4 +26,6 @@ impl Backend for Armv7em {
     type Int8 = conv::Int8;
     type Int16 = conv::Int16;
     type Float = Blocks<f32, Own>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = Plain<Float>;
 }

@@ -3,7 +3,9 @@
 mod conv;
 mod elementwise;
 mod finish;
+mod float;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -13,7 +15,7 @@ use crate::kernels::{Backend, sealed::Sealed};
 /// told of the vectors, the compiler would use them for floating point, where they flush subnormal numbers to zero.
 /// Coprocessor 10 must be enabled, as `cortex-m-rt` does on that target.
 ///
-/// int16 and single precision run plain Rust.
+/// int16 runs plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Helium;
 
@@ -23,5 +25,7 @@ impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
     type Int16 = Blocks<i16, Own>;
-    type Float = Blocks<f32, Own>;
+    type Float = float::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

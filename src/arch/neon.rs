@@ -3,6 +3,7 @@
 //! Both read the same layouts, so that the extension may be found at run time.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 mod memory;
@@ -26,6 +27,8 @@ impl Backend for Neon {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16;
     type Float = conv::Float;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 }
 
 impl Backend for NeonDotprod {
@@ -33,6 +36,8 @@ impl Backend for NeonDotprod {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16;
     type Float = conv::Float;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 
     #[inline]
     fn available() -> bool {

@@ -3,6 +3,7 @@
 mod conv;
 mod elementwise;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -17,4 +18,6 @@ impl Backend for Riscv {
     type Int8 = conv::Int8;
     type Int16 = Blocks<i16, Own>;
     type Float = Blocks<f32, Own>;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

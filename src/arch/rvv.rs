@@ -4,6 +4,7 @@ mod conv;
 mod elementwise;
 mod finish;
 
+use super::portable::depthwise::{self, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -20,4 +21,6 @@ impl Backend for Rvv {
     type Int8 = conv::Int8;
     type Int16 = Blocks<i16, Own>;
     type Float = conv::Float;
+    type DepthwiseInt8 = Plain<depthwise::Int8>;
+    type DepthwiseFloat = Plain<depthwise::Float>;
 }

@@ -1,6 +1,7 @@
 //! WebAssembly with SIMD128.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
@@ -17,4 +18,6 @@ impl Backend for Simd128 {
     type Int8 = conv::Int8;
     type Int16 = conv::Int16;
     type Float = conv::Float;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 }

@@ -4,6 +4,7 @@
 //! their plans need the same memory.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
@@ -31,6 +32,8 @@ impl Backend for Sse2 {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Sse2;
+    type DepthwiseFloat = depthwise::FloatSse2;
 }
 
 /// Whether this machine has the features: known at compile time, or detected where there is an operating system.
@@ -52,6 +55,8 @@ impl Backend for Avx2 {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {
@@ -64,6 +69,8 @@ impl Backend for Avx512Vnni {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
+    type DepthwiseInt8 = depthwise::Int8Avx512;
+    type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]
     fn available() -> bool {

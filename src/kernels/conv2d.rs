@@ -170,7 +170,7 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part()));
+        let mut convolution = Self::new(shape, zero_point, common, routine(&shape.part(), false));
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
@@ -182,7 +182,11 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::unshared(shape, zero_point, common, routine(&shape.pixel()))
+        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false))
+    }
+    /// The same with the routine for weights that keep to [`narrow`](crate::pack::narrow).
+    pub const fn narrow(self) -> Self {
+        Self { routine: routine(&self.part, true), ..self }
     }
 }
 

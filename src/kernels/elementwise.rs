@@ -9,9 +9,9 @@ pub mod binary;
 pub mod unary;
 
 use super::Backend;
-use crate::quant::Rounding;
-use crate::reference::SumParameters;
-use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError};
+use crate::quant::ProductRounding;
+use crate::reference::{MeanParameters, SumParameters};
+use crate::shape::{CheckedPool2dShape, Pool2dShape, Shape, ShapeError};
 use bytemuck::Pod;
 use core::marker::PhantomData;
 
@@ -61,7 +61,7 @@ pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
     /// `a` and `b` are valid for reads of `count` values, `to` for writes; `to` may be `a`, but overlaps neither
     /// otherwise. The backend is available.
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
@@ -289,8 +289,8 @@ struct Pooling<'a, T> {
 }
 
 /// The pixels of the input that an output pixel sees: always at least one.
-#[derive(Clone, Copy)]
-struct Window {
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
     /// The place of the first pixel's first channel.
     first: usize,
     rows: usize,
@@ -376,56 +376,155 @@ fn cover(channels: usize, count: usize, mut group: impl FnMut(usize)) -> bool {
     true
 }
 
+/// Writes the maximum of each channel over a window.
+///
+/// # Safety
+/// The window was made for the input, the output has room for a pixel, and the backend is available.
+#[inline(always)]
+unsafe fn max_window<E: Elementwise, T: Element>(window: Window, input: *const T, output: *mut T) {
+    /// # Safety
+    /// As for `max_window`.
+    #[inline(always)]
+    unsafe fn pool<L: Lanes>(window: Window, input: *const L::Element, output: *mut L::Element) -> bool {
+        cover(window.channels, L::COUNT, |channel| {
+            // SAFETY: `channel + COUNT` is at most the number of channels, and the window's pixels lie in the
+            // input, so that every load and the store is inside a pixel. The rest is the caller's promise.
+            unsafe {
+                let mut largest = L::load(input.wrapping_add(window.first + channel));
+                window.for_each(input, channel, |pixel| largest = L::larger(L::load(pixel), largest));
+                L::store(largest, output.wrapping_add(channel));
+            }
+        })
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let _ = pool::<T::Lanes<E>>(window, input, output)
+            || pool::<Array<T, 4>>(window, input, output)
+            || pool::<Array<T, 1>>(window, input, output);
+    }
+}
+
 struct MaxPool<'a, T>(Pooling<'a, T>);
 
 impl<T: Element> Task for MaxPool<'_, T> {
     #[inline(always)]
     unsafe fn run<E: Elementwise>(self) {
-        /// # Safety
-        /// Window and pointers belong together, and the backend is available.
-        #[inline(always)]
-        unsafe fn pool<L: Lanes>(window: Window, input: *const L::Element, output: *mut L::Element) -> bool {
-            cover(window.channels, L::COUNT, |channel| {
-                // SAFETY: `channel + COUNT` is at most the number of channels, and the window's pixels lie in the
-                // input, so that every load and the store is inside a pixel. The rest is the caller's promise.
-                unsafe {
-                    let mut largest = L::load(input.wrapping_add(window.first + channel));
-                    window.for_each(input, channel, |pixel| largest = L::larger(L::load(pixel), largest));
-                    L::store(largest, output.wrapping_add(channel));
-                }
-            })
-        }
         self.0.for_each_window(|window, output| {
             // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
-            unsafe {
-                let _ = pool::<T::Lanes<E>>(window, self.0.input, output)
-                    || pool::<Array<T, 4>>(window, self.0.input, output)
-                    || pool::<Array<T, 1>>(window, self.0.input, output);
-            }
+            unsafe { max_window::<E, T>(window, self.0.input, output) };
         });
     }
 }
 
-struct AveragePoolI8<'a> {
-    pooling: Pooling<'a, i8>,
-    padding: Option<i8>,
+/// A type of values that pooling takes averages of.
+pub trait Average: Element {
+    /// The most pixels of a window, so that no sum overflows.
+    const MAX_WINDOW: usize;
+
+    /// Writes the average of each channel over a window. With `padding` the window counts as `size` pixels, and those
+    /// that lie outside the input hold that value.
+    ///
+    /// # Safety
+    /// The window was made for the input, has at most `MAX_WINDOW` pixels, and at most `size`, which is positive and at
+    /// most `MAX_WINDOW`; the output has room for a pixel; the backend is available.
+    unsafe fn average<E: Elementwise>(
+        window: Window,
+        size: usize,
+        padding: Option<Self>,
+        input: *const Self,
+        output: *mut Self,
+    );
 }
 
-impl Task for AveragePoolI8<'_> {
+/// A type whose 0 stands for 0: `f32`, and int16, which has no other zero point.
+pub trait Centered: Average {
+    /// Zero.
+    const ZERO: Self;
+}
+
+impl Centered for i16 {
+    const ZERO: i16 = 0;
+}
+
+impl Centered for f32 {
+    const ZERO: f32 = 0.0;
+}
+
+/// A type of integers whose sums over a window fit 32 bits.
+pub trait Integer: Average + Into<i32> {
+    /// The value nearest to `value`.
+    fn saturate(value: i32) -> Self;
+
+    /// Calls `sum(channel, sum over the window)` for each channel, for the last ones perhaps twice.
+    ///
+    /// # Safety
+    /// The window was made for the input, and has at most `MAX_WINDOW` pixels; the backend is available.
+    unsafe fn sums<E: Elementwise>(window: Window, input: *const Self, sum: impl FnMut(usize, i32));
+}
+
+/// The average of integers: [`Average::average`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn average_integers<E: Elementwise, T: Integer>(
+    window: Window,
+    size: usize,
+    padding: Option<T>,
+    input: *const T,
+    output: *mut T,
+) {
+    let inside = (window.rows * window.columns) as i32;
+    let (padded, count) = match padding {
+        Some(value) => ((size as i32 - inside) * value.into(), size as i32),
+        None => (0, inside),
+    };
+    // SAFETY: the caller's promise; `sums` calls back with channels of the pixel.
+    unsafe {
+        T::sums::<E>(window, input, |channel, sum| {
+            output.wrapping_add(channel).write(T::saturate(rounded_average(padded + sum, count)));
+        });
+    }
+}
+
+/// `sum / count`, halves away from zero; `count` is positive.
+#[inline(always)]
+fn rounded_average(sum: i32, count: i32) -> i32 {
+    let half = count / 2;
+    // wrapping_div, because the compiler does not see that the count is never zero nor -1.
+    (if sum > 0 { sum + half } else { sum - half }).wrapping_div(count.max(1))
+}
+
+impl Average for i8 {
+    const MAX_WINDOW: usize = Pool2dShape::MAX_WINDOW;
+
     #[inline(always)]
-    unsafe fn run<E: Elementwise>(self) {
+    unsafe fn average<E: Elementwise>(
+        window: Window,
+        size: usize,
+        padding: Option<i8>,
+        input: *const i8,
+        output: *mut i8,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { average_integers::<E, i8>(window, size, padding, input, output) }
+    }
+}
+
+impl Integer for i8 {
+    #[inline(always)]
+    fn saturate(value: i32) -> i8 {
+        value.clamp(-128, 127) as i8
+    }
+
+    #[inline(always)]
+    unsafe fn sums<E: Elementwise>(window: Window, input: *const i8, mut sum: impl FnMut(usize, i32)) {
         /// # Safety
-        /// Window and pointers belong together, and the backend is available.
+        /// As for `sums`.
         #[inline(always)]
-        unsafe fn pool<S: SumLanes>(
-            window: Window,
-            input: *const i8,
-            output: *mut i8,
-            padded: i32,
-            count: i32,
-        ) -> bool {
+        unsafe fn add<S: SumLanes>(window: Window, input: *const i8, sum: &mut impl FnMut(usize, i32)) -> bool {
             cover(window.channels, S::COUNT, |channel| {
-                let mut totals = [padded; MAX_SUMS];
+                let mut totals = [0; MAX_SUMS];
                 // Parts of the window that 16-bit sums can hold; nearly always the whole.
                 let mut column = 0;
                 while column < window.columns {
@@ -434,7 +533,7 @@ impl Task for AveragePoolI8<'_> {
                     while row < window.rows {
                         let rows = (window.rows - row).min(SUM_LENGTH / columns);
                         let first = window.first + row * window.row_step + column * window.channels;
-                        // SAFETY: the part lies in the window, so the argument of `MaxPool` holds; it has at most
+                        // SAFETY: the part lies in the window, so the argument of `max_window` holds; it has at most
                         // SUM_LENGTH pixels.
                         unsafe {
                             let mut sums = S::zero();
@@ -447,51 +546,90 @@ impl Task for AveragePoolI8<'_> {
                     column += columns;
                 }
                 for (i, &total) in totals.iter().enumerate().take(S::COUNT) {
-                    // SAFETY: `channel + COUNT` is at most the number of channels of the output pixel.
-                    unsafe { output.wrapping_add(channel + i).write(rounded_average(total, count)) };
+                    sum(channel + i, total);
                 }
             })
         }
-        let window_size = (self.pooling.shape.window[0] * self.pooling.shape.window[1]) as i32;
-        let input = self.pooling.input;
-        self.pooling.for_each_window(|window, output| {
-            let inside = (window.rows * window.columns) as i32;
-            let (padded, count) = match self.padding {
-                Some(zero_point) => ((window_size - inside) * zero_point as i32, window_size),
-                None => (0, inside),
-            };
-            // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
-            unsafe {
-                let _ = pool::<E::Sums>(window, input, output, padded, count)
-                    || pool::<Array<i8, 4>>(window, input, output, padded, count)
-                    || pool::<Array<i8, 1>>(window, input, output, padded, count);
-            }
-        });
+        // SAFETY: the caller's promise.
+        unsafe {
+            let _ = add::<E::Sums>(window, input, &mut sum)
+                || add::<Array<i8, 4>>(window, input, &mut sum)
+                || add::<Array<i8, 1>>(window, input, &mut sum);
+        }
     }
 }
 
-/// `sum / count`, halves away from zero; `count` is positive.
-#[inline(always)]
-fn rounded_average(sum: i32, count: i32) -> i8 {
-    let half = count / 2;
-    // wrapping_div, because the compiler does not see that the count is never zero nor -1.
-    (if sum > 0 { sum + half } else { sum - half }).wrapping_div(count.max(1)) as i8
-}
+impl Average for i16 {
+    /// The sum, and half the count more, fits 32 bits.
+    const MAX_WINDOW: usize = (1 << 16) - 1;
 
-struct AveragePoolF32<'a> {
-    pooling: Pooling<'a, f32>,
-    include_padding: bool,
-}
-
-impl Task for AveragePoolF32<'_> {
     #[inline(always)]
-    unsafe fn run<E: Elementwise>(self) {
+    unsafe fn average<E: Elementwise>(
+        window: Window,
+        size: usize,
+        padding: Option<i16>,
+        input: *const i16,
+        output: *mut i16,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { average_integers::<E, i16>(window, size, padding, input, output) }
+    }
+}
+
+/// 32-bit sums at a time: what 64-bit cores have vector registers for, and what others have registers for.
+const WORDS: usize = if size_of::<usize>() == 8 { 8 } else { 4 };
+
+impl Integer for i16 {
+    #[inline(always)]
+    fn saturate(value: i32) -> i16 {
+        value.clamp(i16::MIN as i32, i16::MAX as i32) as i16
+    }
+
+    #[inline(always)]
+    unsafe fn sums<E: Elementwise>(window: Window, input: *const i16, mut sum: impl FnMut(usize, i32)) {
         /// # Safety
-        /// Window and pointers belong together, and the backend is available.
+        /// As for `sums`.
         #[inline(always)]
-        unsafe fn pool<L: FloatLanes>(window: Window, input: *const f32, output: *mut f32, count: f32) -> bool {
+        unsafe fn add<const N: usize>(window: Window, input: *const i16, sum: &mut impl FnMut(usize, i32)) -> bool {
+            cover(window.channels, N, |channel| {
+                let mut sums = [0i32; N];
+                // SAFETY: as in `max_window`.
+                unsafe {
+                    window.for_each(input, channel, |pixel| {
+                        for (sum, value) in sums.iter_mut().zip(Array::<i16, N>::load(pixel)) {
+                            *sum = sum.wrapping_add(value as i32);
+                        }
+                    });
+                }
+                for (i, &total) in sums.iter().enumerate() {
+                    sum(channel + i, total);
+                }
+            })
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let _ = add::<WORDS>(window, input, &mut sum) || add::<1>(window, input, &mut sum);
+        }
+    }
+}
+
+impl Average for f32 {
+    const MAX_WINDOW: usize = Pool2dShape::MAX_WINDOW;
+
+    #[inline(always)]
+    unsafe fn average<E: Elementwise>(
+        window: Window,
+        size: usize,
+        padding: Option<f32>,
+        input: *const f32,
+        output: *mut f32,
+    ) {
+        /// # Safety
+        /// As for `average`.
+        #[inline(always)]
+        unsafe fn pool<L: FloatLanes>(window: Window, count: f32, input: *const f32, output: *mut f32) -> bool {
             cover(window.channels, L::COUNT, |channel| {
-                // SAFETY: as in `MaxPool`.
+                // SAFETY: as in `max_window`.
                 unsafe {
                     let mut sum = L::splat(0.0);
                     window.for_each(input, channel, |pixel| sum = L::add(sum, L::load(pixel)));
@@ -499,15 +637,50 @@ impl Task for AveragePoolF32<'_> {
                 }
             })
         }
-        let window_size = self.pooling.shape.window[0] * self.pooling.shape.window[1];
-        let input = self.pooling.input;
+        // Padding is 0.0, and leaves the sum as it is.
+        let count = if padding.is_some() { size } else { window.rows * window.columns } as f32;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let _ = pool::<E::Floats>(window, count, input, output)
+                || pool::<Array<f32, 4>>(window, count, input, output)
+                || pool::<Array<f32, 1>>(window, count, input, output);
+        }
+    }
+}
+
+struct AveragePool<'a, T> {
+    pooling: Pooling<'a, T>,
+    padding: Option<T>,
+}
+
+impl<T: Average> Task for AveragePool<'_, T> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        let size = self.pooling.shape.window[0] * self.pooling.shape.window[1];
         self.pooling.for_each_window(|window, output| {
-            let count = if self.include_padding { window_size } else { window.rows * window.columns };
-            // SAFETY: `Pooling` made the window and the pointer; the backend is the caller's promise.
+            // SAFETY: `Pooling` made the window and the pointer, and `average_pool` looked at the size; the backend is
+            // the caller's promise.
+            unsafe { T::average::<E>(window, size, self.padding, self.pooling.input, output) };
+        });
+    }
+}
+
+/// The mean over all pixels, which are one window.
+struct Mean<'a, T> {
+    pooling: Pooling<'a, T>,
+    parameters: &'a MeanParameters,
+}
+
+impl<T: Integer> Task for Mean<'_, T> {
+    #[inline(always)]
+    unsafe fn run<E: Elementwise>(self) {
+        self.pooling.for_each_window(|window, output| {
+            // SAFETY: `Pooling` made the window and the pointer, and `mean` looked at the size; `sums` calls back with
+            // channels of the pixel; the backend is the caller's promise.
             unsafe {
-                let _ = pool::<E::Floats>(window, input, output, count as f32)
-                    || pool::<Array<f32, 4>>(window, input, output, count as f32)
-                    || pool::<Array<f32, 1>>(window, input, output, count as f32);
+                T::sums::<E>(window, self.pooling.input, |channel, sum| {
+                    output.wrapping_add(channel).write(T::saturate(self.parameters.mean(sum)));
+                });
             }
         });
     }
@@ -620,34 +793,59 @@ pub(crate) fn max_pool<B: Backend, T: Element>(
     Ok(())
 }
 
-/// Average pooling for [`average_pool2d_i8`] and for the layer.
+/// Average pooling for [`average_pool2d`] and for the layer.
 ///
 /// # Errors
-/// Where the length of a slice is not the shape's.
+/// Where the length of a slice is not the shape's, or the window has more pixels than the type allows.
 #[inline(always)]
-pub(crate) fn average_pool_i8<B: Backend>(
+pub(crate) fn average_pool<B: Backend, T: Average>(
     shape: &CheckedPool2dShape,
-    padding: Option<i8>,
-    input: &[i8],
-    output: &mut [i8],
+    padding: Option<T>,
+    input: &[T],
+    output: &mut [T],
 ) -> Result<(), ShapeError> {
-    run::<B>(AveragePoolI8 { pooling: Pooling::new(shape, input, output)?, padding });
+    let [height, width] = shape.get().window;
+    if height * width > T::MAX_WINDOW {
+        return Err(ShapeError::TooLarge);
+    }
+    run::<B>(AveragePool { pooling: Pooling::new(shape, input, output)?, padding });
     Ok(())
 }
 
-/// Average pooling for [`average_pool2d_f32`] and for the layer.
+/// The mean for [`mean2d`] and for the layer.
 ///
 /// # Errors
-/// Where the length of a slice is not the shape's.
+/// Where the length of a slice is not the shape's, or the input has more pixels than the type allows.
 #[inline(always)]
-pub(crate) fn average_pool_f32<B: Backend>(
+pub(crate) fn mean<B: Backend, T: Integer>(
     shape: &CheckedPool2dShape,
-    include_padding: bool,
-    input: &[f32],
-    output: &mut [f32],
+    parameters: &MeanParameters,
+    input: &[T],
+    output: &mut [T],
 ) -> Result<(), ShapeError> {
-    run::<B>(AveragePoolF32 { pooling: Pooling::new(shape, input, output)?, include_padding });
+    let [height, width] = shape.get().window;
+    if height * width > T::MAX_WINDOW {
+        return Err(ShapeError::TooLarge);
+    }
+    run::<B>(Mean { pooling: Pooling::new(shape, input, output)?, parameters });
     Ok(())
+}
+
+/// [`reference::mean2d`](crate::reference::mean2d) of an input of this height, width and channels on backend `B`.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's, or the input has more pixels than [`Average::MAX_WINDOW`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn mean2d<B: Backend, T: Integer>(
+    shape: Shape,
+    parameters: &MeanParameters,
+    input: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    let [height, width, _] = shape;
+    mean::<B, T>(&Pool2dShape::new(shape, [height, width]).checked()?, parameters, input, output)
 }
 
 /// [`reference::max_pool2d`](crate::reference::max_pool2d) on backend `B`.
@@ -665,36 +863,22 @@ pub fn max_pool2d<B: Backend, T: Element>(
     max_pool::<B, T>(&shape.checked()?, input, output)
 }
 
-/// [`reference::average_pool2d_i8`](crate::reference::average_pool2d_i8) on backend `B`.
+/// [`reference::average_pool2d`](crate::reference::average_pool2d), or
+/// [`reference::average_pool2d_f32`](crate::reference::average_pool2d_f32), on backend `B`.
 ///
 /// # Errors
-/// Where the shape breaks a rule, or the length of a slice is not the shape's.
+/// Where the shape breaks a rule, the length of a slice is not the shape's, or the window has more pixels than
+/// [`Average::MAX_WINDOW`].
 ///
 /// # Panics
 /// Where the machine lacks the backend.
-pub fn average_pool2d_i8<B: Backend>(
+pub fn average_pool2d<B: Backend, T: Average>(
     shape: &Pool2dShape,
-    padding: Option<i8>,
-    input: &[i8],
-    output: &mut [i8],
+    padding: Option<T>,
+    input: &[T],
+    output: &mut [T],
 ) -> Result<(), ShapeError> {
-    average_pool_i8::<B>(&shape.checked()?, padding, input, output)
-}
-
-/// [`reference::average_pool2d_f32`](crate::reference::average_pool2d_f32) on backend `B`.
-///
-/// # Errors
-/// Where the shape breaks a rule, or the length of a slice is not the shape's.
-///
-/// # Panics
-/// Where the machine lacks the backend.
-pub fn average_pool2d_f32<B: Backend>(
-    shape: &Pool2dShape,
-    include_padding: bool,
-    input: &[f32],
-    output: &mut [f32],
-) -> Result<(), ShapeError> {
-    average_pool_f32::<B>(&shape.checked()?, include_padding, input, output)
+    average_pool::<B, T>(&shape.checked()?, padding, input, output)
 }
 
 /// [`reference::relu_i8`](crate::reference::relu_i8), or `relu_f32` with a `zero` of 0.0, on backend `B`.

@@ -3,7 +3,7 @@
 
 use super::elementwise::FloatLanes;
 use super::finish::{IntegerEpilogue, SumVectors, Sums, finish_any, finish_in_vectors};
-use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::quant::{CommonRequantization, ProductRounding, Rounding, RoundingMode};
 use crate::reference::SumParameters;
 use core::marker::PhantomData;
 
@@ -120,7 +120,7 @@ pub trait Integers: 'static {
 /// # Safety
 /// As there.
 #[inline(always)]
-pub unsafe fn add_int8<I: Integers, R: Rounding>(
+pub unsafe fn add_int8<I: Integers, R: ProductRounding>(
     p: &SumParameters<i8, R>,
     a: *const i8,
     b: *const i8,
@@ -134,14 +134,13 @@ pub unsafe fn add_int8<I: Integers, R: Rounding>(
         let bounds = [I::splat(p.low), I::splat(p.high)];
         while count - done >= I::COUNT {
             let (a, b) = (I::widen(a.add(done)), I::widen(b.add(done)));
-            let value = match R::MODE {
+            let value = match R::TWICE {
                 // It fits 32 bits.
-                RoundingMode::Single => {
+                false => {
                     let sum = I::add(I::multiply(a, multipliers[0]), I::multiply(b, multipliers[1]));
                     I::shift_all_right(I::add(sum, I::splat(p.offset as i32)), p.shifts[2])
                 }
-                // Other roundings have no parameters.
-                _ => {
+                true => {
                     let a = scale_input::<I, R>(p, a, 0, multipliers[0]);
                     let b = scale_input::<I, R>(p, b, 1, multipliers[1]);
                     let sum = if p.sign < 0 { I::subtract(a, b) } else { I::add(a, b) };
@@ -162,7 +161,7 @@ pub unsafe fn add_int8<I: Integers, R: Rounding>(
 /// # Safety
 /// The backend is available.
 #[inline(always)]
-unsafe fn scale_input<I: Integers, R: Rounding>(
+unsafe fn scale_input<I: Integers, R: ProductRounding>(
     p: &SumParameters<i8, R>,
     value: I::Vector,
     which: usize,

@@ -2,7 +2,7 @@ use crate::arch::{Job, dispatch};
 use crate::kernels::Backend;
 use crate::kernels::elementwise::binary::{self, FloatSum, Joined};
 use crate::pack::Activation;
-use crate::quant::{Quantization, Rounding, SingleRounding};
+use crate::quant::{ProductRounding, Quantization, SingleRounding};
 use crate::reference::SumParameters;
 use crate::shape::{Broadcast, ShapeError, TensorShape};
 use crate::tensor::{Tensor, View, ViewMut};
@@ -46,7 +46,7 @@ use core::marker::PhantomData;
 /// const BIAS: Add<Tensor<f32, 4, 4, 8>, Tensor<f32, 1, 1, 4>> = Add::float(Activation::Identity);
 /// ```
 #[derive(Debug)]
-pub struct Add<A: TensorShape<Element: Joined>, B = A, R: Rounding = SingleRounding> {
+pub struct Add<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = SingleRounding> {
     parameters: <A::Element as Joined>::Sum<R>,
     broadcast: Broadcast,
     types: PhantomData<fn(&A, &B)>,
@@ -74,7 +74,7 @@ pub struct Add<A: TensorShape<Element: Joined>, B = A, R: Rounding = SingleRound
 /// const S: Subtract<Tensor<f32, 4, 4, 8>, Tensor<f32, 2, 4, 8>> = Subtract::float(Activation::Identity);
 /// ```
 #[derive(Debug)]
-pub struct Subtract<A: TensorShape<Element: Joined>, B = A, R: Rounding = SingleRounding>(Add<A, B, R>);
+pub struct Subtract<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = SingleRounding>(Add<A, B, R>);
 
 /// How the second input repeats itself over the first one.
 pub(super) const fn broadcast<A: TensorShape, B: TensorShape>() -> Broadcast {
@@ -92,7 +92,7 @@ pub(super) const fn obeys<T: Copy>(parameters: Result<T, ShapeError>) -> T {
     }
 }
 
-impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Add<A, B, R> {
+impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: ProductRounding> Add<A, B, R> {
     /// An int8 addition: the quantizations of both inputs, of the output, and the activation.
     ///
     /// # Panics
@@ -103,7 +103,7 @@ impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Ad
     }
 }
 
-impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Subtract<A, B, R> {
+impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: ProductRounding> Subtract<A, B, R> {
     /// An int8 subtraction: the quantizations of both inputs, of the output, and the activation.
     ///
     /// # Panics
@@ -113,7 +113,7 @@ impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Su
     }
 }
 
-impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: Rounding> Add<A, B, R> {
+impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: ProductRounding> Add<A, B, R> {
     /// An int16 addition: the scales of both inputs, of the output, and the activation. Zero points are 0.
     ///
     /// # Panics
@@ -124,7 +124,7 @@ impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: Rounding> 
     }
 }
 
-impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: Rounding> Subtract<A, B, R> {
+impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: ProductRounding> Subtract<A, B, R> {
     /// An int16 subtraction: the scales of both inputs, of the output, and the activation. Zero points are 0.
     ///
     /// # Panics
@@ -154,7 +154,7 @@ impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> Subtract<A, B
     }
 }
 
-impl<A: TensorShape<Element: Joined>, B: TensorShape, R: Rounding> Add<A, B, R> {
+impl<A: TensorShape<Element: Joined>, B: TensorShape, R: ProductRounding> Add<A, B, R> {
     const fn new(parameters: <A::Element as Joined>::Sum<R>) -> Self {
         Self { parameters, broadcast: broadcast::<A, B>(), types: PhantomData }
     }
@@ -162,7 +162,7 @@ impl<A: TensorShape<Element: Joined>, B: TensorShape, R: Rounding> Add<A, B, R> 
 
 impl<
     T: Joined,
-    R: Rounding,
+    R: ProductRounding,
     const H: usize,
     const W: usize,
     const C: usize,
@@ -179,8 +179,8 @@ impl<
         second: View<'_, T, H2, W2, C2>,
         mut output: ViewMut<'_, T, H, W, C>,
     ) {
-        struct Sum<'a, T: Joined, R: Rounding>(&'a T::Sum<R>, &'a Broadcast, &'a [T], &'a [T], &'a mut [T]);
-        impl<T: Joined, R: Rounding> Job for Sum<'_, T, R> {
+        struct Sum<'a, T: Joined, R: ProductRounding>(&'a T::Sum<R>, &'a Broadcast, &'a [T], &'a [T], &'a mut [T]);
+        impl<T: Joined, R: ProductRounding> Job for Sum<'_, T, R> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {
@@ -195,8 +195,8 @@ impl<
     /// Replaces the first input by the layer's output.
     #[inline]
     pub fn run_in_place(&self, mut values: ViewMut<'_, T, H, W, C>, second: View<'_, T, H2, W2, C2>) {
-        struct Sum<'a, T: Joined, R: Rounding>(&'a T::Sum<R>, &'a Broadcast, &'a mut [T], &'a [T]);
-        impl<T: Joined, R: Rounding> Job for Sum<'_, T, R> {
+        struct Sum<'a, T: Joined, R: ProductRounding>(&'a T::Sum<R>, &'a Broadcast, &'a mut [T], &'a [T]);
+        impl<T: Joined, R: ProductRounding> Job for Sum<'_, T, R> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {
@@ -211,7 +211,7 @@ impl<
 
 impl<
     T: Joined,
-    R: Rounding,
+    R: ProductRounding,
     const H: usize,
     const W: usize,
     const C: usize,

@@ -1,7 +1,7 @@
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution, Plan};
 use crate::kernels::{Backend, Clamp, Epilogue, Int16x8};
-use crate::pack::{F32Filters, Int8Filters, Int16Filters, pack_f32, pack_i8, pack_i16};
+use crate::pack::{F32Filters, Int8Filters, Int16Filters, narrow, pack_f32, pack_i8, pack_i16};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{View, ViewMut};
@@ -84,6 +84,8 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
         match pack_i8(&shape, &layout, &numbers, R::MODE, &mut packed) {
             Ok(common) => {
                 let convolution = Convolution::int8(shape, numbers.input.zero_point, common);
+                let narrow = narrow(numbers.filters, shape.filter_len());
+                let convolution = if narrow { convolution.narrow() } else { convolution };
                 Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),

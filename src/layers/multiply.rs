@@ -3,7 +3,7 @@ use crate::arch::{Job, dispatch};
 use crate::kernels::Backend;
 use crate::kernels::elementwise::binary::{self, Joined};
 use crate::pack::Activation;
-use crate::quant::{Quantization, Rounding, SingleRounding};
+use crate::quant::{ProductRounding, Quantization, SingleRounding};
 use crate::reference::ProductParameters;
 use crate::shape::{Broadcast, ShapeError, TensorShape};
 use crate::tensor::{Tensor, View, ViewMut};
@@ -40,13 +40,13 @@ use core::marker::PhantomData;
 /// const SCALE: Multiply<Tensor<f32, 4, 4, 8>, Tensor<f32, 1, 1, 4>> = Multiply::float(Activation::Identity);
 /// ```
 #[derive(Debug)]
-pub struct Multiply<A: TensorShape<Element: Joined>, B = A, R: Rounding = SingleRounding> {
+pub struct Multiply<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = SingleRounding> {
     parameters: <A::Element as Joined>::Product<R>,
     broadcast: Broadcast,
     types: PhantomData<fn(&A, &B)>,
 }
 
-impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Multiply<A, B, R> {
+impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: ProductRounding> Multiply<A, B, R> {
     /// An int8 multiplication: the quantizations of both inputs, of the output, and the activation.
     ///
     /// # Panics
@@ -57,7 +57,7 @@ impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: Rounding> Mu
     }
 }
 
-impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: Rounding> Multiply<A, B, R> {
+impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: ProductRounding> Multiply<A, B, R> {
     /// An int16 multiplication: the scales of both inputs, of the output, and the activation. Zero points are 0.
     ///
     /// # Panics
@@ -78,7 +78,7 @@ impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> Multiply<A, B
     }
 }
 
-impl<A: TensorShape<Element: Joined>, B: TensorShape, R: Rounding> Multiply<A, B, R> {
+impl<A: TensorShape<Element: Joined>, B: TensorShape, R: ProductRounding> Multiply<A, B, R> {
     const fn new(parameters: <A::Element as Joined>::Product<R>) -> Self {
         Self { parameters, broadcast: broadcast::<A, B>(), types: PhantomData }
     }
@@ -86,7 +86,7 @@ impl<A: TensorShape<Element: Joined>, B: TensorShape, R: Rounding> Multiply<A, B
 
 impl<
     T: Joined,
-    R: Rounding,
+    R: ProductRounding,
     const H: usize,
     const W: usize,
     const C: usize,
@@ -103,8 +103,14 @@ impl<
         second: View<'_, T, H2, W2, C2>,
         mut output: ViewMut<'_, T, H, W, C>,
     ) {
-        struct Product<'a, T: Joined, R: Rounding>(&'a T::Product<R>, &'a Broadcast, &'a [T], &'a [T], &'a mut [T]);
-        impl<T: Joined, R: Rounding> Job for Product<'_, T, R> {
+        struct Product<'a, T: Joined, R: ProductRounding>(
+            &'a T::Product<R>,
+            &'a Broadcast,
+            &'a [T],
+            &'a [T],
+            &'a mut [T],
+        );
+        impl<T: Joined, R: ProductRounding> Job for Product<'_, T, R> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {
@@ -119,8 +125,8 @@ impl<
     /// Replaces the first input by the layer's output.
     #[inline]
     pub fn run_in_place(&self, mut values: ViewMut<'_, T, H, W, C>, second: View<'_, T, H2, W2, C2>) {
-        struct Product<'a, T: Joined, R: Rounding>(&'a T::Product<R>, &'a Broadcast, &'a mut [T], &'a [T]);
-        impl<T: Joined, R: Rounding> Job for Product<'_, T, R> {
+        struct Product<'a, T: Joined, R: ProductRounding>(&'a T::Product<R>, &'a Broadcast, &'a mut [T], &'a [T]);
+        impl<T: Joined, R: ProductRounding> Job for Product<'_, T, R> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {

@@ -1,5 +1,8 @@
 use crate::arch::{Job, dispatch};
-use crate::kernels::{Backend, elementwise, elementwise::Element};
+use crate::kernels::Backend;
+use crate::kernels::elementwise::{self, Average, Centered, Element, Integer};
+use crate::quant::Quantization;
+use crate::reference::MeanParameters;
 use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{Tensor, View, ViewMut};
 use core::marker::PhantomData;
@@ -34,17 +37,16 @@ pub struct MaxPool2d<I, O> {
     types: PhantomData<fn(&I, &mut O)>,
 }
 
-/// Average pooling over windows of any size and stride, in int8 or `f32`.
+/// Average pooling over windows of any size and stride, in int8, int16 or `f32`.
 ///
 /// `I` and `O` are the types of its input and output, which have the same quantization. Padding is left out of the
 /// average, as TensorFlow does, unless the layer is told to count it. The result is that of
-/// [`reference::average_pool2d_i8`](crate::reference::average_pool2d_i8) or
+/// [`reference::average_pool2d`](crate::reference::average_pool2d) or
 /// [`average_pool2d_f32`](crate::reference::average_pool2d_f32), bit for bit, on every backend.
 ///
 /// ```
 /// use bareconv::{AveragePool2d, Pool2dShape, Tensor};
 ///
-/// // Global average pooling: one window, as large as the input.
 /// const POOL: AveragePool2d<Tensor<i8, 2, 2, 2>, Tensor<i8, 1, 1, 2>> =
 ///     AveragePool2d::int8(Pool2dShape::new([2, 2, 2], [2, 2]));
 /// let input = Tensor([[[1, -1], [2, -2]], [[3, -3], [4, -4]]]);
@@ -62,6 +64,13 @@ pub struct MaxPool2d<I, O> {
 /// let mut output = Tensor::filled(0.0);
 /// SMOOTH.run(Tensor([[[3.0], [6.0], [9.0]]]).view(), output.view_mut());
 /// assert_eq!(output, Tensor([[[3.0], [6.0], [5.0]]]));
+/// ```
+/// A window of more pixels than an int16 sum has room for does not compile:
+///
+/// ```compile_fail
+/// # use bareconv::{AveragePool2d, Pool2dShape, Tensor};
+/// const POOL: AveragePool2d<Tensor<i16, 256, 256, 1>, Tensor<i16, 1, 1, 1>> =
+///     AveragePool2d::int16(Pool2dShape::new([256, 256, 1], [256, 256])); // at most 65,535 pixels
 /// ```
 #[derive(Debug)]
 pub struct AveragePool2d<I: TensorShape, O> {
@@ -96,18 +105,38 @@ impl<I: TensorShape, O: TensorShape<Element = I::Element>> MaxPool2d<I, O> {
     }
 }
 
+impl<T: Average, I: TensorShape<Element = T>, O: TensorShape<Element = T>> AveragePool2d<I, O> {
+    const fn new(shape: Pool2dShape) -> Self {
+        let checked = checked::<I, O>(shape);
+        if shape.window[0] * shape.window[1] > T::MAX_WINDOW {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        Self { shape: checked, padding: None, types: PhantomData }
+    }
+}
+
 impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>> AveragePool2d<I, O> {
     /// An int8 average pooling of this shape that leaves padding out.
     ///
     /// # Panics
     /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
     pub const fn int8(shape: Pool2dShape) -> Self {
-        Self { shape: checked::<I, O>(shape), padding: None, types: PhantomData }
+        Self::new(shape)
     }
 
     /// The same, but padding counts as 0, which `zero_point` stands for.
     pub const fn including_padding_of(self, zero_point: i8) -> Self {
         Self { padding: Some(zero_point), ..self }
+    }
+}
+
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>> AveragePool2d<I, O> {
+    /// An int16 average pooling of this shape that leaves padding out. The window has at most 65,535 pixels.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16(shape: Pool2dShape) -> Self {
+        Self::new(shape)
     }
 }
 
@@ -117,12 +146,14 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>> AveragePool2d
     /// # Panics
     /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
     pub const fn float(shape: Pool2dShape) -> Self {
-        Self { shape: checked::<I, O>(shape), padding: None, types: PhantomData }
+        Self::new(shape)
     }
+}
 
+impl<T: Centered, I: TensorShape<Element = T>, O: TensorShape<Element = T>> AveragePool2d<I, O> {
     /// The same, but padding counts as 0.
     pub const fn including_padding(self) -> Self {
-        Self { padding: Some(0.0), ..self }
+        Self { padding: Some(T::ZERO), ..self }
     }
 }
 
@@ -132,53 +163,215 @@ impl<T: Element, const H: usize, const W: usize, const C: usize, const OUT_H: us
     /// Computes the layer's output.
     #[inline]
     pub fn run(&self, input: View<'_, T, H, W, C>, mut output: ViewMut<'_, T, OUT_H, OUT_W, C>) {
-        struct Pooling<'a, T>(&'a CheckedPool2dShape, &'a [T], &'a mut [T]);
-        impl<T: Element> Job for Pooling<'_, T> {
-            type Output = Result<(), ShapeError>;
-            #[inline(always)]
-            fn run<B: Backend>(self) -> Self::Output {
-                elementwise::max_pool::<B, T>(self.0, self.1, self.2)
-            }
-        }
-        let fits = dispatch(Pooling(&self.shape, input.as_slice(), output.as_mut_slice()));
+        let fits = dispatch(Maximum(&self.shape, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
 }
 
-impl<const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
-    AveragePool2d<Tensor<i8, H, W, C>, Tensor<i8, OUT_H, OUT_W, C>>
+impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
+    AveragePool2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, C>>
 {
     /// Computes the layer's output.
     #[inline]
-    pub fn run(&self, input: View<'_, i8, H, W, C>, mut output: ViewMut<'_, i8, OUT_H, OUT_W, C>) {
-        struct Pooling<'a>(&'a CheckedPool2dShape, Option<i8>, &'a [i8], &'a mut [i8]);
-        impl Job for Pooling<'_> {
-            type Output = Result<(), ShapeError>;
-            #[inline(always)]
-            fn run<B: Backend>(self) -> Self::Output {
-                elementwise::average_pool_i8::<B>(self.0, self.1, self.2, self.3)
-            }
-        }
-        let fits = dispatch(Pooling(&self.shape, self.padding, input.as_slice(), output.as_mut_slice()));
+    pub fn run(&self, input: View<'_, T, H, W, C>, mut output: ViewMut<'_, T, OUT_H, OUT_W, C>) {
+        let fits = dispatch(Mean(&self.shape, self.padding, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
 }
 
-impl<const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
-    AveragePool2d<Tensor<f32, H, W, C>, Tensor<f32, OUT_H, OUT_W, C>>
+/// Maximum pooling of a slice into another.
+struct Maximum<'a, T>(&'a CheckedPool2dShape, &'a [T], &'a mut [T]);
+
+impl<T: Element> Job for Maximum<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::max_pool::<B, T>(self.0, self.1, self.2)
+    }
+}
+
+/// Average pooling of a slice into another.
+struct Mean<'a, T>(&'a CheckedPool2dShape, Option<T>, &'a [T], &'a mut [T]);
+
+impl<T: Average> Job for Mean<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::average_pool::<B, T>(self.0, self.1, self.2, self.3)
+    }
+}
+
+/// One window, as large as the input.
+const fn global<const H: usize, const W: usize, const C: usize>() -> CheckedPool2dShape {
+    match Pool2dShape::new([H, W, C], [H, W]).checked() {
+        Ok(checked) => checked,
+        Err(error) => panic!("{}", error.message()),
+    }
+}
+
+/// Global maximum pooling: the maximum of each channel over all pixels, for inputs of any size.
+///
+/// The result is that of [`reference::max_pool2d`](crate::reference::max_pool2d) with one window as large as the input,
+/// bit for bit, on every backend.
+///
+/// ```
+/// use bareconv::{GlobalMaxPool2d, Tensor};
+///
+/// let mut output = Tensor::filled(0i8);
+/// GlobalMaxPool2d.run(Tensor([[[1, -1], [2, -2]], [[3, -3], [4, -4]]]).view(), output.view_mut());
+/// assert_eq!(output, Tensor([[[4, -1]]]));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GlobalMaxPool2d;
+
+impl GlobalMaxPool2d {
+    /// Computes the layer's output.
+    ///
+    /// # Panics
+    /// Does not compile where the input has no values or a window of [`Pool2dShape`] could not be as large.
+    #[inline]
+    pub fn run<T: Element, const H: usize, const W: usize, const C: usize>(
+        self,
+        input: View<'_, T, H, W, C>,
+        mut output: ViewMut<'_, T, 1, 1, C>,
+    ) {
+        let shape = const { global::<H, W, C>() };
+        let fits = dispatch(Maximum(&shape, input.as_slice(), output.as_mut_slice()));
+        debug_assert!(fits.is_ok(), "the types have the shape");
+    }
+}
+
+/// Global average pooling: the average of each channel over all pixels, for inputs of any size.
+///
+/// Input and output have the same quantization. The result is that of
+/// [`reference::average_pool2d`](crate::reference::average_pool2d), or
+/// [`average_pool2d_f32`](crate::reference::average_pool2d_f32), with one window as large as the input, bit for bit, on
+/// every backend. TensorFlow Lite's `MEAN` rounds otherwise and may change the quantization: [`Mean2d`].
+///
+/// ```
+/// use bareconv::{GlobalAveragePool2d, Tensor};
+///
+/// let mut output = Tensor::filled(0i8);
+/// GlobalAveragePool2d.run(Tensor([[[1, -1], [2, -2]], [[3, -3], [4, -4]]]).view(), output.view_mut());
+/// assert_eq!(output, Tensor([[[3, -3]]])); // 2.5 and -2.5, rounded away from zero
+/// ```
+///
+/// An int16 input has at most 65,535 pixels:
+///
+/// ```compile_fail
+/// # use bareconv::{GlobalAveragePool2d, Tensor};
+/// # static INPUT: Tensor<i16, 256, 256, 1> = Tensor::filled(0);
+/// let mut output = Tensor::filled(0i16);
+/// GlobalAveragePool2d.run(INPUT.view(), output.view_mut());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GlobalAveragePool2d;
+
+impl GlobalAveragePool2d {
+    /// Computes the layer's output.
+    ///
+    /// # Panics
+    /// Does not compile where the input has no values or more pixels than [`Average::MAX_WINDOW`], or a window of
+    /// [`Pool2dShape`] could not be as large.
+    #[inline]
+    pub fn run<T: Average, const H: usize, const W: usize, const C: usize>(
+        self,
+        input: View<'_, T, H, W, C>,
+        mut output: ViewMut<'_, T, 1, 1, C>,
+    ) {
+        let shape = const {
+            if H * W > T::MAX_WINDOW {
+                panic!("{}", ShapeError::TooLarge.message());
+            }
+            global::<H, W, C>()
+        };
+        let fits = dispatch(Mean(&shape, None, input.as_slice(), output.as_mut_slice()));
+        debug_assert!(fits.is_ok(), "the types have the shape");
+    }
+}
+
+/// The mean over height and width, in int8 or int16, from one quantization to another: TensorFlow Lite Micro's `MEAN`
+/// over axes 1 and 2, bit for bit, on every backend.
+///
+/// The result is that of [`reference::mean2d`](crate::reference::mean2d). It differs from [`GlobalAveragePool2d`] where
+/// the mean is near a half, as its division is a multiplication that is rounded twice.
+///
+/// ```
+/// use bareconv::{Mean2d, Quantization, Tensor};
+///
+/// const MEAN: Mean2d<Tensor<i8, 2, 2, 2>, Tensor<i8, 1, 1, 2>> =
+///     Mean2d::int8(Quantization::new(0.5, 0), Quantization::new(0.25, 10));
+/// let mut output = Tensor::filled(0);
+/// MEAN.run(Tensor([[[1, -1], [2, -2]], [[3, -3], [4, -4]]]).view(), output.view_mut());
+/// assert_eq!(output, Tensor([[[15, 5]]])); // 1.25 and -1.25
+/// ```
+///
+/// The output has one pixel:
+///
+/// ```compile_fail
+/// # use bareconv::{Mean2d, Quantization, Tensor};
+/// const MEAN: Mean2d<Tensor<i8, 2, 2, 2>, Tensor<i8, 2, 1, 2>> =
+///     Mean2d::int8(Quantization::new(0.5, 0), Quantization::new(0.25, 10));
+/// ```
+#[derive(Debug)]
+pub struct Mean2d<I, O> {
+    shape: CheckedPool2dShape,
+    parameters: MeanParameters,
+    types: PhantomData<fn(&I, &mut O)>,
+}
+
+impl<T: Integer, const H: usize, const W: usize, const C: usize, O: TensorShape<Element = T>>
+    Mean2d<Tensor<T, H, W, C>, O>
 {
+    const fn new(parameters: MeanParameters) -> Self {
+        if H * W > T::MAX_WINDOW {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        if !same([1, 1, C], O::SHAPE) {
+            panic!("{}", ShapeError::Output.message());
+        }
+        Self { shape: global::<H, W, C>(), parameters, types: PhantomData }
+    }
+}
+
+impl<const H: usize, const W: usize, const C: usize, O: TensorShape<Element = i8>> Mean2d<Tensor<i8, H, W, C>, O> {
+    /// The mean of int8 values of quantization `from`, in quantization `to`.
+    ///
+    /// # Panics
+    /// Where the output is not one pixel of as many channels, or `from.scale / to.scale` is not finite or not below 2^30.
+    /// In a constant this is a compile error.
+    pub const fn int8(from: Quantization, to: Quantization) -> Self {
+        let zero_points = [from.zero_point as i16, to.zero_point as i16];
+        Self::new(MeanParameters::new(H * W, [from.scale, to.scale], zero_points))
+    }
+}
+
+impl<const H: usize, const W: usize, const C: usize, O: TensorShape<Element = i16>> Mean2d<Tensor<i16, H, W, C>, O> {
+    /// The mean of int16 values of scale `from`, in scale `to`; their zero points are 0.
+    ///
+    /// # Panics
+    /// Where the output is not one pixel of as many channels, the input has more than 65,535 pixels, or `from / to` is
+    /// not finite or not below 2^30. In a constant this is a compile error.
+    pub const fn int16(from: f32, to: f32) -> Self {
+        Self::new(MeanParameters::new(H * W, [from, to], [0, 0]))
+    }
+}
+
+impl<T: Integer, const H: usize, const W: usize, const C: usize> Mean2d<Tensor<T, H, W, C>, Tensor<T, 1, 1, C>> {
     /// Computes the layer's output.
     #[inline]
-    pub fn run(&self, input: View<'_, f32, H, W, C>, mut output: ViewMut<'_, f32, OUT_H, OUT_W, C>) {
-        struct Pooling<'a>(&'a CheckedPool2dShape, bool, &'a [f32], &'a mut [f32]);
-        impl Job for Pooling<'_> {
+    pub fn run(&self, input: View<'_, T, H, W, C>, mut output: ViewMut<'_, T, 1, 1, C>) {
+        struct Means<'a, T>(&'a CheckedPool2dShape, &'a MeanParameters, &'a [T], &'a mut [T]);
+        impl<T: Integer> Job for Means<'_, T> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {
-                elementwise::average_pool_f32::<B>(self.0, self.1, self.2, self.3)
+                elementwise::mean::<B, T>(self.0, self.1, self.2, self.3)
             }
         }
-        let fits = dispatch(Pooling(&self.shape, self.padding.is_some(), input.as_slice(), output.as_mut_slice()));
+        let fits = dispatch(Means(&self.shape, &self.parameters, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
 }

@@ -2,7 +2,7 @@ use super::add::obeys;
 use crate::arch::{Job, dispatch};
 use crate::kernels::Backend;
 use crate::kernels::elementwise::unary;
-use crate::quant::{Quantization, Rounding, SingleRounding};
+use crate::quant::{ProductRounding, Quantization, SingleRounding};
 use crate::reference::{Quantized, RequantizeParameters};
 use crate::shape::ShapeError;
 use crate::tensor::{View, ViewMut};
@@ -183,8 +183,8 @@ pub struct Requantize<I, O, R = SingleRounding> {
     parameters: RequantizeParameters<I, O, R>,
 }
 
-impl<R: Rounding> Requantize<i8, i8, R> {
-    /// From int8 to int8, with two multiplications' worth of constants in place of the table of [`RequantizeInt8`].
+impl<R: ProductRounding> Requantize<i8, i8, R> {
+    /// From int8 to int8, in fewer bytes than the table of [`RequantizeInt8`], but slower.
     ///
     /// # Panics
     /// Where a rule of [`RequantizeParameters::int8`] is broken. In a constant this is a compile error; here and below.
@@ -193,7 +193,7 @@ impl<R: Rounding> Requantize<i8, i8, R> {
     }
 }
 
-impl<R: Rounding> Requantize<i8, i16, R> {
+impl<R: ProductRounding> Requantize<i8, i16, R> {
     /// From int8 to int16 of this scale; its zero point is 0.
     ///
     /// # Panics
@@ -203,7 +203,7 @@ impl<R: Rounding> Requantize<i8, i16, R> {
     }
 }
 
-impl<R: Rounding> Requantize<i16, i8, R> {
+impl<R: ProductRounding> Requantize<i16, i8, R> {
     /// From int16 of this scale to int8; the zero point of int16 is 0.
     ///
     /// # Panics
@@ -213,7 +213,7 @@ impl<R: Rounding> Requantize<i16, i8, R> {
     }
 }
 
-impl<R: Rounding> Requantize<i16, i16, R> {
+impl<R: ProductRounding> Requantize<i16, i16, R> {
     /// From int16 of a scale to int16 of another; both zero points are 0.
     ///
     /// # Panics
@@ -223,7 +223,7 @@ impl<R: Rounding> Requantize<i16, i16, R> {
     }
 }
 
-impl<I: Quantized, O: Quantized, R: Rounding> Requantize<I, O, R> {
+impl<I: Quantized, O: Quantized, R: ProductRounding> Requantize<I, O, R> {
     /// Computes the layer's output.
     #[inline]
     pub fn run<const H: usize, const W: usize, const C: usize>(
@@ -232,7 +232,7 @@ impl<I: Quantized, O: Quantized, R: Rounding> Requantize<I, O, R> {
         mut output: ViewMut<'_, O, H, W, C>,
     ) {
         struct Map<'a, I, O, R>(&'a RequantizeParameters<I, O, R>, &'a [I], &'a mut [O]);
-        impl<I: Quantized, O: Quantized, R: Rounding> Job for Map<'_, I, O, R> {
+        impl<I: Quantized, O: Quantized, R: ProductRounding> Job for Map<'_, I, O, R> {
             type Output = Result<(), ShapeError>;
             #[inline(always)]
             fn run<B: Backend>(self) -> Self::Output {
@@ -244,12 +244,12 @@ impl<I: Quantized, O: Quantized, R: Rounding> Requantize<I, O, R> {
     }
 }
 
-impl<T: Quantized, R: Rounding> Requantize<T, T, R> {
+impl<T: Quantized, R: ProductRounding> Requantize<T, T, R> {
     /// Replaces the values by the layer's output.
     #[inline]
     pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, mut values: ViewMut<'_, T, H, W, C>) {
         struct Map<'a, T, R>(&'a RequantizeParameters<T, T, R>, &'a mut [T]);
-        impl<T: Quantized, R: Rounding> Job for Map<'_, T, R> {
+        impl<T: Quantized, R: ProductRounding> Job for Map<'_, T, R> {
             type Output = ();
             #[inline(always)]
             fn run<B: Backend>(self) {
@@ -292,7 +292,7 @@ impl RequantizeInt8 {
     ///
     /// # Panics
     /// Where a rule of [`RequantizeParameters::int8`] is broken. In a constant this is a compile error.
-    pub const fn new<R: Rounding>(from: Quantization, to: Quantization) -> Self {
+    pub const fn new<R: ProductRounding>(from: Quantization, to: Quantization) -> Self {
         let parameters = obeys(RequantizeParameters::<i8, i8, R>::int8(from, to));
         let mut table = [0; 256];
         let mut i = 0;

@@ -1,7 +1,7 @@
 use crate::kernels::clamp_f32;
 use crate::pack::Activation;
 use crate::quant::{
-    Multiplier, Quantization, Rounding, RoundingMode, SingleRounding, rounding_divide_by_power_of_two,
+    Multiplier, ProductRounding, Quantization, SingleRounding, rounding_divide_by_power_of_two,
     saturating_rounding_doubling_high_mul,
 };
 use crate::shape::{Shape, ShapeError};
@@ -39,8 +39,9 @@ pub(super) fn for_each_pair<T: Copy, U>(
 /// `m = floor(s / s_o * 2^shift + 0.5)`, computed in `f64`, negative for what is subtracted; `offset` is half of
 /// `2^shift`, plus `2^shift` for each step of the output's zero point, less the inputs' zero points times their `m`. The
 /// shift is the largest for which the multipliers have at most 15 bits and that is at most 22 (int8), or 31 bits and 46
-/// (int16). In int8 all this fits 32 bits, and the multipliers 16. The result is off the exact sum by half a step, and
-/// by 2^-(shift+1) for each step of an input, which is a 64th of an input's range at most.
+/// (int16). In int8 all this fits 32 bits, and the multipliers 16, which is what SMLAD and its like multiply. Beside the
+/// half step of the last rounding, each step by which an input is off its zero point adds an error of at most
+/// 2^-(shift+1) steps: in int8, where the inputs' scale is just below the output's, 1/128 of a step at the very most.
 ///
 /// **[`DoubleRounding`](crate::DoubleRounding)**: TensorFlow Lite's `ADD` and `SUB` (`AddElementwise` of its reference
 /// kernels), whose bits TensorFlow Lite Micro has. Each input less its zero point is shifted to the left by 20 (int8) or
@@ -107,7 +108,7 @@ struct Width {
 const INT8: Width = Width { left_shift: 20, multiplier_bits: 15, shifts: [10, 22], range: [-128, 127] };
 const INT16: Width = Width { left_shift: 15, multiplier_bits: 31, shifts: [1, 46], range: [-32768, 32767] };
 
-impl<R: Rounding> SumParameters<i8, R> {
+impl<R: ProductRounding> SumParameters<i8, R> {
     /// The sum of tensors or, to `subtract`, the first less the second.
     ///
     /// # Errors
@@ -125,7 +126,7 @@ impl<R: Rounding> SumParameters<i8, R> {
     }
 }
 
-impl<R: Rounding> SumParameters<i16, R> {
+impl<R: ProductRounding> SumParameters<i16, R> {
     /// The sum of tensors of these scales or, to `subtract`, the first less the second; all zero points are 0.
     ///
     /// # Errors
@@ -141,7 +142,7 @@ impl<R: Rounding> SumParameters<i16, R> {
     }
 }
 
-impl<T, R: Rounding> SumParameters<T, R> {
+impl<T, R: ProductRounding> SumParameters<T, R> {
     const fn new(
         subtract: bool,
         scales: [f32; 3],
@@ -156,9 +157,8 @@ impl<T, R: Rounding> SumParameters<T, R> {
         let larger = if first > second { first } else { second };
         let [low, high] = activation.integer_bounds(scales[2], zero_points[2], width.range);
         let sign = if subtract { -1 } else { 1 };
-        let (multipliers, shifts, offset) = match R::MODE {
-            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
-            RoundingMode::Single => {
+        let (multipliers, shifts, offset) = match R::TWICE {
+            false => {
                 let shift = largest_shift(larger / output, width.multiplier_bits, width.shifts[1]);
                 if shift < width.shifts[0] {
                     return Err(ShapeError::Ratio);
@@ -169,7 +169,7 @@ impl<T, R: Rounding> SumParameters<T, R> {
                     - zero_points[1] as i64 * multipliers[1] as i64;
                 (multipliers, [0, 0, shift], offset)
             }
-            RoundingMode::Double => {
+            true => {
                 let result = 2.0 * larger / ((1u64 << width.left_shift) as f64 * output);
                 // TensorFlow Lite asserts this.
                 if result >= 1.0 || Multiplier::from_real(result).exponent > 0 {
@@ -191,8 +191,8 @@ impl<T, R: Rounding> SumParameters<T, R> {
     /// The output for two values of type `T`.
     #[inline(always)]
     pub(crate) const fn apply(&self, a: i32, b: i32) -> i32 {
-        let output = match R::MODE {
-            RoundingMode::Single => {
+        let output = match R::TWICE {
+            false => {
                 (a as i64 * self.multipliers[0] as i64 + b as i64 * self.multipliers[1] as i64 + self.offset)
                     >> self.shifts[2]
             }
@@ -222,7 +222,7 @@ impl<T, R: Rounding> SumParameters<T, R> {
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
-pub fn add_i8<R: Rounding>(
+pub fn add_i8<R: ProductRounding>(
     shapes: [Shape; 2],
     parameters: &SumParameters<i8, R>,
     first: &[i8],
@@ -236,7 +236,7 @@ pub fn add_i8<R: Rounding>(
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
-pub fn add_i16<R: Rounding>(
+pub fn add_i16<R: ProductRounding>(
     shapes: [Shape; 2],
     parameters: &SumParameters<i16, R>,
     first: &[i16],

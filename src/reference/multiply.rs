@@ -1,9 +1,7 @@
 use super::add::{fixed_point, for_each_pair, largest_shift, scales_are_valid};
 use crate::kernels::clamp_f32;
 use crate::pack::Activation;
-use crate::quant::{
-    Multiplier, Quantization, Rounding, RoundingMode, SingleRounding, multiply_by_quantized_multiplier,
-};
+use crate::quant::{Multiplier, ProductRounding, Quantization, SingleRounding, multiply_by_quantized_multiplier};
 use crate::shape::{Shape, ShapeError};
 use core::marker::PhantomData;
 
@@ -40,7 +38,7 @@ pub struct ProductParameters<T, R = SingleRounding> {
     types: PhantomData<(T, R)>,
 }
 
-impl<R: Rounding> ProductParameters<i8, R> {
+impl<R: ProductRounding> ProductParameters<i8, R> {
     /// The product of tensors.
     ///
     /// # Errors
@@ -56,7 +54,7 @@ impl<R: Rounding> ProductParameters<i8, R> {
     }
 }
 
-impl<R: Rounding> ProductParameters<i16, R> {
+impl<R: ProductRounding> ProductParameters<i16, R> {
     /// The product of tensors of these scales; all zero points are 0.
     ///
     /// # Errors
@@ -66,7 +64,7 @@ impl<R: Rounding> ProductParameters<i16, R> {
     }
 }
 
-impl<T, R: Rounding> ProductParameters<T, R> {
+impl<T, R: ProductRounding> ProductParameters<T, R> {
     const fn new(
         scales: [f32; 3],
         zero_points: [i32; 3],
@@ -85,15 +83,14 @@ impl<T, R: Rounding> ProductParameters<T, R> {
         let [low, high] = activation.integer_bounds(scales[2], zero_points[2], range);
         let parameters =
             Self { multiplier: 0, exponent: 0, shift: 0, offset: 0, zero_points, low, high, types: PhantomData };
-        Ok(match R::MODE {
-            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
-            RoundingMode::Single => {
+        Ok(match R::TWICE {
+            false => {
                 // At least 1, because the real number is below 2^12.
                 let shift = largest_shift(real, bits, most);
                 let offset = (1 << (shift - 1)) + ((zero_points[2] as i64) << shift);
                 Self { multiplier: fixed_point(real, shift), shift, offset, ..parameters }
             }
-            RoundingMode::Double => {
+            true => {
                 let Multiplier { multiplier, exponent } = Multiplier::from_real(real);
                 Self { multiplier, exponent, ..parameters }
             }
@@ -104,8 +101,8 @@ impl<T, R: Rounding> ProductParameters<T, R> {
     #[inline(always)]
     pub(crate) const fn apply(&self, a: i32, b: i32) -> i32 {
         let product = (a - self.zero_points[0]) * (b - self.zero_points[1]);
-        let output = match R::MODE {
-            RoundingMode::Single => (product as i64 * self.multiplier as i64 + self.offset) >> self.shift,
+        let output = match R::TWICE {
+            false => (product as i64 * self.multiplier as i64 + self.offset) >> self.shift,
             _ => {
                 let by = Multiplier { multiplier: self.multiplier, exponent: self.exponent };
                 multiply_by_quantized_multiplier(product, by) as i64 + self.zero_points[2] as i64
@@ -125,7 +122,7 @@ impl<T, R: Rounding> ProductParameters<T, R> {
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
-pub fn multiply_i8<R: Rounding>(
+pub fn multiply_i8<R: ProductRounding>(
     shapes: [Shape; 2],
     parameters: &ProductParameters<i8, R>,
     first: &[i8],
@@ -139,7 +136,7 @@ pub fn multiply_i8<R: Rounding>(
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
-pub fn multiply_i16<R: Rounding>(
+pub fn multiply_i16<R: ProductRounding>(
     shapes: [Shape; 2],
     parameters: &ProductParameters<i16, R>,
     first: &[i16],

@@ -1,3 +1,4 @@
+use crate::quant::{Multiplier, multiply_by_quantized_multiplier};
 use crate::shape::Pool2dShape;
 
 /// Calls `pixel(position of the pixel's first channel)` for every pixel of the input that the window at output pixel
@@ -45,7 +46,7 @@ pub fn max_pool2d<T: Copy + PartialOrd>(shape: &Pool2dShape, input: &[T], output
     });
 }
 
-/// Average pooling in int8: TensorFlow Lite's `AVERAGE_POOL_2D`. Input and output have the same quantization.
+/// Average pooling in int8 or int16: TensorFlow Lite's `AVERAGE_POOL_2D`. Input and output have the same quantization.
 ///
 /// `average = sum / count`, exact, then rounded to the nearest integer, halves away from zero (zero being the integer
 /// 0, not the zero point). Without `padding` the sum and the count are those of the pixels inside the input, as in
@@ -54,22 +55,32 @@ pub fn max_pool2d<T: Copy + PartialOrd>(shape: &Pool2dShape, input: &[T], output
 ///
 /// # Panics
 /// Where a slice's length is not the shape's.
-pub fn average_pool2d_i8(shape: &Pool2dShape, padding: Option<i8>, input: &[i8], output: &mut [i8]) {
+pub fn average_pool2d<T: Copy + Into<i64> + TryFrom<i64>>(
+    shape: &Pool2dShape,
+    padding: Option<T>,
+    input: &[T],
+    output: &mut [T],
+) {
     for_each_output(shape, output, |y, x, channel| {
         let (mut sum, mut count) = (0i64, 0i64);
         for_each_pixel(shape, y, x, |pixel| {
-            sum += input[pixel + channel] as i64;
+            sum += input[pixel + channel].into();
             count += 1;
         });
         if let Some(zero_point) = padding {
             let window = (shape.window[0] * shape.window[1]) as i64;
-            sum += (window - count) * zero_point as i64;
+            sum += (window - count) * zero_point.into();
             count = window;
         }
-        let away_from_zero = if sum > 0 { count / 2 } else { -(count / 2) };
-        // Rust's division drops the fraction, towards zero. An average of int8 values is one.
-        ((sum + away_from_zero) / count) as i8
+        rounded_average(sum, count)
     });
+}
+
+/// `sum / count` rounded to the nearest integer, halves away from zero.
+pub(super) fn rounded_average<T: TryFrom<i64>>(sum: i64, count: i64) -> T {
+    let away_from_zero = if sum > 0 { count / 2 } else { -(count / 2) };
+    // Rust's division drops the fraction, towards zero.
+    T::try_from((sum + away_from_zero) / count).unwrap_or_else(|_| panic!("an average of values is a value"))
 }
 
 /// Average pooling in `f32`: TensorFlow Lite's `AVERAGE_POOL_2D`.
@@ -92,4 +103,67 @@ pub fn average_pool2d_f32(shape: &Pool2dShape, include_padding: bool, input: &[f
         }
         sum / count as f32
     });
+}
+
+/// What TensorFlow Lite's `MEAN` multiplies sums with, and the zero points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct MeanParameters {
+    /// Input scale / output scale / number of pixels.
+    pub multiplier: Multiplier,
+    /// The input's zero point times the number of pixels: what a sum of zeros is.
+    pub zero: i32,
+    /// The output's zero point.
+    pub zero_point: i32,
+}
+
+impl MeanParameters {
+    /// The parameters for the mean of `pixels` values; scales and zero points are the input's and the output's.
+    ///
+    /// With the ratio of the scales as [`Multiplier`] `m * 2^(e - 31)`, and `s = floor(log2(pixels))` but at most
+    /// `31 + e`, the multiplier is `floor(m * 2^s / pixels) * 2^(e - s - 31)`: `QuantizedMeanOrSum` of TensorFlow Lite.
+    ///
+    /// # Panics
+    /// Where there are no pixels or more than 2^20, or the ratio of the scales is not finite or not below 2^30. In a
+    /// constant this is a compile error.
+    pub const fn new(pixels: usize, scales: [f32; 2], zero_points: [i16; 2]) -> Self {
+        assert!(pixels > 0 && pixels <= Pool2dShape::MAX_WINDOW, "a mean is taken of 1 to 2^20 pixels");
+        let ratio = Multiplier::from_real(scales[0] as f64 / scales[1] as f64);
+        let log2 = pixels.ilog2() as i32;
+        let shift = if log2 < 31 + ratio.exponent { log2 } else { 31 + ratio.exponent };
+        let multiplier = ((ratio.multiplier as i64) << shift) / pixels as i64;
+        Self {
+            multiplier: Multiplier { multiplier: multiplier as i32, exponent: ratio.exponent - shift },
+            zero: pixels as i32 * zero_points[0] as i32,
+            zero_point: zero_points[1] as i32,
+        }
+    }
+
+    /// The mean of values whose sum this is, not yet saturated.
+    pub const fn mean(&self, sum: i32) -> i32 {
+        let scaled = multiply_by_quantized_multiplier(sum.wrapping_sub(self.zero), self.multiplier);
+        scaled.saturating_add(self.zero_point)
+    }
+}
+
+/// The mean of each channel over all pixels, in int8 or int16: TensorFlow Lite Micro's `MEAN` over height and width.
+///
+/// `sum - pixels * input zero point`, times the multiplier of [`MeanParameters`] with double rounding
+/// ([`multiply_by_quantized_multiplier`]), plus the output's zero point, saturated. `input` holds pixels of as many
+/// channels as `output`.
+///
+/// # Panics
+/// Where the input's length is not a multiple of the output's.
+pub fn mean2d<T: Copy + Into<i32> + TryFrom<i32>>(parameters: &MeanParameters, input: &[T], output: &mut [T]) {
+    assert!(input.len().is_multiple_of(output.len()), "input length");
+    let channels = output.len();
+    for (channel, out) in output.iter_mut().enumerate() {
+        let mut sum = 0;
+        for pixel in input.chunks(channels) {
+            sum += pixel[channel].into();
+        }
+        let mean = parameters.mean(sum);
+        let limit = if size_of::<T>() == 1 { 127 } else { 32767 };
+        *out = T::try_from(mean.clamp(-limit - 1, limit)).unwrap_or_else(|_| unreachable!());
+    }
 }

@@ -1,7 +1,5 @@
 use super::add::{fixed_point, largest_shift, scales_are_valid};
-use crate::quant::{
-    Multiplier, Quantization, Rounding, RoundingMode, SingleRounding, multiply_by_quantized_multiplier,
-};
+use crate::quant::{Multiplier, ProductRounding, Quantization, SingleRounding, multiply_by_quantized_multiplier};
 use crate::shape::ShapeError;
 use core::marker::PhantomData;
 
@@ -88,7 +86,7 @@ const INT8: [i32; 2] = [-128, 127];
 /// The lowest and the highest int16 value.
 const INT16: [i32; 2] = [-32768, 32767];
 
-impl<R: Rounding> RequantizeParameters<i8, i8, R> {
+impl<R: ProductRounding> RequantizeParameters<i8, i8, R> {
     /// From int8 to int8.
     ///
     /// # Errors
@@ -99,7 +97,7 @@ impl<R: Rounding> RequantizeParameters<i8, i8, R> {
     }
 }
 
-impl<R: Rounding> RequantizeParameters<i8, i16, R> {
+impl<R: ProductRounding> RequantizeParameters<i8, i16, R> {
     /// From int8 to int16 of this scale.
     ///
     /// # Errors
@@ -109,7 +107,7 @@ impl<R: Rounding> RequantizeParameters<i8, i16, R> {
     }
 }
 
-impl<R: Rounding> RequantizeParameters<i16, i8, R> {
+impl<R: ProductRounding> RequantizeParameters<i16, i8, R> {
     /// From int16 of this scale to int8.
     ///
     /// # Errors
@@ -119,7 +117,7 @@ impl<R: Rounding> RequantizeParameters<i16, i8, R> {
     }
 }
 
-impl<R: Rounding> RequantizeParameters<i16, i16, R> {
+impl<R: ProductRounding> RequantizeParameters<i16, i16, R> {
     /// From int16 of a scale to int16 of another.
     ///
     /// # Errors
@@ -129,7 +127,7 @@ impl<R: Rounding> RequantizeParameters<i16, i16, R> {
     }
 }
 
-impl<I, O, R: Rounding> RequantizeParameters<I, O, R> {
+impl<I, O, R: ProductRounding> RequantizeParameters<I, O, R> {
     const fn new(scales: [f32; 2], zero_points: [i32; 2], range: [i32; 2]) -> Result<Self, ShapeError> {
         if !scales_are_valid(&scales) {
             return Err(ShapeError::Scale);
@@ -141,15 +139,14 @@ impl<I, O, R: Rounding> RequantizeParameters<I, O, R> {
         }
         let parameters =
             Self { multiplier: 0, exponent: 0, shift: 0, offset: 0, zero_points, range, types: PhantomData };
-        Ok(match R::MODE {
-            RoundingMode::Reduced | RoundingMode::PowerOfTwo => return Err(ShapeError::Rounding),
-            RoundingMode::Single => {
+        Ok(match R::TWICE {
+            false => {
                 // At least 15, because the real number is below 2^15.
                 let shift = largest_shift(real, 31, 46);
                 let offset = (1 << (shift - 1)) + ((zero_points[1] as i64) << shift);
                 Self { multiplier: fixed_point(real, shift), shift, offset, ..parameters }
             }
-            RoundingMode::Double => {
+            true => {
                 let Multiplier { multiplier, exponent } = Multiplier::from_real(real);
                 Self { multiplier, exponent, ..parameters }
             }
@@ -160,8 +157,8 @@ impl<I, O, R: Rounding> RequantizeParameters<I, O, R> {
     #[inline(always)]
     pub(crate) const fn apply(&self, value: i32) -> i32 {
         let difference = value - self.zero_points[0];
-        let output = match R::MODE {
-            RoundingMode::Single => (difference as i64 * self.multiplier as i64 + self.offset) >> self.shift,
+        let output = match R::TWICE {
+            false => (difference as i64 * self.multiplier as i64 + self.offset) >> self.shift,
             _ => {
                 let by = Multiplier { multiplier: self.multiplier, exponent: self.exponent };
                 multiply_by_quantized_multiplier(difference, by) as i64 + self.zero_points[1] as i64
@@ -202,7 +199,7 @@ impl Quantized for i16 {
 ///
 /// # Panics
 /// Where the slices' lengths differ.
-pub fn requantize<I: Quantized, O: Quantized, R: Rounding>(
+pub fn requantize<I: Quantized, O: Quantized, R: ProductRounding>(
     parameters: &RequantizeParameters<I, O, R>,
     input: &[I],
     output: &mut [O],

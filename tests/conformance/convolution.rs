@@ -165,12 +165,7 @@ fn int16_case<B: Backend, R: Rounding>(
 ) {
     let len = shape.output().iter().product();
     let (output, expected) = (space.take(len), space.take(len));
-    let common = pack::common_requantization_i16(numbers, R::MODE);
-    let mut parameters = [0; 2 * CHANNELS];
-    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
-        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
-    }
-    reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, expected);
+    specified_int16::<R>(shape, numbers, input, expected);
     let packed = space.take(dynamic::packed_words::<B, Int16x8<R>>(shape));
     let common = dynamic::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
     let scratch = space.take(dynamic::scratch_words::<B, Int16x8<R>>(shape));
@@ -217,6 +212,24 @@ pub fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_
     reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
+/// The output that the reference specifies for int16.
+pub fn specified_int16<R: Rounding>(
+    shape: &Conv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    output: &mut [i16],
+) {
+    let common = pack::common_requantization_i16(numbers, R::MODE);
+    let mut parameters = [0; 2 * CHANNELS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
+        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
+    }
+    reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, output);
+}
+
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
+
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {
         let shape = generator.shape();
@@ -227,6 +240,13 @@ fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
         generator.float(bias);
         generator.float(input);
         generator.float(filters);
+        if generator.within(0, 7) == 0 {
+            // So small that some products and sums are subnormal, which vectors may treat otherwise than scalars.
+            let scales = [(&mut *bias, f32::MIN_POSITIVE), (&mut *input, SMALL), (&mut *filters, SMALL)];
+            for (values, scale) in scales {
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
         let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
         let numbers = F32Filters { filters, bias, activation };
         let len = shape.output().iter().product();

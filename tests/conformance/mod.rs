@@ -10,6 +10,8 @@
 
 pub mod activations;
 pub mod convolution;
+pub mod depthwise;
+pub mod joining;
 pub mod layers;
 pub mod locally_connected;
 pub mod pooling;
@@ -22,10 +24,12 @@ use core::fmt::{Arguments, Debug};
 /// Runs the cases of every family on a backend.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     convolution::run_on::<B>(session);
+    depthwise::run_on::<B>(session);
     transposed::run_on::<B>(session);
     locally_connected::run_on::<B>(session);
     pooling::run_on::<B>(session);
     activations::run_on::<B>(session);
+    joining::run_on::<B>(session);
 }
 
 /// Runs the layers that are constants, on the backend that layers run on.
@@ -66,6 +70,18 @@ impl Generator {
                 0 => low,
                 1 => [low, 127][self.within(0, 1)],
                 _ => (low as i32 + self.within(0, (127 - low as i32) as usize) as i32) as i8,
+            };
+        }
+    }
+
+    /// Fills a slice: from all of int16, or only with its ends, or with one of them.
+    pub fn int16(&mut self, values: &mut [i16]) {
+        let style = self.within(0, 5);
+        for value in values {
+            *value = match style {
+                0 => i16::MIN,
+                1 => [i16::MIN, i16::MAX][self.within(0, 1)],
+                _ => self.next() as i16,
             };
         }
     }

@@ -1,8 +1,8 @@
-//! Maximum and average pooling.
+//! Maximum and average pooling, means.
 
 use super::{Cases, Generator, Memory, Session};
 use bareconv::kernels::{Backend, elementwise};
-use bareconv::{Pool2dShape, reference};
+use bareconv::{Pool2dShape, reference, reference::MeanParameters};
 
 const CASES: u32 = 300;
 /// Values of a tensor.
@@ -26,12 +26,60 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             let shape = generator.pool_shape();
             for padding in [None, Some(generator.next() as i8)] {
                 int8_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
-                    reference::average_pool2d_i8(&shape, padding, input, expected);
+                    reference::average_pool2d(&shape, padding, input, expected);
                     cases
-                        .measure(|| elementwise::average_pool2d_i8::<B>(&shape, padding, input, output))
+                        .measure(|| elementwise::average_pool2d::<B, i8>(&shape, padding, input, output))
                         .expect("the rules are obeyed");
                 });
             }
+        }
+    });
+    session.operator(["max-pool2d", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.pool_shape();
+            int16_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
+                reference::max_pool2d(&shape, input, expected);
+                cases
+                    .measure(|| elementwise::max_pool2d::<B, i16>(&shape, input, output))
+                    .expect("the rules are obeyed");
+            });
+        }
+    });
+    session.operator(["average-pool2d", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.pool_shape();
+            for padding in [None, Some(0)] {
+                int16_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
+                    reference::average_pool2d(&shape, padding, input, expected);
+                    cases
+                        .measure(|| elementwise::average_pool2d::<B, i16>(&shape, padding, input, output))
+                        .expect("the rules are obeyed");
+                });
+            }
+        }
+    });
+    session.operator(["mean2d", "int8", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let ([h, w, c], parameters) = generator.mean(128);
+            let shape = Pool2dShape::new([h, w, c], [h, w]);
+            int8_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
+                reference::mean2d(&parameters, input, expected);
+                cases
+                    .measure(|| elementwise::mean2d::<B, i8>([h, w, c], &parameters, input, output))
+                    .expect("the rules are obeyed");
+            });
+        }
+    });
+    session.operator(["mean2d", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let ([h, w, c], parameters) = generator.mean(0);
+            let shape = Pool2dShape::new([h, w, c], [h, w]);
+            int16_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
+                reference::mean2d(&parameters, input, expected);
+                cases
+                    .measure(|| elementwise::mean2d::<B, i16>([h, w, c], &parameters, input, output))
+                    .expect("the rules are obeyed");
+            });
         }
     });
     session.operator(["max-pool2d", "f32", B::NAME], |cases, generator, memory| {
@@ -52,7 +100,9 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
                 float_case(cases, (case, shape), generator, memory, |input, output, expected, cases| {
                     reference::average_pool2d_f32(&shape, include, input, expected);
                     cases
-                        .measure(|| elementwise::average_pool2d_f32::<B>(&shape, include, input, output))
+                        .measure(|| {
+                            elementwise::average_pool2d::<B, f32>(&shape, include.then_some(0.0), input, output)
+                        })
                         .expect("the rules are obeyed");
                 });
             }
@@ -81,6 +131,26 @@ fn int8_case(
     cases.compare(&case, output, expected);
 }
 
+/// The same in int16.
+fn int16_case(
+    cases: &mut Cases<'_>,
+    case: (u32, Pool2dShape),
+    generator: &mut Generator,
+    memory: &mut Memory,
+    pool: impl FnOnce(&[i16], &mut [i16], &mut [i16], &mut Cases<'_>),
+) {
+    let mut space = memory.space();
+    let input = space.take(case.1.input.iter().product());
+    generator.halves(input);
+    let len = case.1.output().iter().product();
+    let shift = generator.within(0, 1);
+    let (output, expected) = (&mut space.take(shift + len)[shift..], space.take(len));
+    output.fill(99);
+    expected.fill(-99);
+    pool(input, output, expected, cases);
+    cases.compare(&case, output, expected);
+}
+
 /// The same in single precision.
 fn float_case(
     cases: &mut Cases<'_>,
@@ -101,6 +171,29 @@ fn float_case(
 }
 
 impl Generator {
+    /// Fills a slice with int16 values: any, or only the ends, or one of them.
+    pub fn halves(&mut self, values: &mut [i16]) {
+        let style = self.within(0, 5);
+        for value in values {
+            *value = match style {
+                0 => i16::MIN,
+                1 => [i16::MIN, i16::MAX][self.within(0, 1)],
+                _ => self.next() as i16,
+            };
+        }
+    }
+
+    /// An input's shape and the parameters of a mean over it; zero points are below `zero_points`, and above its
+    /// negative.
+    fn mean(&mut self, zero_points: usize) -> ([usize; 3], MeanParameters) {
+        let (height, width) = (self.within(1, 6), self.within(1, 6));
+        let shape = [height, width, self.within(1, VALUES / 36)];
+        let scales = [self.real(0.001, 1.0), self.real(0.001, 1.0)];
+        let mut zero_point = || self.within(0, 2 * zero_points) as i16 - zero_points as i16;
+        let zero_points = [zero_point(), zero_point()];
+        (shape, MeanParameters::new(height * width, scales, zero_points.map(|zero| zero.min(127))))
+    }
+
     /// A shape that obeys the rules and fits the memory.
     pub fn pool_shape(&mut self) -> Pool2dShape {
         loop {

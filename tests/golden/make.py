@@ -17,14 +17,22 @@ The format of the files, one per operator:
 Numbers are decimal; an f32 is printed with the digits that bring back its exact bits. Fields that several files share:
 
     input_shape, output_shape   height, width, channels
-    input, output               int8 values in the order row, column, channel
+    input, output               int8 or int16 values in the order row, column, channel
     input_scale, input_zero_point, output_scale, output_zero_point
     window, stride, dilation    vertical, horizontal
     padding                     rows and columns at the top, left, bottom and right
-    filter_shape                output channels, height, width, input channels
+    filter_shape                output channels, height, width, input channels; depthwise: height, width, output channels
     weights                     int8 values, ordered as filter_shape says
     weight_scales               one for each output channel
     bias                        int32, one for each output channel
+    relu                        1 where a ReLU is fused into the operator, otherwise 0
+    second, second_shape, second_scale, second_zero_point
+                                the second input of an operator that has two
+    activation                  0, 1 for a fused ReLU, or 3 for a fused ReLU6
+    before, after               rows, columns and channels of padding
+    bits, input_bits, output_bits
+                                8 or 16: the type of integers
+    activation                  0 for none fused into the operator, 1 for ReLU, 2 for ReLU6
     relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
     groups                      of the input channels and the filters
     bias_bits                   32 or 64: the type of the bias
@@ -168,6 +176,61 @@ def pool(random, name, operator):
     write(name, cases)
 
 
+def some_int16(random, shape):
+    """Random values, some of them extreme."""
+    values = random.integers(-32768, 32768, shape)
+    extremes = random.choice(np.array([-32768, -32767, -1, 0, 1, 32767]), shape)
+    return np.where(random.random(shape) < 0.2, extremes, values).astype(np.int16)
+
+
+def pool_int16(random, name, operator):
+    cases = []
+    for shape, window, stride, padding in [
+        ((4, 4, 3), (2, 2), (2, 2), VALID), ((5, 7, 4), (3, 3), (2, 2), SAME), ((6, 5, 5), (3, 2), (1, 2), SAME),
+        ((7, 7, 9), (7, 7), (1, 1), VALID), ((3, 8, 18), (2, 5), (1, 3), SAME), ((1, 9, 6), (1, 4), (1, 4), SAME),
+    ]:
+        values = some_int16(random, shape)
+        out_size, pads = geometry(shape, window, stride, (1, 1), padding)
+        source = tensor((1, *shape), 0.001, 0, dtype=schema.TensorType.INT16)
+        target = tensor((1, *out_size, shape[2]), 0.001, 0, dtype=schema.TensorType.INT16)
+        options = schema.Pool2DOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
+                                        filterHeight=window[0], filterWidth=window[1])
+        out = run(operator, schema.BuiltinOptions.Pool2DOptions, options, [source], target, values)
+        assert out.shape == (1, *out_size, shape[2])
+        cases.append((f"{shape} window {window} stride {stride} padding {pads}", {
+            "input_shape": shape, "window": window, "stride": stride, "padding": pads,
+            "output_shape": out.shape[1:], "input": values, "output": out,
+        }))
+    write(name, cases)
+
+
+def mean(random, name, dtype, some):
+    """The mean over height and width."""
+    cases = []
+    signed8 = dtype == schema.TensorType.INT8
+    for shape, in_scale, in_zero, out_scale, out_zero in [
+        ((2, 2, 5), 0.1, -5, 0.1, -5), ((3, 3, 17), 0.1, 0, 0.1, 0), ((7, 7, 9), 0.05, -128, 0.02, -128),
+        ((4, 5, 4), 0.05, 12, 0.11, -30), ((1, 1, 33), 0.05, 12, 0.049, 20), ((8, 8, 3), 0.02, 127, 0.02, -128),
+        ((5, 1, 8), 0.5, -7, 0.0625, 3), ((25, 5, 2), 0.02, -128, 0.01, -128), ((16, 17, 2), 1e-6, 4, 40.0, 9),
+        ((2, 3, 12), 1.0, 1, 0.003, -4),
+    ]:
+        if not signed8:
+            in_zero = out_zero = 0
+        values = some(random, shape)
+        values[:, :, 0] = np.iinfo(values.dtype).min
+        values[:, :, -1] = np.iinfo(values.dtype).max
+        source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
+        axis = editor.Tensor(shape=(2,), dtype=schema.TensorType.INT32, data=np.array([1, 2], np.int32))
+        target = tensor((1, 1, 1, shape[2]), out_scale, out_zero, dtype=dtype)
+        kind = schema.BuiltinOperator.MEAN, schema.BuiltinOptions.ReducerOptions
+        out = run(*kind, schema.ReducerOptionsT(keepDims=True), [source, axis], target, values)
+        cases.append((f"{shape} from {in_scale} {in_zero} to {out_scale} {out_zero}", {
+            "input_shape": shape, "input_scale": np.float32(in_scale), "input_zero_point": in_zero,
+            "output_scale": np.float32(out_scale), "output_zero_point": out_zero, "input": values, "output": out,
+        }))
+    write(name, cases)
+
+
 def conv2d(random):
     cases = []
     for shape, filters, filter_size, stride, dilation, padding, relu, per_channel in [
@@ -204,6 +267,44 @@ def conv2d(random):
     write("conv2d", cases)
 
 
+def depthwise_conv2d(random):
+    cases = []
+    relu, relu6 = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6
+    for shape, multiplier, filter_size, stride, dilation, padding, activation in [
+        ((5, 5, 4), 1, (3, 3), (1, 1), (1, 1), SAME, 0), ((6, 7, 8), 1, (3, 3), (2, 2), (1, 1), SAME, relu6),
+        ((8, 6, 3), 2, (3, 2), (1, 1), (2, 2), SAME, 0), ((9, 5, 1), 8, (5, 4), (2, 2), (1, 1), SAME, relu),
+        ((7, 7, 5), 1, (7, 7), (1, 1), (1, 1), VALID, 0), ((6, 9, 2), 3, (1, 5), (1, 3), (1, 1), VALID, relu6),
+        ((4, 4, 18), 1, (3, 3), (1, 1), (1, 1), SAME, relu),
+    ]:
+        values = some_int8(random, shape)
+        channels = shape[2] * multiplier
+        weights = np.maximum(some_int8(random, (*filter_size, channels)), -127)
+        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        scales = random.uniform(0.001, 0.02, channels).astype(np.float32)
+        taps = filter_size[0] * filter_size[1]
+        bias = random.integers(-2000 * 4, 2000 * 4, channels, dtype=np.int32)
+        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
+        out_zero = -128 if activation else int(random.integers(-40, 40))
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        source = tensor((1, *shape), in_scale, in_zero)
+        kernel = tensor((1, *weights.shape), scales, 0, weights[None], axis=3)
+        biases = tensor((channels,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
+        target = tensor((1, *out_size, channels), out_scale, out_zero)
+        options = schema.DepthwiseConv2DOptionsT(
+            padding=padding, strideH=stride[0], strideW=stride[1], depthMultiplier=multiplier,
+            fusedActivationFunction=activation, dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.DEPTHWISE_CONV_2D, schema.BuiltinOptions.DepthwiseConv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        assert out.shape == (1, *out_size, channels)
+        cases.append((
+            f"{shape} times {multiplier}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}", {
+                "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+                "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+                "input_zero_point": in_zero, "weight_scales": scales, "output_scale": np.float32(out_scale),
+                "output_zero_point": out_zero, "activation": {0: 0, relu: 1, relu6: 2}[activation],
+                "weights": weights, "bias": bias, "input": values, "output": out,
+            }))
+    write("depthwise_conv2d", cases)
 def grouped(random):
     """Convolutions whose filters see a group of the input channels each."""
     cases = []
@@ -369,15 +470,206 @@ def transposed_conv(random):
     write("transposed_conv", cases)
 
 
+INT8, INT16, FLOAT32, INT32 = (getattr(schema.TensorType, t) for t in ("INT8", "INT16", "FLOAT32", "INT32"))
+
+
+def quantized(random, shape, dtype):
+    return some_int8(random, shape) if dtype == INT8 else some_int16(random, shape)
+
+
+def quantization_of(name, scale, zero_point):
+    return {f"{name}_scale": np.float32(scale), f"{name}_zero_point": zero_point}
+
+
+def elementwise(random, name, operator, dtype, relus, product):
+    """Addition, subtraction or multiplication of two tensors, the second a constant."""
+    titled = {schema.BuiltinOperator.ADD: "Add", schema.BuiltinOperator.SUB: "Sub", schema.BuiltinOperator.MUL: "Mul"}[operator]
+    cases = []
+    for number, (shape, second_shape, first, second, out) in enumerate([
+        ((5, 5, 8), (5, 5, 8), (0.1, -5), (0.1, -5), (0.2, 3)),
+        ((5, 5, 8), (5, 5, 8), (0.05, 127), (0.07, -128), (0.09, -20)),
+        ((4, 5, 9), (4, 5, 9), (0.02, -128), (0.3, 4), (0.25, -128)),
+        ((5, 5, 8), (5, 5, 8), (1.0, 0), (1e-3, 9), (0.031, 100)),
+        ((5, 5, 8), (5, 5, 8), (0.013, 3), (0.0171, -9), (2.0, 5)),
+        ((7, 5, 4), (7, 5, 4), (0.9, -7), (0.7, 6), (0.06, 0)),
+        ((6, 5, 7), (1, 1, 7), (0.04, 12), (0.01, -30), (0.04, 1)),
+        ((6, 5, 7), (1, 1, 1), (0.04, 12), (0.11, -30), (0.1, 1)),
+        ((3, 4, 6), (3, 4, 1), (0.023529, 0), (0.00390625, -128), (0.0235, -3)),
+        ((3, 4, 6), (1, 4, 6), (0.033, -1), (0.035, 1), (0.05, -40)),
+        ((5, 5, 8), (5, 5, 8), (0.25, 0), (1e-9, 0), (0.25, 0)),
+        ((5, 5, 8), (5, 5, 8), (0.5, 0), (0.5, 0), (1.0, 0)),  # ties
+    ]):
+        (in_scale, in_zero), (second_scale, second_zero), (out_scale, out_zero) = first, second, out
+        if product:  # outputs that use their range
+            out_scale = f32(in_scale * second_scale * [20, 90, 200, 64][number % 4])
+        if dtype == INT16:
+            in_zero = second_zero = out_zero = 0
+            if product:
+                out_scale = f32(out_scale * 256)
+        relu = relus[number % len(relus)]
+        values, others = quantized(random, shape, dtype), quantized(random, second_shape, dtype)
+        source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
+        constant = tensor((1, *second_shape), second_scale, second_zero, others, dtype=dtype)
+        target = tensor((1, *shape), out_scale, out_zero, dtype=dtype)
+        options = getattr(schema, f"{titled}OptionsT")(fusedActivationFunction=relu)
+        kind = operator, getattr(schema.BuiltinOptions, f"{titled}Options")
+        result = run(*kind, options, [source, constant], target, values)
+        cases.append((f"{shape} and {second_shape}, {in_scale} {in_zero} and {second_scale} {second_zero}", {
+            "input_shape": shape, "second_shape": second_shape, **quantization_of("input", in_scale, in_zero),
+            **quantization_of("second", second_scale, second_zero), **quantization_of("output", out_scale, out_zero),
+            "activation": relu, "input": values, "second": others, "output": result,
+        }))
+    write(name, cases)
+
+
+def concatenation(random):
+    cases = []
+    for dtype in [INT8, INT16]:
+        for shape, second_shape, axis in [((3, 4, 5), (3, 4, 2), 3), ((3, 4, 5), (3, 2, 5), 2), ((3, 4, 5), (1, 4, 5), 1)]:
+            values, others = quantized(random, shape, dtype), quantized(random, second_shape, dtype)
+            whole = list(shape)
+            whole[axis - 1] += second_shape[axis - 1]
+            zero = -3 if dtype == INT8 else 0
+            source = tensor((1, *shape), 0.1, zero, dtype=dtype)
+            constant = tensor((1, *second_shape), 0.1, zero, others, dtype=dtype)
+            target = tensor((1, *whole), 0.1, zero, dtype=dtype)
+            kind = schema.BuiltinOperator.CONCATENATION, schema.BuiltinOptions.ConcatenationOptions
+            result = run(*kind, schema.ConcatenationOptionsT(axis=axis), [source, constant], target, values)
+            assert result.shape == (1, *whole)
+            cases.append((f"{shape} and {second_shape}", {
+                "input_shape": shape, "second_shape": second_shape, "output_shape": whole, "axis": axis - 1,
+                "input": values, "second": others, "output": result,
+            }))
+    write("concatenation", cases)
+
+
+def pad(random):
+    cases = []
+    for dtype in [INT8, INT16]:
+        for shape, before, after in [
+            ((3, 4, 5), (1, 2, 0), (2, 0, 0)), ((3, 4, 5), (0, 0, 2), (0, 0, 1)), ((2, 3, 4), (1, 1, 1), (2, 2, 2)),
+            ((2, 3, 4), (0, 0, 0), (0, 3, 0)),
+        ]:
+            values = quantized(random, shape, dtype)
+            whole = [b + s + a for b, s, a in zip(before, shape, after)]
+            zero = -7 if dtype == INT8 else 0
+            source = tensor((1, *shape), 0.1, zero, dtype=dtype)
+            paddings = np.array([[0, 0], *zip(before, after)], np.int32)
+            constant = editor.Tensor(shape=(4, 2), dtype=INT32, data=paddings)
+            target = tensor((1, *whole), 0.1, zero, dtype=dtype)
+            kind = schema.BuiltinOperator.PAD, schema.BuiltinOptions.PadOptions
+            result = run(*kind, schema.PadOptionsT(), [source, constant], target, values)
+            cases.append((f"{shape} by {before} and {after}", {
+                "input_shape": shape, "before": before, "after": after, "output_shape": whole,
+                "input_zero_point": zero, "input": values, "output": result,
+            }))
+    write("pad", cases)
+
+
+def upsample(random):
+    cases = []
+    for shape, factors, centers in [
+        ((2, 3, 5), (2, 2), False), ((2, 3, 5), (3, 1), False), ((3, 2, 1), (5, 7), True), ((1, 1, 4), (4, 6), False),
+        ((4, 9, 2), (1, 3), True), ((2, 1, 1), (40, 39), False),
+    ]:
+        values = some_int8(random, shape)
+        whole = [shape[0] * factors[0], shape[1] * factors[1], shape[2]]
+        source = tensor((1, *shape), 0.1, -7)
+        constant = editor.Tensor(shape=(2,), dtype=INT32, data=np.array(whole[:2], np.int32))
+        target = tensor((1, *whole), 0.1, -7)
+        kind = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, schema.BuiltinOptions.ResizeNearestNeighborOptions
+        options = schema.ResizeNearestNeighborOptionsT(halfPixelCenters=centers)
+        result = run(*kind, options, [source, constant], target, values)
+        cases.append((f"{shape} by {factors}", {
+            "input_shape": shape, "factors": factors, "output_shape": whole, "input": values, "output": result,
+        }))
+    write("upsample", cases)
+
+
+def quantize(random):
+    kind = schema.BuiltinOperator.QUANTIZE, schema.BuiltinOptions.QuantizeOptions
+    cases = []
+    for dtype, scale, zero in [
+        (INT8, 0.1, 3), (INT8, 0.5, -128), (INT8, 0.0235294, 12), (INT8, 1.0, 0), (INT16, 0.001, 0), (INT16, 0.25, 0),
+    ]:
+        steps = 160 if dtype == INT8 else 40000
+        values = (random.uniform(-steps, steps, 150) * scale).astype(np.float32)
+        # Halves, and what lies just beside them.
+        halves = (random.integers(-steps, steps, 100) + 0.5).astype(np.float32) * np.float32(scale)
+        below, above = np.nextafter(halves, np.float32(-1e9)), np.nextafter(halves, np.float32(1e9))
+        values = np.concatenate([values, halves, below, above, np.array([0, -0.0, 1e-30, 4000, -4000], np.float32)])
+        source = editor.Tensor(shape=(1, len(values)), dtype=FLOAT32)
+        target = tensor((1, len(values)), scale, zero, dtype=dtype)
+        result = run(*kind, schema.QuantizeOptionsT(), [source], target, values)
+        cases.append((f"to {scale} {zero}", {
+            "bits": 8 if dtype == INT8 else 16, **quantization_of("output", scale, zero), "input": values, "output": result,
+        }))
+    write("quantize", cases)
+
+
+def requantize(random):
+    kind = schema.BuiltinOperator.QUANTIZE, schema.BuiltinOptions.QuantizeOptions
+    cases = []
+    for from_type, in_scale, in_zero, to_type, out_scale, out_zero in [
+        (INT8, 0.1, 0, INT8, 0.1, 5), (INT8, 0.1, -5, INT8, 0.07, 9), (INT8, 0.02, 127, INT8, 0.3, -128),
+        (INT8, 0.5, -128, INT8, 0.003, 1), (INT8, 0.25, 3, INT8, 0.5, 0), (INT8, 1e-9, 3, INT8, 7.0, 4),
+        (INT8, 0.1, -9, INT16, 0.0004, 0), (INT8, 0.5, 100, INT16, 0.001, 0), (INT16, 0.0004, 0, INT8, 0.1, -9),
+        (INT16, 0.003, 0, INT8, 0.5, 11), (INT16, 0.0004, 0, INT16, 0.0007, 0), (INT16, 0.0004, 0, INT16, 0.0002, 0),
+    ]:
+        if from_type == INT8:
+            values = np.arange(-128, 128).astype(np.int8)
+        else:
+            values = some_int16(random, (300,))
+        source = tensor((1, len(values)), in_scale, in_zero, dtype=from_type)
+        target = tensor((1, len(values)), out_scale, out_zero, dtype=to_type)
+        result = run(*kind, schema.QuantizeOptionsT(), [source], target, values)
+        cases.append((f"from {in_scale} {in_zero} to {out_scale} {out_zero}", {
+            "input_bits": 8 if from_type == INT8 else 16, "output_bits": 8 if to_type == INT8 else 16,
+            **quantization_of("input", in_scale, in_zero), **quantization_of("output", out_scale, out_zero),
+            "input": values, "output": result,
+        }))
+    write("requantize", cases)
+
+
+def dequantize(random):
+    cases = []
+    for dtype, scale, zero in [(INT8, 0.1, 3), (INT8, 0.0235294, -128), (INT16, 0.001, 0), (INT16, 3.1e-5, 0)]:
+        values = np.arange(-128, 128).astype(np.int8) if dtype == INT8 else some_int16(random, (300,))
+        source = tensor((1, len(values)), scale, zero, dtype=dtype)
+        target = editor.Tensor(shape=(1, len(values)), dtype=FLOAT32)
+        kind = schema.BuiltinOperator.DEQUANTIZE, schema.BuiltinOptions.DequantizeOptions
+        result = run(*kind, schema.DequantizeOptionsT(), [source], target, values)
+        cases.append((f"from {scale} {zero}", {
+            "bits": 8 if dtype == INT8 else 16, **quantization_of("input", scale, zero),
+            "input": values, "output": result,
+        }))
+    write("dequantize", cases)
+
+
 if __name__ == "__main__":
     seed = np.random.default_rng
     softmax(seed(1))
     leaky_relu(seed(2))
     pool(seed(3), "max_pool", schema.BuiltinOperator.MAX_POOL_2D)
     pool(seed(4), "average_pool", schema.BuiltinOperator.AVERAGE_POOL_2D)
+    pool_int16(seed(30), "max_pool_int16", schema.BuiltinOperator.MAX_POOL_2D)
+    pool_int16(seed(31), "average_pool_int16", schema.BuiltinOperator.AVERAGE_POOL_2D)
+    mean(seed(32), "mean", schema.TensorType.INT8, some_int8)
+    mean(seed(33), "mean_int16", schema.TensorType.INT16, some_int16)
     conv2d(seed(5))
     dense(seed(6))
+    depthwise_conv2d(seed(7))
     grouped(seed(60))
     conv2d_int16(seed(61))
     dense_int16(seed(62))
     transposed_conv(seed(20))
+    for number, (operator, relus) in enumerate([("ADD", [0, 1, 3]), ("SUB", [0, 1]), ("MUL", [0, 1, 3])]):
+        for dtype, name in [(INT8, operator.lower()), (INT16, f"{operator.lower()}_int16")]:
+            kind = getattr(schema.BuiltinOperator, operator)
+            elementwise(seed(50 + number), name, kind, dtype, relus, operator == "MUL")
+    concatenation(seed(53))
+    pad(seed(54))
+    upsample(seed(55))
+    quantize(seed(56))
+    requantize(seed(57))
+    dequantize(seed(58))

@@ -10,7 +10,7 @@
 //! not where an address depends on the load before, and never with LDRD and STRD, which this counts as two loads or
 //! stores side by side. By those rules the LeNet-5 of the examples takes 6 % more.
 
-use crate::firmware::{Board, Outcome, Program};
+use crate::boards::{Board, Outcome, Program};
 use crate::shell;
 use crate::thumb::{self, Timing};
 use anyhow::{Context, Result, bail, ensure};

@@ -1,7 +1,8 @@
 //! `cargo xtask lenet`: LeNet-5 on MNIST from training to the verified firmware.
 
+use crate::boards::{self, Board, CORTEX_M4, Program};
 use crate::cycles::{self, grouped};
-use crate::firmware::{self, Board, CORTEX_M4, Program};
+use crate::firmware;
 use crate::shell::{self, Progress};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let _ = fs::remove_file(out.join(older));
     }
 
-    let elf = steps.time("build the firmware", || CORTEX_M4.build(&toolchain, Some(&out.join(MODEL))))?;
+    let elf = steps.time("build the firmware", || firmware::build(&toolchain, Some(&out.join(MODEL))))?;
     let verification = steps.time("verify in QEMU", || verify(&CORTEX_M4, &elf, &out))?;
     let (profile, measured) = steps.time("profile in QEMU", || cycles::profile(&CORTEX_M4, &elf, &["profile"]))?;
     steps.time("draw digits", || {
@@ -190,7 +191,7 @@ pub fn run_pictures(
 ) -> Result<()> {
     let part = format!("{outputs}.part");
     let part_path = folder.join(&part);
-    let progress = Progress::new(&format!("running {} pictures in {}", grouped(images as u64), board.machine));
+    let progress = Progress::new(&format!("running {} pictures in {}", grouped(images as u64), board.core));
     let program = Program {
         elf,
         arguments: &["verify", inputs, &part],
@@ -252,7 +253,7 @@ fn table(results: &[(&str, Value)], data: &str, sizes: &firmware::Sizes) -> Stri
         ("images verified", number("verified_images")),
         ("differing output bytes", format!("{} of {outputs}", number("differing_bytes"))),
         ("Firmware", String::new()),
-        ("target", format!("{target} ({} in QEMU)", CORTEX_M4.machine)),
+        ("target", format!("{target} ({} in QEMU)", CORTEX_M4.machine[1])),
         ("flash, code", format!("{} (and {} B of sample digits)", bytes("flash_code_bytes"), grouped(sizes.samples))),
         ("flash, weights", bytes("flash_weight_bytes")),
         ("RAM, static", bytes("ram_static_bytes")),

@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask --help`.
 
+mod boards;
 mod conformance;
 mod cycles;
 mod firmware;
@@ -10,8 +11,8 @@ mod thumb;
 mod toolchain;
 
 use anyhow::Result;
+use boards::{CORTEX_M4, Program};
 use clap::{Parser, Subcommand};
-use firmware::{CORTEX_M4, Program};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Run the conformance cases on emulated cores and compare them with this computer's.
+    Conformance(conformance::Options),
     /// Run every test there is.
     Test,
 }
@@ -73,8 +76,9 @@ fn run(task: Task) -> Result<bool> {
     match task {
         Task::Setup => {
             let start = Instant::now();
-            println!("firmware: {}", CORTEX_M4.set_up()?);
-            println!("emulator: {}", CORTEX_M4.emulator);
+            for board in boards::ALL {
+                println!("{:18} {}, {}", board.core, board.set_up()?, board.emulator);
+            }
             println!("ready ({:.1} s)", start.elapsed().as_secs_f64());
             Ok(true)
         }
@@ -82,7 +86,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Run { model } => {
             let toolchain = CORTEX_M4.set_up()?;
             let model = model.map(std::path::absolute).transpose()?;
-            let elf = CORTEX_M4.build(&toolchain, model.as_deref())?;
+            let elf = firmware::build(&toolchain, model.as_deref())?;
             let folder = &shell::target_dir()?;
             let program = Program { elf: &elf, arguments: &[], folder, plugin: None, limit: Duration::from_secs(60) };
             let outcome = CORTEX_M4.run(&program, || ())?;
@@ -95,7 +99,7 @@ fn run(task: Task) -> Result<bool> {
             Ok(outcome.status.success())
         }
         Task::Profile { elf, arguments, top, hot, json } => {
-            toolchain::qemu(&mut toolchain::Computer, CORTEX_M4.emulator)?;
+            toolchain::emulator(&mut toolchain::Computer, CORTEX_M4.emulator)?;
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
             let (profile, _) = cycles::profile(&CORTEX_M4, &elf, &arguments)?;
             if json {
@@ -111,6 +115,7 @@ fn run(task: Task) -> Result<bool> {
             }
             Ok(true)
         }
+        Task::Conformance(options) => conformance::run(&options),
         Task::Test => test::run(),
     }
 }

@@ -92,9 +92,9 @@ pub enum Error {
         /// The command to try by hand.
         command: String,
     },
-    /// QEMU has to be installed by hand.
+    /// QEMU or Node.js has to be installed by hand.
     #[error("{program} is missing; {remedy}")]
-    NoQemu {
+    NoEmulator {
         /// The emulator's name.
         program: String,
         /// What to do on this system.
@@ -149,29 +149,38 @@ pub fn firmware(system: &mut dyn System, target: &str) -> Result<Toolchain, Erro
     }
 }
 
-/// Finds or installs an emulator, for example `qemu-system-arm`.
-pub fn qemu(system: &mut dyn System, program: &str) -> Result<(), Error> {
+/// Finds or installs what runs firmware: a program of QEMU, for example `qemu-system-arm`, or `node` for WebAssembly.
+pub fn emulator(system: &mut dyn System, program: &str) -> Result<(), Error> {
     if system.in_path(program) {
         return Ok(());
     }
+    // The name of the core's family in QEMU's program, and Debian's, Fedora's and Arch's packages.
+    let core = program.trim_start_matches("qemu-system-");
+    let (debian, fedora, arch) = match core {
+        "node" => ("nodejs", "nodejs".to_owned(), "nodejs".to_owned()),
+        "arm" | "aarch64" => ("qemu-system-arm", format!("{program}-core"), program.to_owned()),
+        "riscv32" | "riscv64" => ("qemu-system-misc", "qemu-system-riscv-core".into(), "qemu-system-riscv".into()),
+        _ => ("qemu-system-misc", format!("{program}-core"), program.to_owned()),
+    };
     if system.in_path("apt-get") {
-        // The Debian packages have the names of the programs, except for the less common machines.
-        let package = if program == "qemu-system-arm" { program } else { "qemu-system-misc" };
-        install_with_apt(system, program, &[package])?;
+        install_with_apt(system, program, &[debian])?;
         if system.in_path(program) {
             return Ok(());
         }
     }
+    let node = program == "node";
     let remedy = if system.in_path("brew") {
-        "run: brew install qemu".to_owned()
+        format!("run: brew install {}", if node { "node" } else { "qemu" })
     } else if system.in_path("dnf") {
-        format!("run: sudo dnf install {program}-core")
+        format!("run: sudo dnf install {fedora}")
     } else if system.in_path("pacman") {
-        format!("run: sudo pacman -S {program}")
+        format!("run: sudo pacman -S {arch}")
+    } else if node {
+        "install Node.js from https://nodejs.org so that PATH finds it".to_owned()
     } else {
         "install QEMU from https://www.qemu.org so that PATH finds it".to_owned()
     };
-    Err(Error::NoQemu { program: program.to_owned(), remedy })
+    Err(Error::NoEmulator { program: program.to_owned(), remedy })
 }
 
 fn has_debian_rust(system: &dyn System) -> bool {
@@ -260,7 +269,8 @@ impl Toolchain {
                 // -Z build-std is unstable; the project's own code stays within stable Rust.
                 command.env("RUSTC_BOOTSTRAP", "1").arg(subcommand).args(["-Z", "build-std=core"]);
                 let variable = self.target.to_uppercase().replace(['-', '.'], "_");
-                command.env(format!("CARGO_TARGET_{variable}_LINKER"), "ld.lld");
+                let linker = if self.target.starts_with("wasm") { "wasm-ld" } else { "ld.lld" };
+                command.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
                 command
             }
         };
@@ -340,7 +350,7 @@ mod tests {
                 if line.contains("rustc-web") {
                     self.files.extend(DEBIAN_RUST_FILES.map(str::to_owned));
                 } else {
-                    self.programs.push("qemu-system-arm");
+                    self.programs.push(if line.ends_with("nodejs") { "node" } else { "qemu-system-arm" });
                 }
             } else {
                 return Err("E: Unable to locate package".to_owned());
@@ -425,17 +435,22 @@ mod tests {
     }
 
     #[test]
-    fn qemu_is_installed_once_or_its_command_named() {
+    fn an_emulator_is_installed_once_or_its_command_named() {
         let mut system = Fake { root: true, apt_works: true, apt_has_lists: true, ..fake(&["apt-get"]) };
-        assert_eq!(qemu(&mut system, "qemu-system-arm"), Ok(()));
-        assert_eq!(qemu(&mut system, "qemu-system-arm"), Ok(()));
+        assert_eq!(emulator(&mut system, "qemu-system-arm"), Ok(()));
+        assert_eq!(emulator(&mut system, "qemu-system-arm"), Ok(()));
         assert_eq!(system.log.len(), 1);
-        for (manager, command) in [
-            ("brew", "brew install qemu"),
-            ("dnf", "sudo dnf install qemu-system-arm-core"),
-            ("pacman", "sudo pacman -S qemu-system-arm"),
+        assert_eq!(emulator(&mut system, "node"), Ok(()));
+        assert!(system.log[1].ends_with(" nodejs"), "{:?}", system.log);
+        for (manager, program, command) in [
+            ("brew", "qemu-system-riscv32", "brew install qemu"),
+            ("brew", "node", "brew install node"),
+            ("dnf", "qemu-system-arm", "sudo dnf install qemu-system-arm-core"),
+            ("dnf", "qemu-system-riscv64", "sudo dnf install qemu-system-riscv-core"),
+            ("pacman", "qemu-system-aarch64", "sudo pacman -S qemu-system-aarch64"),
+            ("pacman", "node", "sudo pacman -S nodejs"),
         ] {
-            let error = qemu(&mut fake(&[manager]), "qemu-system-arm").unwrap_err().to_string();
+            let error = emulator(&mut fake(&[manager]), program).unwrap_err().to_string();
             assert!(error.ends_with(command), "{error}");
         }
     }

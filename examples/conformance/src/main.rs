@@ -6,9 +6,9 @@
 //! The first difference of an operator has a line of its own, before. The exit status is 0 only if nothing differs.
 
 #![no_std]
-#![cfg_attr(target_os = "none", no_main)]
+#![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
 
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", target_family = "wasm")))]
 extern crate std;
 
 #[path = "../../../tests/conformance/mod.rs"]
@@ -18,11 +18,9 @@ use bareconv::arch::{self, Native, Portable};
 use bareconv::kernels::Backend;
 use conformance::{Console, Memory, Session};
 use core::fmt::Arguments;
-use core::hint::black_box;
-#[cfg(target_os = "none")]
-use semihosting::println;
-#[cfg(not(target_os = "none"))]
-use std::println;
+use machine::println;
+
+machine::main!(run);
 
 /// Prints to the host, and calls the markers that a profiler watches.
 struct Markers;
@@ -33,37 +31,16 @@ impl Console for Markers {
     }
 
     fn start(&mut self) {
-        roi_start();
+        machine::roi_start();
     }
 
     fn stop(&mut self) {
-        roi_stop();
+        machine::roi_stop();
     }
 
     fn mark(&mut self) {
-        roi_mark();
+        machine::roi_mark();
     }
-}
-
-/// Where a profiler starts to count. The markers' bodies differ, or the linker would fold them into one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn roi_start() {
-    black_box(1);
-}
-
-/// Where a profiler stops counting.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn roi_stop() {
-    black_box(2);
-}
-
-/// Where a profiler notes what it has counted for an operator, whose line is printed next.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn roi_mark() {
-    black_box(3);
 }
 
 /// Runs everything; the exit status.
@@ -78,22 +55,4 @@ fn run() -> i32 {
     }
     conformance::run_layers(&mut session);
     i32::from(session.differing > 0)
-}
-
-#[cfg(not(target_os = "none"))]
-fn main() {
-    std::process::exit(run());
-}
-
-#[cfg(all(target_arch = "arm", target_os = "none"))]
-#[cortex_m_rt::entry]
-fn main() -> ! {
-    semihosting::process::exit(run())
-}
-
-#[cfg(all(target_arch = "arm", target_os = "none"))]
-#[cortex_m_rt::exception]
-unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
-    println!("hard fault at pc={:#x} lr={:#x}", frame.pc(), frame.lr());
-    semihosting::process::exit(102)
 }

@@ -3,7 +3,7 @@ use super::memory::{load_bytes, load_floats, load_halves, store_bytes, store_flo
 use super::{Neon, NeonDotprod};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
 use crate::kernels::requantize;
-use crate::quant::Rounding;
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::aarch64::*;
 
@@ -14,7 +14,7 @@ impl Elementwise for Neon {
     type Sums = Bytes;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
@@ -33,7 +33,7 @@ impl Elementwise for NeonDotprod {
     type Sums = Bytes;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,

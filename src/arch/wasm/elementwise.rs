@@ -2,7 +2,7 @@ use super::Simd128;
 use super::finish::Words;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
 use crate::kernels::requantize;
-use crate::quant::Rounding;
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::wasm32::*;
 
@@ -13,7 +13,7 @@ impl Elementwise for Simd128 {
     type Sums = Bytes;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,

@@ -3,7 +3,7 @@ use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
 use crate::kernels::requantize;
-use crate::quant::Rounding;
+use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::x86_64::*;
 
@@ -14,7 +14,7 @@ impl Elementwise for Avx2 {
     type Sums = Bytes;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,
@@ -47,7 +47,7 @@ impl Elementwise for Avx512Vnni {
     type Sums = Bytes;
 
     #[inline(always)]
-    unsafe fn add_int8<R: Rounding>(
+    unsafe fn add_int8<R: ProductRounding>(
         parameters: &SumParameters<i8, R>,
         a: *const i8,
         b: *const i8,

@@ -6,7 +6,7 @@
 
 use super::{Backend, Elementwise, Task, run, sealed::Sealed};
 use crate::kernels::clamp_f32;
-use crate::quant::{Rounding, RoundingMode};
+use crate::quant::ProductRounding;
 use crate::reference::{ProductParameters, SumParameters};
 use crate::shape::{Broadcast, ShapeError};
 use bytemuck::Pod;
@@ -16,17 +16,17 @@ use core::marker::PhantomData;
 /// A type of values that can be added and multiplied: `i8`, `i16` and `f32`.
 pub trait Joined: Pod + Debug + Sealed {
     /// The numbers of an addition or subtraction.
-    type Sum<R: Rounding>: Copy + Debug;
+    type Sum<R: ProductRounding>: Copy + Debug;
     /// The numbers of a multiplication.
-    type Product<R: Rounding>: Copy + Debug;
+    type Product<R: ProductRounding>: Copy + Debug;
 
     /// [`add`], once the lengths have been checked.
     #[doc(hidden)]
-    fn sum<B: Backend, R: Rounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
+    fn sum<B: Backend, R: ProductRounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
 
     /// [`multiply`], once the lengths have been checked.
     #[doc(hidden)]
-    fn product<B: Backend, R: Rounding>(parameters: &Self::Product<R>, pairs: Pairs<'_, Self>);
+    fn product<B: Backend, R: ProductRounding>(parameters: &Self::Product<R>, pairs: Pairs<'_, Self>);
 }
 
 /// The numbers of an addition or subtraction in single precision.
@@ -185,13 +185,13 @@ struct Sum<'a, T, R>(&'a SumParameters<T, R>);
 #[derive(Clone, Copy)]
 struct Product<'a, T, R>(&'a ProductParameters<T, R>);
 
-impl<R: Rounding> Function<i8> for Sum<'_, i8, R> {
+impl<R: ProductRounding> Function<i8> for Sum<'_, i8, R> {
     #[inline(always)]
     fn apply(self, a: i8, b: i8) -> i8 {
         let Self(p) = self;
-        match R::MODE {
+        match R::TWICE {
             // 32 bits are enough: multipliers have 15, and the shift is at most 22.
-            RoundingMode::Single => {
+            false => {
                 let sum = a as i32 * p.multipliers[0] + b as i32 * p.multipliers[1] + p.offset as i32;
                 (sum >> p.shifts[2]).max(p.low).min(p.high) as i8
             }
@@ -206,20 +206,20 @@ impl<R: Rounding> Function<i8> for Sum<'_, i8, R> {
     }
 }
 
-impl<R: Rounding> Function<i16> for Sum<'_, i16, R> {
+impl<R: ProductRounding> Function<i16> for Sum<'_, i16, R> {
     #[inline(always)]
     fn apply(self, a: i16, b: i16) -> i16 {
         self.0.apply(a as i32, b as i32) as i16
     }
 }
 
-impl<R: Rounding> Function<i8> for Product<'_, i8, R> {
+impl<R: ProductRounding> Function<i8> for Product<'_, i8, R> {
     #[inline(always)]
     fn apply(self, a: i8, b: i8) -> i8 {
         let Self(p) = self;
-        match R::MODE {
+        match R::TWICE {
             // 32 bits are enough: the product has 16, the multiplier 14, and the shift is at most 22.
-            RoundingMode::Single => {
+            false => {
                 let product = (a as i32 - p.zero_points[0]) * (b as i32 - p.zero_points[1]);
                 ((product * p.multiplier + p.offset as i32) >> p.shift).max(p.low).min(p.high) as i8
             }
@@ -228,7 +228,7 @@ impl<R: Rounding> Function<i8> for Product<'_, i8, R> {
     }
 }
 
-impl<R: Rounding> Function<i16> for Product<'_, i16, R> {
+impl<R: ProductRounding> Function<i16> for Product<'_, i16, R> {
     #[inline(always)]
     fn apply(self, a: i16, b: i16) -> i16 {
         self.0.apply(a as i32, b as i32) as i16
@@ -263,16 +263,19 @@ impl Function<f32> for FloatMultiply {
 macro_rules! integers {
     ($type:ident) => {
         impl Joined for $type {
-            type Sum<R: Rounding> = SumParameters<$type, R>;
-            type Product<R: Rounding> = ProductParameters<$type, R>;
+            type Sum<R: ProductRounding> = SumParameters<$type, R>;
+            type Product<R: ProductRounding> = ProductParameters<$type, R>;
 
             #[inline(always)]
-            fn sum<B: Backend, R: Rounding>(parameters: &SumParameters<$type, R>, pairs: Pairs<'_, $type>) {
+            fn sum<B: Backend, R: ProductRounding>(parameters: &SumParameters<$type, R>, pairs: Pairs<'_, $type>) {
                 run::<B>(Apply(Sum(parameters), pairs));
             }
 
             #[inline(always)]
-            fn product<B: Backend, R: Rounding>(parameters: &ProductParameters<$type, R>, pairs: Pairs<'_, $type>) {
+            fn product<B: Backend, R: ProductRounding>(
+                parameters: &ProductParameters<$type, R>,
+                pairs: Pairs<'_, $type>,
+            ) {
                 run::<B>(Apply(Product(parameters), pairs));
             }
         }
@@ -283,17 +286,17 @@ integers!(i8);
 integers!(i16);
 
 impl Joined for f32 {
-    type Sum<R: Rounding> = FloatSum;
+    type Sum<R: ProductRounding> = FloatSum;
     /// The lowest and the highest result.
-    type Product<R: Rounding> = [f32; 2];
+    type Product<R: ProductRounding> = [f32; 2];
 
     #[inline(always)]
-    fn sum<B: Backend, R: Rounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
+    fn sum<B: Backend, R: ProductRounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
         run::<B>(Apply(FloatAdd { flip: (subtract as u32) << 31, bounds }, pairs));
     }
 
     #[inline(always)]
-    fn product<B: Backend, R: Rounding>(bounds: &[f32; 2], pairs: Pairs<'_, f32>) {
+    fn product<B: Backend, R: ProductRounding>(bounds: &[f32; 2], pairs: Pairs<'_, f32>) {
         run::<B>(Apply(FloatMultiply(*bounds), pairs));
     }
 }
@@ -307,7 +310,7 @@ impl Joined for f32 {
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn add<B: Backend, R: Rounding, T: Joined>(
+pub fn add<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Sum<R>,
     broadcast: &Broadcast,
     first: &[T],
@@ -326,7 +329,7 @@ pub fn add<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn add_in_place<B: Backend, R: Rounding, T: Joined>(
+pub fn add_in_place<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Sum<R>,
     broadcast: &Broadcast,
     values: &mut [T],
@@ -345,7 +348,7 @@ pub fn add_in_place<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn multiply<B: Backend, R: Rounding, T: Joined>(
+pub fn multiply<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Product<R>,
     broadcast: &Broadcast,
     first: &[T],
@@ -364,7 +367,7 @@ pub fn multiply<B: Backend, R: Rounding, T: Joined>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn multiply_in_place<B: Backend, R: Rounding, T: Joined>(
+pub fn multiply_in_place<B: Backend, R: ProductRounding, T: Joined>(
     parameters: &T::Product<R>,
     broadcast: &Broadcast,
     values: &mut [T],

@@ -1,7 +1,7 @@
 //! From real numbers to quantized ones, back, and from one quantization to another.
 
 use super::{Backend, Elementwise, Task, run};
-use crate::quant::{Quantization, Rounding};
+use crate::quant::{ProductRounding, Quantization};
 use crate::reference::{Quantized, RequantizeParameters};
 use crate::shape::ShapeError;
 use bytemuck::Pod;
@@ -138,7 +138,7 @@ impl<T: Quantized> Function for Dequantize<T> {
 #[derive(Clone, Copy)]
 struct Requantize<'a, I, O, R>(&'a RequantizeParameters<I, O, R>);
 
-impl<I: Quantized, O: Quantized, R: Rounding> Function for Requantize<'_, I, O, R> {
+impl<I: Quantized, O: Quantized, R: ProductRounding> Function for Requantize<'_, I, O, R> {
     type From = I;
     type To = O;
 
@@ -235,7 +235,7 @@ pub fn dequantize_i16<B: Backend>(scale: f32, input: &[i16], output: &mut [f32])
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn requantize<B: Backend, I: Quantized, O: Quantized, R: Rounding>(
+pub fn requantize<B: Backend, I: Quantized, O: Quantized, R: ProductRounding>(
     parameters: &RequantizeParameters<I, O, R>,
     input: &[I],
     output: &mut [O],
@@ -249,7 +249,7 @@ pub fn requantize<B: Backend, I: Quantized, O: Quantized, R: Rounding>(
 /// # Panics
 /// Where the machine lacks the backend.
 #[inline(always)]
-pub fn requantize_in_place<B: Backend, T: Quantized, R: Rounding>(
+pub fn requantize_in_place<B: Backend, T: Quantized, R: ProductRounding>(
     parameters: &RequantizeParameters<T, T, R>,
     values: &mut [T],
 ) {

@@ -1,0 +1,886 @@
+//! The body of every depthwise convolution.
+//!
+//! Channels do not meet, so a few of them go through the whole picture before the next: a *block*. A few input rows of a
+//! block at a time, a *band*, are widened and padded into scratch memory, and rows that the next band needs as well move
+//! to its front. A backend chooses between two layouts of the band:
+//!
+//! * *lanes*: the channels of a pixel side by side, for vectors of channels ([`in_lanes`] is the loop over a few
+//!   instructions). With a multiplier a channel stands once for each of its filters.
+//! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
+
+use super::finish::{Finish, Sums};
+use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
+use crate::arch::{Native, depthwise_routine};
+use crate::pack::{
+    Activations, F32Filters, Int8Filters, check_reach, check_scales, common_requantization, folded_term,
+    parameter_words, requantization_parameters,
+};
+use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
+use bytemuck::Pod;
+use core::hint::assert_unchecked;
+use core::marker::PhantomData;
+
+/// How a kernel wants a band and its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Output channels whose weights lie side by side; 1 with planes.
+    pub lanes: usize,
+    /// Input channels of a block, each a plane of its own; 0 for lanes.
+    pub planes: usize,
+    /// Taps of one channel that a multiplication takes.
+    pub group: usize,
+    /// The order of taps.
+    pub order: Order,
+    /// Words of scratch memory that a band and its sums may take, if they can do with so few.
+    pub scratch: usize,
+}
+
+/// In which order the taps of a filter are packed, in groups that multiplications take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// That of the filter, rows one after the other; a missing tap at the end is zero.
+    Filter,
+    /// Only taps that lie side by side in a row share a group; missing ones are zeros. Where
+    /// [`folds`] says so, a row of three taps is packed as the pairs `0 1` and `2 1` instead.
+    Rows,
+}
+
+/// Whether a filter is packed as pairs `0 1` and `2 1` of each row in [`Order::Rows`]: three by three taps, not dilated
+/// across, and a horizontal stride of 1 or 2.
+///
+/// With activations `a b` and `c d` in words, `a * 0 + b * 1 + c * 2` and its neighbour `b * 0 + c * 1 + d * 2` take two
+/// instructions each, as a multiplication of pairs may exchange one's halves: `c * 1 + d * 2` is `(c d)` times `(2 1)`.
+pub const fn folds(shape: &DepthwiseConv2dShape) -> bool {
+    shape.filter[0] == 3 && shape.filter[1] == 3 && shape.dilation[1] == 1 && shape.stride[1] <= 2
+}
+
+/// The taps of a filter in the order of a layout.
+#[derive(Clone, Copy, Debug)]
+struct Taps {
+    filter: [usize; 2],
+    /// Places in a row of the filter, missing taps counted.
+    width: usize,
+    /// Places in all.
+    count: usize,
+    pattern: Pattern,
+}
+
+/// Which tap is at a place in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pattern {
+    /// The tap of that number.
+    Plain,
+    /// A tap alone in each group of so many.
+    Apart(usize),
+    /// 0 1 2 1.
+    Folded,
+}
+
+impl Taps {
+    const fn new(shape: &DepthwiseConv2dShape, layout: &Layout) -> Self {
+        let filter = shape.filter;
+        let (width, pattern) = match layout.order {
+            Order::Filter => (filter[1], Pattern::Plain),
+            Order::Rows if folds(shape) => (4, Pattern::Folded),
+            Order::Rows if shape.dilation[1] == 1 => (filter[1].next_multiple_of(layout.group), Pattern::Plain),
+            Order::Rows => (filter[1] * layout.group, Pattern::Apart(layout.group)),
+        };
+        Self { filter, width, count: (filter[0] * width).next_multiple_of(layout.group), pattern }
+    }
+
+    /// Row and column of the tap at a place, or `None` where one is missing.
+    const fn at(&self, place: usize) -> Option<[usize; 2]> {
+        let (row, within) = (place / self.width, place % self.width);
+        let column = match self.pattern {
+            Pattern::Plain => within,
+            Pattern::Apart(group) if within % group == 0 => within / group,
+            Pattern::Apart(_) => return None,
+            Pattern::Folded if within == 3 => 1,
+            Pattern::Folded => within,
+        };
+        if row < self.filter[0] && column < self.filter[1] { Some([row, column]) } else { None }
+    }
+}
+
+/// The part of a depthwise convolution that differs from core to core.
+pub trait DepthwiseKernel: Sealed + 'static {
+    /// The type of the input tensor.
+    type Input: Pod;
+    /// What weights are widened to when they are packed: of one, two or four bytes.
+    type Weight: Pod;
+    /// What rows are widened to; its size divides a word's.
+    type Activation: Pod;
+    /// The type of sums, a word.
+    type Accumulator: Pod + PartialOrd;
+    /// How bands and weights are laid out.
+    const LAYOUT: Layout;
+
+    /// The value that stands for `value` in a band.
+    fn widen(value: Self::Input) -> Self::Activation;
+
+    /// Widens part of a row of a whole block: `lanes` or `planes` neighbouring channels of each pixel.
+    ///
+    /// # Safety
+    /// * `from` is valid for reads of those channels for each of `pixels` pixels, `stride` values apart.
+    /// * `to` is valid for writes of as many activations: pixel after pixel with lanes; with planes one channel's pixels
+    ///   side by side, and `plane` activations further the next channel's. `plane` is even.
+    /// * The backend is available on this machine.
+    unsafe fn load_row(
+        from: *const Self::Input,
+        stride: usize,
+        pixels: usize,
+        to: *mut Self::Activation,
+        plane: usize,
+    ) {
+        let Layout { lanes, planes, .. } = Self::LAYOUT;
+        let (channels, steps) = if planes > 0 { (planes, [1, plane]) } else { (lanes, [lanes, 1]) };
+        for c in 0..channels {
+            // SAFETY: the caller's promise.
+            unsafe { load_channel::<Self>(from.add(c), stride, pixels, to.add(c * steps[1]), steps[0]) }
+        }
+    }
+
+    /// The routine for a shape, where the backend has several: what constant evaluation chooses, here at run time.
+    fn routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
+        let _ = shape;
+        None
+    }
+
+    /// Computes `bias + sum over taps of activation * weight` for all pixels of a band: to `[row][column][lane]`.
+    ///
+    /// # Safety
+    /// * `accumulators` is valid for writes of those values, and of one more with planes.
+    /// * `activations + taps[t] + row * row_step + column * pixel_step` is valid for reads of `lanes` values for every
+    ///   place `t` of a tap; with planes of a group, aligned to an activation, and the whole band is as
+    ///   [`DepthwiseKernel::load_row`] left it.
+    /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
+    /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
+    unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
+}
+
+/// What the sums of a band read; laid out for assembly.
+#[repr(C)]
+pub struct Band<K: DepthwiseKernel + ?Sized> {
+    /// Where the first pixel's first tap is.
+    pub activations: *const K::Activation,
+    /// The packed weights: `[group][lane][tap of the group]`.
+    pub weights: *const K::Weight,
+    /// What the sums start with.
+    pub bias: *const K::Accumulator,
+    /// Offsets of the taps, in activations, in the order of the weights; a missing tap has another's.
+    pub taps: *const u32,
+    /// Groups of taps.
+    pub groups: usize,
+    /// Output pixels in a row, at least 1.
+    pub columns: usize,
+    /// Distance between neighbouring output pixels, in activations.
+    pub pixel_step: usize,
+    /// Output rows, at least 1.
+    pub rows: usize,
+    /// Distance between output rows, in activations.
+    pub row_step: usize,
+    /// Distance between the rows of a filter, in activations.
+    pub filter_step: usize,
+    /// The routine to use, where the backend has several.
+    pub routine: Option<Routine>,
+}
+
+/// The instructions that [`in_lanes`] needs.
+///
+/// The safety of every function has one condition in common: the backend is available on this machine.
+pub trait Lanes: DepthwiseKernel {
+    /// Channels at once, a divisor of the layout's lanes.
+    const COUNT: usize;
+    /// Their sums.
+    type Sums: Copy;
+    /// Their weights for a group of taps.
+    type Weights: Copy;
+
+    /// What the sums start with.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `COUNT` values.
+    unsafe fn start(from: *const Self::Accumulator) -> Self::Sums;
+
+    /// Reads weights.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `COUNT` times the layout's `group` values.
+    unsafe fn weights(from: *const Self::Weight) -> Self::Weights;
+
+    /// Adds the products of a group of one or two taps, whose activations begin at `taps`; with one tap both are the
+    /// same.
+    ///
+    /// # Safety
+    /// Both are valid for reads of `COUNT` values, at any address.
+    unsafe fn multiply_add(sums: Self::Sums, taps: [*const Self::Activation; 2], weights: Self::Weights) -> Self::Sums;
+
+    /// Writes sums.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `COUNT` values.
+    unsafe fn store(sums: Self::Sums, to: *mut Self::Accumulator);
+}
+
+/// [`DepthwiseKernel::sums`] with channels in lanes, `PIXELS` pixels at a time; inlined into a function that enables the
+/// backend's instructions.
+///
+/// # Safety
+/// As [`DepthwiseKernel::sums`].
+#[inline(always)]
+pub unsafe fn in_lanes<L: Lanes, const PIXELS: usize>(band: &Band<L>, mut accumulators: *mut L::Accumulator) {
+    const { assert!(L::LAYOUT.planes == 0 && L::LAYOUT.lanes % L::COUNT == 0 && L::LAYOUT.group <= 2) };
+    let lanes = L::LAYOUT.lanes;
+    for row in 0..band.rows {
+        // SAFETY: the caller's promise, for the pixels of this row.
+        unsafe {
+            let mut pixel = band.activations.add(row * band.row_step);
+            let mut left = band.columns;
+            while left >= PIXELS {
+                for lane in (0..lanes).step_by(L::COUNT) {
+                    tile::<L, PIXELS>(band, pixel.add(lane), lane, accumulators.add(lane));
+                }
+                pixel = pixel.wrapping_add(PIXELS * band.pixel_step);
+                accumulators = accumulators.add(PIXELS * lanes);
+                left -= PIXELS;
+            }
+            while left > 0 {
+                for lane in (0..lanes).step_by(L::COUNT) {
+                    tile::<L, 1>(band, pixel.add(lane), lane, accumulators.add(lane));
+                }
+                pixel = pixel.wrapping_add(band.pixel_step);
+                accumulators = accumulators.add(lanes);
+                left -= 1;
+            }
+        }
+    }
+}
+
+/// The sums of `PIXELS` pixels and the `COUNT` channels from `lane` on.
+///
+/// # Safety
+/// As [`DepthwiseKernel::sums`], for the pixels from `pixel` on.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const PIXELS: usize>(
+    band: &Band<L>,
+    pixel: *const L::Activation,
+    lane: usize,
+    accumulators: *mut L::Accumulator,
+) {
+    let Layout { lanes, group, .. } = L::LAYOUT;
+    // SAFETY: the caller's promise; the last step of the weights may leave them, so it wraps and is not followed.
+    unsafe {
+        let mut sums = [L::start(band.bias.add(lane)); PIXELS];
+        let mut weights = band.weights.add(lane * group);
+        let mut taps = band.taps;
+        for _ in 0..band.groups {
+            let group_weights = L::weights(weights);
+            let first = *taps as usize;
+            let second = if group == 2 { *taps.add(1) as usize } else { first };
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let pixel = pixel.add(p * band.pixel_step);
+                *sums = L::multiply_add(*sums, [pixel.add(first), pixel.add(second)], group_weights);
+            }
+            weights = weights.wrapping_add(lanes * group);
+            taps = taps.wrapping_add(group);
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            L::store(sums, accumulators.add(p * lanes));
+        }
+    }
+}
+
+/// Widens one channel of a row.
+///
+/// # Safety
+/// As [`DepthwiseKernel::load_row`], for one channel; its activations are `step` apart.
+#[inline(never)]
+unsafe fn load_channel<K: DepthwiseKernel + ?Sized>(
+    mut from: *const K::Input,
+    stride: usize,
+    pixels: usize,
+    mut to: *mut K::Activation,
+    step: usize,
+) {
+    for _ in 0..pixels {
+        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+        unsafe { to.write(K::widen(*from)) };
+        from = from.wrapping_add(stride);
+        to = to.wrapping_add(step);
+    }
+}
+
+/// What follows from a shape for a kernel: how filters are packed and where things are in the scratch memory, which is
+/// offsets of taps, then sums of a band, then the band. In a layer it is a constant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    taps: Taps,
+    /// Height, width and channels of the output.
+    output: Shape,
+    /// Words of the packed filters of as many channels as there are lanes.
+    unit: usize,
+    /// Words of all packed filters.
+    packed: usize,
+    /// Output rows of a band.
+    rows: usize,
+    /// Words of sums.
+    sums: usize,
+    /// Activations from one pixel of the input to the next.
+    step: usize,
+    /// Activations from one row of the band to the next.
+    pitch: usize,
+    /// Activations from one plane to the next.
+    plane: usize,
+    /// Words of the band.
+    band: usize,
+}
+
+impl Plan {
+    /// The plan for a shape.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn new<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> Self {
+        if let Err(error) = shape.check() {
+            panic!("{}", error.message());
+        }
+        Self::for_kernel::<E::Depthwise<B>>(shape, E::WORDS)
+    }
+
+    const fn for_kernel<K: DepthwiseKernel>(shape: &DepthwiseConv2dShape, parameter_words: usize) -> Self {
+        let layout = K::LAYOUT;
+        assert!(layout.planes == 0 || layout.lanes == 1, "a plane holds one channel");
+        let taps = Taps::new(shape, &layout);
+        let output = shape.output();
+        let per_word = 4 / size_of::<K::Activation>();
+        let unit =
+            layout.lanes * (1 + parameter_words) + (taps.count * layout.lanes * size_of::<K::Weight>()).div_ceil(4);
+
+        let width = shape.input[1] + shape.padding[1] + shape.padding[3];
+        let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (layout.lanes, 1) };
+        let pitch = (width * step).next_multiple_of(per_word);
+        let row_words = (pitch * planes / per_word) as u64;
+        let sum_words = (output[1] * layout.lanes) as u64;
+        // In 64 bits: a row as wide as a large tensor, several times, would not fit a 32-bit usize.
+        let fixed = row_words * shape.extent(0) as u64;
+        let each = row_words * shape.stride[0] as u64 + sum_words;
+        let spare = (layout.scratch as u64).saturating_sub(fixed + sum_words) / each;
+        let rows = if spare + 1 < output[0] as u64 { spare as usize + 1 } else { output[0] };
+        let band_rows = (rows - 1) * shape.stride[0] + shape.extent(0);
+        let band = row_words * band_rows as u64;
+        let sums = sum_words * rows as u64;
+        if band + sums + taps.count as u64 + 2 > 1 << 29 {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        Self {
+            taps,
+            output,
+            unit,
+            packed: output[2].div_ceil(layout.lanes) * unit,
+            rows,
+            // A kernel that computes pixels in pairs writes one more.
+            sums: sums as usize + 1,
+            step,
+            pitch,
+            plane: band_rows * pitch,
+            // Past the last row a group may hold taps that are missing.
+            band: band as usize + 1,
+        }
+    }
+
+    /// Words of packed filters.
+    pub const fn packed_words(&self) -> usize {
+        self.packed
+    }
+
+    /// Words of scratch memory.
+    pub const fn scratch_words(&self) -> usize {
+        self.taps.count + self.sums + self.band
+    }
+}
+
+/// An epilogue of layers that may be depthwise.
+pub trait DepthwiseEpilogue: Epilogue {
+    /// A backend's kernel for its types.
+    type Depthwise<B: Backend>: DepthwiseKernel<Input = Self::Input, Accumulator = Self::Accumulator>;
+}
+
+impl<R: Rounding> DepthwiseEpilogue for R {
+    type Depthwise<B: Backend> = B::DepthwiseInt8;
+}
+
+impl<R: Rounding> DepthwiseEpilogue for Saturate<R> {
+    type Depthwise<B: Backend> = B::DepthwiseInt8;
+}
+
+impl DepthwiseEpilogue for Clamp {
+    type Depthwise<B: Backend> = B::DepthwiseFloat;
+}
+
+/// A depthwise convolution on backend `B`: what it needs besides its memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depthwise<B: Backend, E: DepthwiseEpilogue> {
+    /// The geometry; it has passed its check.
+    shape: DepthwiseConv2dShape,
+    /// What follows from it.
+    plan: Plan,
+    /// What padding holds.
+    fill: E::Input,
+    /// What all channels share in the epilogue.
+    common: E::Common,
+    /// What finishes the sums.
+    finish: Finish<E>,
+    /// The routine that the backend has for the shape.
+    routine: Option<Routine>,
+    backend: PhantomData<B>,
+}
+
+impl<R: Rounding> Depthwise<Native, R> {
+    /// An int8 convolution on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int8(shape: DepthwiseConv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
+        let mut convolution = Self::new(shape, zero_point, common, depthwise_routine(&shape));
+        if common.low == -128 && common.high == 127 {
+            convolution.finish = finish::<Native, Saturate<R>>();
+        }
+        convolution
+    }
+}
+
+impl Depthwise<Native, Clamp> {
+    /// A convolution in single precision on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn float(shape: DepthwiseConv2dShape, bounds: [f32; 2]) -> Self {
+        Self::new(shape, 0.0, bounds, None)
+    }
+}
+
+impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
+    /// A convolution on any backend, made at run time; `fill` is what padding holds.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn dynamic(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common) -> Self {
+        Self::new(shape, fill, common, E::Depthwise::<B>::routine(&shape))
+    }
+
+    /// The routine is the one that the backend chooses for the shape.
+    const fn new(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
+        let plan = Plan::new::<B, E>(&shape);
+        Self { shape, plan, fill, common, finish: finish::<B, E>(), routine, backend: PhantomData }
+    }
+
+    /// The same on another backend.
+    pub fn on<Other: Backend>(&self) -> Depthwise<Other, E> {
+        Depthwise::dynamic(self.shape, self.fill, self.common)
+    }
+
+    /// Its geometry.
+    pub const fn shape(&self) -> &DepthwiseConv2dShape {
+        &self.shape
+    }
+
+    /// What it needs.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Convolution and epilogue. With constant lengths the checks vanish from optimized code.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run(
+        &self,
+        packed: &[u32],
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+        let len = |[h, w, c]: Shape| h * w * c;
+        if input.len() != len(self.shape.input) {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != len(self.plan.output) {
+            return Err(ShapeError::Output);
+        }
+        if packed.len() != self.plan.packed {
+            return Err(ShapeError::Packed);
+        }
+        if scratch.len() < self.plan.scratch_words() {
+            return Err(ShapeError::Scratch);
+        }
+        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
+        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        unsafe {
+            body::<B, E, E::Depthwise<B>>(
+                self,
+                packed.as_ptr(),
+                input.as_ptr(),
+                output.as_mut_ptr(),
+                scratch.as_mut_ptr(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+/// As [`Depthwise::run`]; the pointers are to as much memory as the shape says.
+#[inline(never)]
+unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::Input, Accumulator = E::Accumulator>>(
+    convolution: &Depthwise<B, E>,
+    packed: *const u32,
+    input: *const E::Input,
+    output: *mut E::Output,
+    scratch: *mut u32,
+) {
+    let Depthwise { shape, plan, .. } = convolution;
+    let Layout { lanes, planes, group, .. } = K::LAYOUT;
+    let [out_h, out_w, out_c] = plan.output;
+    // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
+    let (sums, band) = unsafe {
+        let sums = scratch.add(plan.taps.count);
+        (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
+    };
+    let rows = Rows::<K> { shape, plan, input, band, fill: K::widen(convolution.fill) };
+    // SAFETY: as above; the table has a word for each place of a tap.
+    unsafe {
+        rows.clear();
+        write_offsets(shape, plan, scratch);
+    }
+    let mut job = Band::<K> {
+        activations: band,
+        weights: packed.cast(),
+        bias: packed.cast(),
+        taps: scratch,
+        groups: plan.taps.count / group,
+        columns: out_w,
+        pixel_step: shape.stride[1] * plan.step,
+        rows: plan.rows,
+        row_step: shape.stride[0] * plan.pitch,
+        filter_step: shape.dilation[0] * plan.pitch,
+        routine: convolution.routine,
+    };
+    let mut strip = Sums {
+        sums,
+        parameters: packed,
+        pixels: 1,
+        channels: lanes,
+        pool: [1, 1],
+        phases: 1,
+        columns: out_w,
+        present: lanes,
+        stride: out_c,
+    };
+    // Planes are of input channels, each with its filters; lanes are of output channels.
+    let (all, most, filters) = if planes > 0 { (shape.input[2], planes, shape.multiplier) } else { (out_c, lanes, 1) };
+    let (mut first, mut units, mut out_block) = (0, packed, output);
+    while first < all {
+        let channels = most.min(all - first);
+        strip.present = if planes > 0 { 1 } else { channels };
+        let (mut y, mut next, mut out_band) = (0, units, out_block);
+        while y < out_h {
+            job.rows = plan.rows.min(out_h - y);
+            strip.columns = job.rows * out_w;
+            job.activations = band;
+            next = units;
+            let mut out = out_band;
+            // SAFETY: the block's channels are of the shape, and so are the band's rows.
+            unsafe { rows.load(first, channels, y, job.rows) };
+            for _ in 0..if planes > 0 { channels } else { 1 } {
+                for _ in 0..filters {
+                    // SAFETY: `packed` holds these channels, and the scratch memory a band and its sums, as the plan
+                    // says. The band is loaded and the offsets are written. The output has room for these channels of
+                    // the band's pixels.
+                    unsafe {
+                        job.bias = next.cast();
+                        strip.parameters = next.add(lanes);
+                        job.weights = next.add(lanes * (1 + E::WORDS)).cast();
+                        K::sums(&job, sums);
+                        (convolution.finish)(&strip, &convolution.common, out);
+                        out = out.add(strip.present);
+                        next = next.add(plan.unit);
+                    }
+                }
+                job.activations = job.activations.wrapping_add(plan.plane);
+            }
+            out_band = out_band.wrapping_add(job.rows * out_w * out_c);
+            y += job.rows;
+        }
+        units = next;
+        out_block = out_block.wrapping_add(channels * filters);
+        first += channels;
+    }
+}
+
+/// Writes the offset of each place of a tap.
+///
+/// # Safety
+/// `table` is valid for writes of a word for each place.
+unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u32) {
+    // SAFETY: a row of a filter has a tap. The divisions need no test then.
+    unsafe { assert_unchecked(plan.taps.width > 0) };
+    let mut offset = 0;
+    for place in 0..plan.taps.count {
+        // A place without a tap has the offset of one before it.
+        if let Some([row, column]) = plan.taps.at(place) {
+            offset = row * shape.dilation[0] * plan.pitch + column * shape.dilation[1] * plan.step;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { table.add(place).write(offset as u32) };
+    }
+}
+
+/// What finishes sums on a backend. Chosen in constant evaluation, so that firmware links what its layers use.
+const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
+    let layout = <E::Depthwise<B> as DepthwiseKernel>::LAYOUT;
+    // Strips are finished in the least vectors that the backend's blocks may have.
+    let vector = <E::Kernel<B> as MicroKernel>::CONVOLUTION.tail;
+    let whole = layout.planes == 0 && layout.lanes.is_multiple_of(vector);
+    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { finish_by_channel::<E> }
+}
+
+/// [`Finish`] without vectors: channel after channel, whose parameters stay in registers.
+///
+/// # Safety
+/// As [`Finish`]; without pooling and phases.
+#[inline(never)]
+unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
+    const { assert!(E::WORDS <= 2) };
+    let common = *common;
+    for c in 0..strip.present {
+        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+        unsafe {
+            let mut words = [0; 2];
+            for (w, word) in words.iter_mut().enumerate().take(E::WORDS) {
+                *word = *strip.parameters.add(w * strip.channels + c);
+            }
+            let (mut sum, mut out) = (strip.sums.add(c), output.add(c));
+            for _ in 0..strip.columns {
+                out.write(E::finish(*sum, &words, &common));
+                sum = sum.wrapping_add(strip.channels);
+                out = out.wrapping_add(strip.stride);
+            }
+        }
+    }
+}
+
+/// The band of widened input rows.
+struct Rows<'a, K: DepthwiseKernel> {
+    shape: &'a DepthwiseConv2dShape,
+    plan: &'a Plan,
+    input: *const K::Input,
+    band: *mut K::Activation,
+    fill: K::Activation,
+}
+
+impl<K: DepthwiseKernel> Rows<'_, K> {
+    /// Fills the band and its borders with padding; only the inside of rows is written from then on.
+    ///
+    /// # Safety
+    /// The band is valid for writes of the plan's words.
+    unsafe fn clear(&self) {
+        let len = self.plan.band * (4 / size_of::<K::Activation>());
+        // SAFETY: the caller's promise.
+        unsafe { core::slice::from_raw_parts_mut(self.band, len) }.fill(self.fill);
+    }
+
+    /// Loads the rows that `rows` output rows from `y` on see, for the block of `count` channels from `first` on. Output
+    /// rows come in order, as many at a time as the plan says, except the last.
+    ///
+    /// # Safety
+    /// Channels and rows are the shape's, and the band and the input are valid for what the plan and the shape say.
+    unsafe fn load(&self, first: usize, count: usize, y: usize, rows: usize) {
+        let Self { shape, plan, .. } = self;
+        let Layout { lanes, planes, .. } = K::LAYOUT;
+        let [height, width, channels] = shape.input;
+        let [stride, extent] = [shape.stride[0], shape.extent(0)];
+        // SAFETY: a channel has a filter. The division needs no test then.
+        unsafe { assert_unchecked(shape.multiplier > 0) };
+        let parts = if planes > 0 { planes } else { 1 };
+        let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
+
+        // Rows that the band before this one ended with.
+        let kept = if y == 0 { 0 } else { extent.saturating_sub(stride) };
+        if kept > 0 {
+            for part in 0..parts {
+                // SAFETY: both places are in the plane, as `kept` rows follow the first rows of a whole band.
+                unsafe {
+                    let plane = self.band.add(part * plan.plane);
+                    core::ptr::copy(plane.add(plan.rows * stride * plan.pitch), plane, kept * plan.pitch);
+                }
+            }
+        }
+        for row in kept..(rows - 1) * stride + extent {
+            let start = row * plan.pitch + shape.padding[1] * plan.step;
+            // Rows count the padding above the input as rows.
+            let inside = (y * stride + row).wrapping_sub(shape.padding[0]);
+            // SAFETY: the row lies in the band, its padding on both sides.
+            unsafe {
+                let to = self.band.add(start);
+                if inside >= height {
+                    for part in 0..parts {
+                        core::slice::from_raw_parts_mut(to.add(part * plan.plane), width * plan.step).fill(self.fill);
+                    }
+                    continue;
+                }
+                // SAFETY: row `inside` is of the input.
+                let from = self.input.add(inside * width * channels);
+                if whole {
+                    K::load_row(from.add(first), channels, width, to, plan.plane);
+                    continue;
+                }
+                for c in 0..count {
+                    let (channel, to, step) = if planes > 0 {
+                        (first + c, to.add(c * plan.plane), 1)
+                    } else {
+                        ((first + c) / shape.multiplier, to.add(c), lanes)
+                    };
+                    load_channel::<K>(from.add(channel), channels, width, to, step);
+                }
+            }
+        }
+    }
+}
+
+/// Checks the lengths of filters and biases.
+const fn check_lengths(shape: &DepthwiseConv2dShape, filters: usize, bias: usize) -> Result<(), ShapeError> {
+    if let Err(error) = shape.check() {
+        return Err(error);
+    }
+    if filters != shape.channels() * shape.filter_len() {
+        return Err(ShapeError::DepthwiseFilters);
+    }
+    if bias != shape.channels() {
+        return Err(ShapeError::Channels);
+    }
+    Ok(())
+}
+
+/// Packs an int8 depthwise convolution for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
+///
+/// # Errors
+/// Where a length is not the shape's, a weight is -128, a scale is unusable, or an accumulator could overflow.
+pub(crate) const fn pack_i8<K: DepthwiseKernel>(
+    shape: &DepthwiseConv2dShape,
+    numbers: &Int8Filters<'_>,
+    mode: RoundingMode,
+    packed: &mut [u32],
+) -> Result<CommonRequantization, ShapeError> {
+    if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
+        return Err(error);
+    }
+    let channels = shape.channels();
+    if numbers.scales.len() != channels {
+        return Err(ShapeError::Channels);
+    }
+    if let Err(error) = check_scales(numbers) {
+        return Err(error);
+    }
+    let words = parameter_words(mode);
+    let plan = Plan::for_kernel::<K>(shape, words);
+    if packed.len() != plan.packed {
+        return Err(ShapeError::Packed);
+    }
+    let mut o = 0;
+    while o < channels {
+        let (mut sum, mut magnitude, mut tap) = (0, 0, o);
+        while tap < numbers.filters.len() {
+            let weight = numbers.filters[tap] as i64;
+            if weight == -128 {
+                return Err(ShapeError::Weight);
+            }
+            sum += weight;
+            magnitude += if weight < 0 { -weight } else { weight };
+            tap += channels;
+        }
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, Activations::Int8) {
+            return Err(error);
+        }
+        o += 1;
+    }
+    let common = common_requantization(numbers, mode);
+    let Layout { lanes, group, .. } = K::LAYOUT;
+    let mut at = 0;
+    while at < packed.len() {
+        packed[at] = 0;
+        at += 1;
+    }
+    let mut o = 0;
+    while o < channels {
+        let (unit, lane) = (o / lanes * plan.unit, o % lanes);
+        let mut parameters = [0; 2];
+        requantization_parameters(numbers, mode, &common, o, &mut parameters);
+        let mut word = 0;
+        while word < words {
+            packed[unit + lanes * (1 + word) + lane] = parameters[word];
+            word += 1;
+        }
+        let (mut sum, mut tap) = (0, o);
+        while tap < numbers.filters.len() {
+            sum += numbers.filters[tap] as i64;
+            tap += channels;
+        }
+        let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
+        packed[unit + lane] = (folded + folded_term(numbers, mode, o) as i64) as u32;
+        let mut place = 0;
+        while place < plan.taps.count {
+            if let Some([row, column]) = plan.taps.at(place) {
+                let weight = numbers.filters[(row * shape.filter[1] + column) * channels + o] as i32 as u32;
+                let index = (place / group * lanes + lane) * group + place % group;
+                let bits = 8 * size_of::<K::Weight>();
+                let (word, shift) = (index * bits / 32, index * bits % 32);
+                packed[unit + lanes * (1 + words) + word] |= (weight & (u32::MAX >> (32 - bits))) << shift;
+            }
+            place += 1;
+        }
+        o += 1;
+    }
+    Ok(common)
+}
+
+/// Packs a depthwise convolution in single precision for the kernel `K`; `numbers.filters` are
+/// `[height][width][output channel]`.
+///
+/// # Errors
+/// Where a length is not the shape's.
+pub(crate) const fn pack_f32<K: DepthwiseKernel>(
+    shape: &DepthwiseConv2dShape,
+    numbers: &F32Filters<'_>,
+    packed: &mut [u32],
+) -> Result<(), ShapeError> {
+    if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
+        return Err(error);
+    }
+    let Layout { lanes, group, order, .. } = K::LAYOUT;
+    // A missing tap would add 0 * activation, which is not nothing in floating point.
+    assert!(group == 1 && matches!(order, Order::Filter), "floating point taps are not padded");
+    let plan = Plan::for_kernel::<K>(shape, 0);
+    if packed.len() != plan.packed {
+        return Err(ShapeError::Packed);
+    }
+    let channels = shape.channels();
+    let mut at = 0;
+    while at < packed.len() {
+        let (o, within) = (at / plan.unit * lanes + at % lanes, at % plan.unit);
+        packed[at] = if o >= channels {
+            0
+        } else if within < lanes {
+            numbers.bias[o].to_bits()
+        } else {
+            numbers.filters[(within / lanes - 1) * channels + o].to_bits()
+        };
+        at += 1;
+    }
+    Ok(())
+}

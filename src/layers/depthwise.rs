@@ -1,0 +1,315 @@
+use crate::arch::{Job, Native, dispatch};
+use crate::kernels::depthwise::{Depthwise, DepthwiseEpilogue, Plan, pack_f32, pack_i8};
+use crate::kernels::{Backend, Clamp};
+use crate::pack::{F32Filters, Int8Filters};
+use crate::quant::{Quantization, Rounding, SingleRounding};
+use crate::shape::{DepthwiseConv2dShape, ShapeError, TensorShape, same};
+use crate::tensor::{View, ViewMut};
+use core::marker::PhantomData;
+
+/// A depthwise 2-D convolution with its activation: every channel has filters of its own and meets no other channel.
+///
+/// Followed by a pointwise (1 x 1) [`Conv2d`](crate::Conv2d) it is the separable convolution of MobileNet (Howard et al.,
+/// 2017, <https://arxiv.org/abs/1704.04861>).
+///
+/// `I` and `O` are the types of its input and output, `WORDS` is [`DepthwiseConv2dShape::packed_words`], and `E` says
+/// how sums become outputs: [`SingleRounding`] or [`DoubleRounding`](crate::quant::DoubleRounding) for int8, [`Clamp`]
+/// for `f32`. The result is that of [`reference::depthwise_conv2d_i8`](crate::reference::depthwise_conv2d_i8) or
+/// [`depthwise_conv2d_f32`](crate::reference::depthwise_conv2d_f32), bit for bit, on every backend. Output channel
+/// `c * multiplier + m` is filter `m` of input channel `c`. For an input of one channel [`Conv2d`](crate::Conv2d)
+/// computes the same, faster.
+///
+/// ```
+/// use bareconv::{Activation, DepthwiseConv2d, DepthwiseConv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+///
+/// // Differences to the left in the first channel, upwards in the second.
+/// const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([3, 3, 2], 1, [2, 2]);
+/// const WEIGHTS: [[[i8; 2]; 2]; 2] = [[[0, 0], [0, -1]], [[-1, 0], [1, 1]]];
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static LAYER: DepthwiseConv2d<
+///     Tensor<i8, 3, 3, 2>,
+///     Tensor<i8, 2, 2, 2>,
+///     { SHAPE.packed_words::<SingleRounding>() },
+/// > = DepthwiseConv2d::int8(SHAPE, Int8Filters::depthwise(&WEIGHTS, &[0; 2], &[1.0; 2], Q, Q, Activation::Identity));
+///
+/// let picture = Tensor([[[1i8, 1], [2, 2], [4, 4]], [[1, 3], [2, 3], [4, 3]], [[1, 9], [2, 9], [4, 9]]]);
+/// let mut output = Tensor::filled(0);
+/// LAYER.run(picture.view(), output.view_mut(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+/// assert_eq!(output, Tensor([[[1, 1], [2, -1]], [[1, 6], [2, 6]]]));
+/// ```
+///
+/// A shape that breaks a rule does not compile:
+///
+/// ```compile_fail
+/// # use bareconv::{Activation, DepthwiseConv2d, DepthwiseConv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+/// // With a multiplier of 3 the output has 6 channels, not 2.
+/// const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([3, 3, 2], 3, [2, 2]);
+/// const Q: Quantization = Quantization::new(1.0, 0);
+/// static LAYER: DepthwiseConv2d<
+///     Tensor<i8, 3, 3, 2>,
+///     Tensor<i8, 2, 2, 2>,
+///     { SHAPE.packed_words::<SingleRounding>() },
+/// > = DepthwiseConv2d::int8(SHAPE, Int8Filters::depthwise(&[[[0; 6]; 2]; 2], &[0; 6], &[1.0; 6], Q, Q, Activation::Relu));
+/// ```
+#[derive(Debug)]
+pub struct DepthwiseConv2d<I, O, const WORDS: usize, E: DepthwiseEpilogue = SingleRounding> {
+    convolution: Depthwise<Native, E>,
+    packed: [u32; WORDS],
+    types: PhantomData<fn(&I, &mut O)>,
+}
+
+impl DepthwiseConv2dShape {
+    /// Words of flash that the layer's packed filters take on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
+    pub const fn packed_words<E: DepthwiseEpilogue>(&self) -> usize {
+        Plan::new::<Native, E>(self).packed_words()
+    }
+
+    /// Words of scratch memory that the layer needs on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
+    pub const fn scratch_words<E: DepthwiseEpilogue>(&self) -> usize {
+        Plan::new::<Native, E>(self).scratch_words()
+    }
+}
+
+impl<'a> Int8Filters<'a> {
+    /// The numbers of a depthwise convolution, from arrays: `[height][width][output channel]`, as TensorFlow Lite has
+    /// them.
+    pub const fn depthwise<const O: usize, const H: usize, const W: usize>(
+        filters: &'a [[[i8; O]; W]; H],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: Quantization,
+        output: Quantization,
+        activation: crate::Activation,
+    ) -> Self {
+        Self { filters: filters.as_flattened().as_flattened(), bias, scales, input, output, activation }
+    }
+}
+
+impl<'a> F32Filters<'a> {
+    /// The numbers of a depthwise convolution, from arrays: `[height][width][output channel]`, as TensorFlow Lite has
+    /// them.
+    pub const fn depthwise<const O: usize, const H: usize, const W: usize>(
+        filters: &'a [[[f32; O]; W]; H],
+        bias: &'a [f32; O],
+        activation: crate::Activation,
+    ) -> Self {
+        Self { filters: filters.as_flattened().as_flattened(), bias, activation }
+    }
+}
+
+impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: usize, R: Rounding>
+    DepthwiseConv2d<I, O, WORDS, R>
+{
+    /// An int8 convolution; `numbers.filters` are `[height][width][output channel]`.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int8(shape: DepthwiseConv2dShape, numbers: Int8Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        match pack_i8::<<Native as Backend>::DepthwiseInt8>(&shape, &numbers, R::MODE, &mut packed) {
+            Ok(common) => {
+                let convolution = Depthwise::int8(shape, numbers.input.zero_point, common);
+                Self { convolution, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const WORDS: usize>
+    DepthwiseConv2d<I, O, WORDS, Clamp>
+{
+    /// A convolution in single precision; `numbers.filters` are `[height][width][output channel]`.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn float(shape: DepthwiseConv2dShape, numbers: F32Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        match pack_f32::<<Native as Backend>::DepthwiseFloat>(&shape, &numbers, &mut packed) {
+            Ok(()) => {
+                let convolution = Depthwise::float(shape, numbers.activation.bounds());
+                Self { convolution, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+/// The types must have the shape's dimensions.
+const fn check_types<I: TensorShape, O: TensorShape>(shape: &DepthwiseConv2dShape) {
+    if let Err(error) = shape.check() {
+        panic!("{}", error.message());
+    }
+    if !same(shape.input, I::SHAPE) {
+        panic!("{}", ShapeError::Input.message());
+    }
+    if !same(shape.output(), O::SHAPE) {
+        panic!("{}", ShapeError::Output.message());
+    }
+}
+
+impl<I, O, const WORDS: usize, E: DepthwiseEpilogue> DepthwiseConv2d<I, O, WORDS, E> {
+    /// Its geometry.
+    pub const fn shape(&self) -> &DepthwiseConv2dShape {
+        self.convolution.shape()
+    }
+
+    /// Bytes of flash that filters, biases and requantization parameters take.
+    pub const fn packed_bytes(&self) -> usize {
+        4 * WORDS
+    }
+
+    /// Words of scratch memory that [`run`](Self::run) needs.
+    pub const fn scratch_words(&self) -> usize {
+        self.convolution.plan().scratch_words()
+    }
+}
+
+impl<
+    E: DepthwiseEpilogue,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+> DepthwiseConv2d<crate::Tensor<E::Input, H, W, C>, crate::Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
+{
+    /// Computes the layer's output.
+    ///
+    /// # Panics
+    /// Where `scratch` is shorter than [`scratch_words`](Self::scratch_words). With memory of constant size the
+    /// check vanishes from optimized code.
+    #[inline]
+    pub fn run(
+        &self,
+        input: View<'_, E::Input, H, W, C>,
+        mut output: ViewMut<'_, E::Output, OUT_H, OUT_W, OUT_C>,
+        scratch: &mut [u32],
+    ) {
+        let (input, output) = (input.as_slice(), output.as_mut_slice());
+        let job = Inference { convolution: &self.convolution, packed: &self.packed, input, output, scratch };
+        if dispatch(job).is_err() {
+            panic!("the scratch memory must have at least the layer's scratch_words()");
+        }
+    }
+}
+
+/// A convolution to run on some backend.
+struct Inference<'a, E: DepthwiseEpilogue> {
+    convolution: &'a Depthwise<Native, E>,
+    packed: &'a [u32],
+    input: &'a [E::Input],
+    output: &'a mut [E::Output],
+    scratch: &'a mut [u32],
+}
+
+impl<E: DepthwiseEpilogue> Job for Inference<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().run(self.packed, self.input, self.output, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.run(self.packed, self.input, self.output, self.scratch)
+    }
+}
+
+/// Depthwise convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
+///
+/// Filters are `[height][width][output channel]`.
+///
+/// ```
+/// use bareconv::arch::Portable;
+/// use bareconv::{Activation, Clamp, DepthwiseConv2dShape, F32Filters, dynamic::depthwise};
+///
+/// let shape = DepthwiseConv2dShape::new([1, 3, 2], 1, [1, 2]);
+/// let numbers = F32Filters { filters: &[-1.0, 0.5, 1.0, 0.5], bias: &[0.0, 10.0], activation: Activation::Identity };
+/// let mut packed = vec![0; depthwise::packed_words::<Portable, Clamp>(&shape)];
+/// depthwise::pack_float::<Portable>(&shape, &numbers, &mut packed)?;
+/// let mut scratch = vec![0; depthwise::scratch_words::<Portable, Clamp>(&shape)];
+/// let (input, mut output) = ([1.0, 1.0, 5.0, 3.0, 2.0, 5.0], [0.0; 4]);
+/// let bounds = numbers.activation.bounds();
+/// depthwise::run::<Portable, Clamp>(&shape, &packed, 0.0, &bounds, &input, &mut output, &mut scratch)?;
+/// assert_eq!(output, [4.0, 12.0, -3.0, 14.0]);
+/// # Ok::<(), bareconv::ShapeError>(())
+/// ```
+pub mod dynamic {
+    use super::*;
+    use crate::quant::CommonRequantization;
+
+    /// Words that the packed filters of `shape` take on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn packed_words<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> usize {
+        Plan::new::<B, E>(shape).packed_words()
+    }
+
+    /// Words of scratch memory that [`run`] needs on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn scratch_words<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> usize {
+        Plan::new::<B, E>(shape).scratch_words()
+    }
+
+    /// Packs an int8 convolution for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, a length is not the shape's, a weight is -128, a scale is unusable, or an
+    /// accumulator could overflow.
+    pub const fn pack_int8<B: Backend, R: Rounding>(
+        shape: &DepthwiseConv2dShape,
+        numbers: &Int8Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        pack_i8::<B::DepthwiseInt8>(shape, numbers, R::MODE, packed)
+    }
+
+    /// Packs a convolution in single precision for backend `B`.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or a length is not the shape's.
+    pub const fn pack_float<B: Backend>(
+        shape: &DepthwiseConv2dShape,
+        numbers: &F32Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        pack_f32::<B::DepthwiseFloat>(shape, numbers, packed)
+    }
+
+    /// Runs a convolution on backend `B`. `fill` is what padding holds: the input's zero point, or 0.0.
+    ///
+    /// Since the shape is not known before, this links every special routine of the backend: not for firmware.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run<B: Backend, E: DepthwiseEpilogue>(
+        shape: &DepthwiseConv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        Depthwise::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
+    }
+}
