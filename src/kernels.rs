@@ -17,7 +17,7 @@ use crate::pack::Layout;
 use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
-use depthwise::DepthwiseKernel;
+use depthwise::{DepthwiseKernel, RequantizeChannels};
 use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
@@ -39,7 +39,7 @@ pub trait Backend: elementwise::Elementwise + sealed::Sealed + Copy + 'static {
     /// Convolution in single precision.
     type Float: MicroKernel<Input = f32, Weight = f32, Accumulator = f32> + ClampSums;
     /// Depthwise convolution of int8 values with int8 weights.
-    type DepthwiseInt8: DepthwiseKernel<Input = i8, Accumulator = i32>;
+    type DepthwiseInt8: DepthwiseKernel<Input = i8, Accumulator = i32> + RequantizeChannels;
     /// Depthwise convolution in single precision.
     type DepthwiseFloat: DepthwiseKernel<Input = f32, Accumulator = f32>;
     /// Whether this machine can run it; constant unless detected at run time.
@@ -180,6 +180,10 @@ impl<R: crate::quant::Rounding> Epilogue for R {
 }
 
 impl<R: crate::quant::Rounding> IntegerEpilogue for R {
+    type Rounding = R;
+}
+
+impl<R: crate::quant::Rounding> IntegerEpilogue for Saturate<R> {
     type Rounding = R;
 }
 

@@ -3,6 +3,7 @@
 mod activation;
 mod add;
 mod argmax;
+mod blur_pool;
 mod concatenate;
 mod conv2d;
 mod depthwise;
@@ -12,12 +13,14 @@ mod pad;
 mod pool;
 mod quantize;
 mod softmax;
+mod spatial_pyramid;
 mod transposed;
 mod upsample;
 
 pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
 pub use add::{Add, Subtract};
 pub use argmax::argmax;
+pub use blur_pool::BlurPool2d;
 pub use concatenate::{Concatenate, Inputs};
 pub use conv2d::{Conv2d, Dense};
 pub use depthwise::DepthwiseConv2d;
@@ -27,6 +30,7 @@ pub use pad::Pad;
 pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8};
+pub use spatial_pyramid::SpatialPyramidPool;
 pub use transposed::TransposedConv2d;
 pub use upsample::Upsample;
 

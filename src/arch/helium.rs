@@ -1,11 +1,12 @@
 //! Arm with the M-profile vector extension, Helium: Cortex-M55, M85.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 mod float;
 
-use super::portable::depthwise::{self, Plain};
+use super::portable::depthwise::{Float, Plain};
 use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
@@ -26,6 +27,6 @@ impl Backend for Helium {
     type Int8 = conv::Int8;
     type Int16 = Blocks<i16, Own>;
     type Float = float::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = Plain<Float>;
 }

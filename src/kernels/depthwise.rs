@@ -8,7 +8,7 @@
 //!   instructions). With a multiplier a channel stands once for each of its filters.
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
-use super::finish::{Finish, Sums};
+use super::finish::{Finish, IntegerEpilogue, Sums};
 use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
 use crate::arch::{Native, depthwise_routine};
 use crate::pack::{
@@ -94,7 +94,8 @@ impl Taps {
         let (row, within) = (place / self.width, place % self.width);
         let column = match self.pattern {
             Pattern::Plain => within,
-            Pattern::Apart(group) if within % group == 0 => within / group,
+            // Never 0; the test leaves no panic behind.
+            Pattern::Apart(group) if group > 0 && within % group == 0 => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
@@ -119,25 +120,16 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// The value that stands for `value` in a band.
     fn widen(value: Self::Input) -> Self::Activation;
 
-    /// Widens part of a row of a whole block: `lanes` or `planes` neighbouring channels of each pixel.
+    /// Widens rows of a whole block: `lanes` or `planes` neighbouring channels of each pixel.
     ///
     /// # Safety
-    /// * `from` is valid for reads of those channels for each of `pixels` pixels, `stride` values apart.
-    /// * `to` is valid for writes of as many activations: pixel after pixel with lanes; with planes one channel's pixels
-    ///   side by side, and `plane` activations further the next channel's. `plane` is even.
-    /// * The backend is available on this machine.
-    unsafe fn load_row(
-        from: *const Self::Input,
-        stride: usize,
-        pixels: usize,
-        to: *mut Self::Activation,
-        plane: usize,
-    ) {
+    /// What [`Load`] says; `lanes` or `planes` channels are there. The backend is available on this machine.
+    unsafe fn load_rows(load: &Load<Self>) {
         let Layout { lanes, planes, .. } = Self::LAYOUT;
-        let (channels, steps) = if planes > 0 { (planes, [1, plane]) } else { (lanes, [lanes, 1]) };
+        let (channels, steps) = if planes > 0 { (planes, [1, load.plane]) } else { (lanes, [lanes, 1]) };
         for c in 0..channels {
             // SAFETY: the caller's promise.
-            unsafe { load_channel::<Self>(from.add(c), stride, pixels, to.add(c * steps[1]), steps[0]) }
+            unsafe { load_channel(load, c, load.to.add(c * steps[1]), steps[0]) }
         }
     }
 
@@ -153,10 +145,50 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// * `accumulators` is valid for writes of those values, and of one more with planes.
     /// * `activations + taps[t] + row * row_step + column * pixel_step` is valid for reads of `lanes` values for every
     ///   place `t` of a tap; with planes of a group, aligned to an activation, and the whole band is as
-    ///   [`DepthwiseKernel::load_row`] left it.
+    ///   [`DepthwiseKernel::load_rows`] left it.
     /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
+}
+
+/// Rows of the input that are widened into the band.
+pub struct Load<K: DepthwiseKernel + ?Sized> {
+    /// The first row's first pixel, valid for reads of `rows` times `pixels` pixels.
+    pub from: *const K::Input,
+    /// Values from one pixel to the next.
+    pub from_pixel: usize,
+    /// Values from one row to the next.
+    pub from_row: usize,
+    /// Pixels in a row, at least 1.
+    pub pixels: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Where the first row's first pixel goes, valid for writes: pixel after pixel with lanes; with planes one channel's
+    /// pixels side by side.
+    pub to: *mut K::Activation,
+    /// Activations from one row to the next; they fill whole words.
+    pub to_row: usize,
+    /// Activations from one plane to the next; they fill whole words.
+    pub plane: usize,
+}
+
+impl<K: DepthwiseKernel> Load<K> {
+    /// Calls `pixel` with the places that each pixel comes from and goes to, in lanes.
+    #[inline(always)]
+    pub fn for_each_pixel(&self, pixel: impl Fn(*const K::Input, *mut K::Activation)) {
+        let (mut row, mut to_row) = (self.from, self.to);
+        for _ in 0..self.rows {
+            // The last steps may leave the memory, so they wrap.
+            let (mut from, mut to) = (row, to_row);
+            for _ in 0..self.pixels {
+                pixel(from, to);
+                from = from.wrapping_add(self.from_pixel);
+                to = to.wrapping_add(K::LAYOUT.lanes);
+            }
+            row = row.wrapping_add(self.from_row);
+            to_row = to_row.wrapping_add(self.to_row);
+        }
+    }
 }
 
 /// What the sums of a band read; laid out for assembly.
@@ -291,23 +323,28 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
     }
 }
 
-/// Widens one channel of a row.
+/// Widens one channel, to `to` with `step` activations from one pixel to the next.
 ///
 /// # Safety
-/// As [`DepthwiseKernel::load_row`], for one channel; its activations are `step` apart.
+/// As [`DepthwiseKernel::load_rows`], for channel `channel` of each pixel.
 #[inline(never)]
 unsafe fn load_channel<K: DepthwiseKernel + ?Sized>(
-    mut from: *const K::Input,
-    stride: usize,
-    pixels: usize,
+    load: &Load<K>,
+    channel: usize,
     mut to: *mut K::Activation,
     step: usize,
 ) {
-    for _ in 0..pixels {
-        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-        unsafe { to.write(K::widen(*from)) };
-        from = from.wrapping_add(stride);
-        to = to.wrapping_add(step);
+    let mut from = load.from.wrapping_add(channel);
+    for _ in 0..load.rows {
+        let (mut pixel, mut to_pixel) = (from, to);
+        for _ in 0..load.pixels {
+            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+            unsafe { to_pixel.write(K::widen(*pixel)) };
+            pixel = pixel.wrapping_add(load.from_pixel);
+            to_pixel = to_pixel.wrapping_add(step);
+        }
+        from = from.wrapping_add(load.from_row);
+        to = to.wrapping_add(load.to_row);
     }
 }
 
@@ -400,22 +437,60 @@ impl Plan {
     }
 }
 
+/// Requantization of sums channel by channel, where vectors do not finish them.
+pub trait RequantizeChannels: DepthwiseKernel<Accumulator = i32> {
+    /// Finishes sums.
+    ///
+    /// # Safety
+    /// The sums and parameters are there, and so is room for the outputs; there is neither pooling nor are there phases.
+    /// The backend is available on this machine.
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<E>(strip, common, output) }
+    }
+}
+
 /// An epilogue of layers that may be depthwise.
 pub trait DepthwiseEpilogue: Epilogue {
     /// A backend's kernel for its types.
     type Depthwise<B: Backend>: DepthwiseKernel<Input = Self::Input, Accumulator = Self::Accumulator>;
+
+    /// Finishes sums channel by channel.
+    ///
+    /// # Safety
+    /// As [`RequantizeChannels::requantize`].
+    unsafe fn finish_channels<B: Backend>(
+        strip: &Sums<Self::Accumulator>,
+        common: &Self::Common,
+        output: *mut Self::Output,
+    );
 }
 
 impl<R: Rounding> DepthwiseEpilogue for R {
     type Depthwise<B: Backend> = B::DepthwiseInt8;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::DepthwiseInt8::requantize::<R>(strip, common, output) }
+    }
 }
 
 impl<R: Rounding> DepthwiseEpilogue for Saturate<R> {
     type Depthwise<B: Backend> = B::DepthwiseInt8;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::DepthwiseInt8::requantize::<Self>(strip, common, output) }
+    }
 }
 
 impl DepthwiseEpilogue for Clamp {
     type Depthwise<B: Backend> = B::DepthwiseFloat;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<Self>(strip, bounds, output) }
+    }
 }
 
 /// A depthwise convolution on backend `B`: what it needs besides its memory.
@@ -647,7 +722,7 @@ const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
     // Strips are finished in the least vectors that the backend's blocks may have.
     let vector = <E::Kernel<B> as MicroKernel>::CONVOLUTION.tail;
     let whole = layout.planes == 0 && layout.lanes.is_multiple_of(vector);
-    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { finish_by_channel::<E> }
+    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { E::finish_channels::<B> }
 }
 
 /// [`Finish`] without vectors: channel after channel, whose parameters stay in registers.
@@ -655,7 +730,7 @@ const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
 /// # Safety
 /// As [`Finish`]; without pooling and phases.
 #[inline(never)]
-unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
+pub unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
     const { assert!(E::WORDS <= 2) };
     let common = *common;
     for c in 0..strip.present {
@@ -721,33 +796,47 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 }
             }
         }
-        for row in kept..(rows - 1) * stride + extent {
-            let start = row * plan.pitch + shape.padding[1] * plan.step;
-            // Rows count the padding above the input as rows.
-            let inside = (y * stride + row).wrapping_sub(shape.padding[0]);
-            // SAFETY: the row lies in the band, its padding on both sides.
-            unsafe {
-                let to = self.band.add(start);
-                if inside >= height {
-                    for part in 0..parts {
-                        core::slice::from_raw_parts_mut(to.add(part * plan.plane), width * plan.step).fill(self.fill);
-                    }
-                    continue;
+        // Rows of the band that lie in the input; the others are padding. Rows count the padding above the input as rows.
+        let all = (rows - 1) * stride + extent;
+        let [begin, end] = [shape.padding[0], shape.padding[0] + height];
+        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).clamp(kept, all.max(kept)));
+        let left = shape.padding[1] * plan.step;
+        // Where one band is the whole picture, they stay what they were filled with at first.
+        let [above, below] = if plan.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
+        for row in above.chain(below) {
+            for part in 0..parts {
+                // SAFETY: the row lies in the band, its padding on both sides.
+                unsafe {
+                    let to = self.band.add(row * plan.pitch + left + part * plan.plane);
+                    core::slice::from_raw_parts_mut(to, width * plan.step).fill(self.fill);
                 }
-                // SAFETY: row `inside` is of the input.
-                let from = self.input.add(inside * width * channels);
-                if whole {
-                    K::load_row(from.add(first), channels, width, to, plan.plane);
-                    continue;
-                }
-                for c in 0..count {
-                    let (channel, to, step) = if planes > 0 {
-                        (first + c, to.add(c * plan.plane), 1)
-                    } else {
-                        ((first + c) / shape.multiplier, to.add(c), lanes)
-                    };
-                    load_channel::<K>(from.add(channel), channels, width, to, step);
-                }
+            }
+        }
+        let from_row = width * channels;
+        let load = Load::<K> {
+            // Not followed where no row lies in the input.
+            from: self.input.wrapping_add((y * stride + begin).wrapping_sub(shape.padding[0]) * from_row),
+            from_pixel: channels,
+            from_row,
+            pixels: width,
+            rows: end.saturating_sub(begin),
+            to: self.band.wrapping_add(begin * plan.pitch + left),
+            to_row: plan.pitch,
+            plane: plan.plane,
+        };
+        // SAFETY: these rows lie in the input and in the band, and the channels are of the input.
+        unsafe {
+            if whole {
+                K::load_rows(&Load { from: load.from.wrapping_add(first), ..load });
+                return;
+            }
+            for c in 0..count {
+                let (channel, to, step) = if planes > 0 {
+                    (first + c, load.to.wrapping_add(c * plan.plane), 1)
+                } else {
+                    ((first + c) / shape.multiplier, load.to.wrapping_add(c), lanes)
+                };
+                load_channel(&load, channel, to, step);
             }
         }
     }

@@ -212,6 +212,8 @@ pub fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_
     reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
 /// The output that the reference specifies for int16.
 pub fn specified_int16<R: Rounding>(
     shape: &Conv2dShape,
@@ -226,9 +228,6 @@ pub fn specified_int16<R: Rounding>(
     }
     reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, output);
 }
-
-/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
-const SMALL: f32 = f32::from_bits((127 - 63) << 23);
 
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {

@@ -14,7 +14,7 @@ extern crate std;
 #[path = "../../../tests/conformance/mod.rs"]
 mod conformance;
 
-use bareconv::arch::{self, Native, Portable};
+use bareconv::arch::{self, Native, Portable, Visitor};
 use bareconv::kernels::Backend;
 use conformance::{Console, Memory, Session};
 use core::fmt::Arguments;
@@ -43,15 +43,25 @@ impl Console for Markers {
     }
 }
 
+/// The families of cases, on every backend that this machine has.
+struct Families<'a, 'b>(&'a mut Session<'b>);
+
+impl Visitor for Families<'_, '_> {
+    fn visit<B: Backend>(&mut self) {
+        conformance::run_on::<B>(self.0);
+    }
+}
+
 /// Runs everything; the exit status.
 fn run() -> i32 {
     let (mut console, mut memory) = (Markers, Memory::new());
     println!("native={}", arch::native());
     let mut session = Session::new(&mut console, &mut memory);
-    conformance::run_on::<Portable>(&mut session);
-    // What is not native to this machine cannot run on it.
-    if Native::NAME != Portable::NAME && Native::available() {
-        conformance::run_on::<Native>(&mut session);
+    if Native::NAME == Portable::NAME {
+        // Where the portable backend is forced, nothing else is to run.
+        conformance::run_on::<Portable>(&mut session);
+    } else {
+        arch::visit_all(&mut Families(&mut session));
     }
     conformance::run_layers(&mut session);
     i32::from(session.differing > 0)

@@ -24,6 +24,7 @@ mod start;
 #[path = "wasm.rs"]
 mod start;
 
+#[cfg(feature = "print")]
 use core::fmt;
 use core::hint::black_box;
 

@@ -21,8 +21,8 @@ impl MicroKernel for Int8 {
     type Weight = i8;
     type Activation = i8;
     type Accumulator = i32;
-    const CONVOLUTION: Layout = Layout::channels(8, 4, GROUP);
-    const DENSE: Layout = Layout::channels(8, 4, GROUP);
+    const CONVOLUTION: Layout = Layout::channels(8, 2, GROUP);
+    const DENSE: Layout = Layout::channels(8, 2, GROUP);
     const PIXELS: usize = 2;
     const STRIP: usize = 32;
     const FINISHES_STRIPS: bool = true;
@@ -37,18 +37,23 @@ impl MicroKernel for Int8 {
     }
 
     unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
-        // SAFETY: the caller's promise; blocks have eight channels or four.
+        type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32, *const i8, *const i32);
+        let (pixel, four, two): (Kernel, Kernel, Kernel) = match channels {
+            2 => (one_by_block::<2>, two_by::<2, 4>, two_by::<2, 2>),
+            4 => (one_by_block::<4>, two_by::<4, 4>, two_by::<4, 2>),
+            6 => (one_by_block::<6>, two_by::<6, 4>, two_by::<6, 2>),
+            _ => (one_by_block::<8>, two_by::<8, 4>, two_by::<8, 2>),
+        };
+        // SAFETY: the caller's promise; these are all the sizes of blocks that the layouts have.
         unsafe {
             if job.pixels == 1 {
-                match channels {
-                    8 => one_by_block::<8>(job, accumulators, job.weights, job.bias),
-                    _ => one_by_block::<4>(job, accumulators, job.weights, job.bias),
-                }
-            } else if channels == 8 {
-                two_by_four::<8>(job, accumulators, job.weights, job.bias);
-                two_by_four::<8>(job, accumulators.add(4), job.weights.add(4 * GROUP), job.bias.add(4));
-            } else {
-                two_by_four::<4>(job, accumulators, job.weights, job.bias);
+                return pixel(job, accumulators, job.weights, job.bias);
+            }
+            let mut c = 0;
+            while c < channels {
+                let kernel = if channels - c == 2 { two } else { four };
+                kernel(job, accumulators.add(c), job.weights.add(c * GROUP), job.bias.add(c));
+                c += 4;
             }
         }
     }
@@ -94,13 +99,13 @@ macro_rules! prologue {
     };
 }
 
-/// A strip of pixels and four channels of a block of `BLOCK`, two pixels at a time: 128 multiply-accumulates in 14
-/// instructions.
+/// A strip of pixels and `CHANNELS`, two or four, of a block of `BLOCK`, two pixels at a time: with four channels 128
+/// multiply-accumulates in 14 instructions.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`], for the four channels whose sums, weights and biases begin there.
+/// As [`MicroKernel::strip`], for the channels whose sums, weights and biases begin there.
 #[unsafe(naked)]
-unsafe extern "C" fn two_by_four<const BLOCK: usize>(
+unsafe extern "C" fn two_by<const BLOCK: usize, const CHANNELS: usize>(
     job: &Strip<Int8>,
     accumulators: *mut i32,
     weights: *const i8,
@@ -112,11 +117,13 @@ unsafe extern "C" fn two_by_four<const BLOCK: usize>(
         "ldrd r1, r11, [sp, #20]",
         "ldr r9, [sp]",
         "ldrd r0, r2, [r11]",
-        "ldrd r4, r6, [r11, #8]",
         "mov r8, r0",
         "mov r10, r2",
+        ".if {channels} == 4",
+        "ldrd r4, r6, [r11, #8]",
         "mov r12, r4",
         "mov lr, r6",
+        ".endif",
         "2:",
         "ldr r3, [r9], #4",
         "ldrd r5, r11, [sp, #8]",
@@ -131,13 +138,17 @@ unsafe extern "C" fn two_by_four<const BLOCK: usize>(
         "vmladava.s8 r2, q0, q2",
         "vldrb.u8 q1, [r5], #16",
         "vmladava.s8 r10, q1, q2",
+        ".if {channels} == 4",
         "vldrw.u32 q3, [r1, #32]",
         "vmladava.s8 r4, q0, q3",
         "vldrw.u32 q2, [r1, #48]",
         "vmladava.s8 r12, q1, q3",
+        ".endif",
         "vldrw.u32 q3, [r1], #{block} * 16",
+        ".if {channels} == 4",
         "vmladava.s8 r6, q0, q2",
         "vmladava.s8 lr, q1, q2",
+        ".endif",
         "vmladava.s8 r0, q0, q3",
         "vmladava.s8 r8, q1, q3",
         ".endr",
@@ -148,9 +159,11 @@ unsafe extern "C" fn two_by_four<const BLOCK: usize>(
         "bne 2b",
         "ldrd r3, r5, [sp, #28]",
         "strd r0, r2, [r3]",
-        "strd r4, r6, [r3, #8]",
         "strd r8, r10, [r3, #{block} * 4]",
+        ".if {channels} == 4",
+        "strd r4, r6, [r3, #8]",
         "strd r12, lr, [r3, #{block} * 4 + 8]",
+        ".endif",
         "ldr r0, [sp, #36]",
         "add r3, r0",
         "ldr r0, [sp, #8]",
@@ -163,11 +176,12 @@ unsafe extern "C" fn two_by_four<const BLOCK: usize>(
         block = const BLOCK,
         pass = const PASS,
         shift = const PASS.ilog2(),
-        bytes = const 56,
+        channels = const CHANNELS,
+        bytes = const 8 + 12 * CHANNELS,
     )
 }
 
-/// One pixel and a block of eight channels or four: 128 multiply-accumulates in 17 instructions.
+/// One pixel and a block of `BLOCK` channels: with eight, 128 multiply-accumulates in 17 instructions.
 ///
 /// # Safety
 /// As [`MicroKernel::strip`], for one pixel.
@@ -183,9 +197,13 @@ unsafe extern "C" fn one_by_block<const BLOCK: usize>(
         "ldrd r1, r11, [sp, #20]",
         "ldr r9, [sp]",
         "ldrd r0, r2, [r11]",
+        ".if {block} >= 4",
         "ldrd r4, r6, [r11, #8]",
-        ".if {block} == 8",
+        ".endif",
+        ".if {block} >= 6",
         "ldrd r8, r10, [r11, #16]",
+        ".endif",
+        ".if {block} >= 8",
         "ldrd r12, lr, [r11, #24]",
         ".endif",
         "2:",
@@ -199,15 +217,19 @@ unsafe extern "C" fn one_by_block<const BLOCK: usize>(
         "vldrb.u8 q0, [r3], #16",
         "vldrw.u32 q1, [r1, #16]",
         "vmladava.s8 r2, q0, q1",
+        ".if {block} >= 4",
         "vldrw.u32 q2, [r1, #32]",
         "vmladava.s8 r4, q0, q2",
         "vldrw.u32 q3, [r1, #48]",
         "vmladava.s8 r6, q0, q3",
-        ".if {block} == 8",
+        ".endif",
+        ".if {block} >= 6",
         "vldrw.u32 q1, [r1, #64]",
         "vmladava.s8 r8, q0, q1",
         "vldrw.u32 q2, [r1, #80]",
         "vmladava.s8 r10, q0, q2",
+        ".endif",
+        ".if {block} >= 8",
         "vldrw.u32 q3, [r1, #96]",
         "vmladava.s8 r12, q0, q3",
         "vldrw.u32 q1, [r1, #112]",
@@ -223,9 +245,13 @@ unsafe extern "C" fn one_by_block<const BLOCK: usize>(
         "bne 2b",
         "ldr r3, [sp, #28]",
         "strd r0, r2, [r3]",
+        ".if {block} >= 4",
         "strd r4, r6, [r3, #8]",
-        ".if {block} == 8",
+        ".endif",
+        ".if {block} >= 6",
         "strd r8, r10, [r3, #16]",
+        ".endif",
+        ".if {block} >= 8",
         "strd r12, lr, [r3, #24]",
         ".endif",
         "add sp, #44",

@@ -47,8 +47,7 @@ impl Requantize for Int8 {
         };
         let zero_point = if single { 0 } else { common.zero_point };
         for c in (0..strip.present).step_by(LANES) {
-            // SAFETY: blocks have a multiple of four channels, so that the vectors lie within the sums and the
-            // parameters; no output beyond `present` is written.
+            // SAFETY: the caller's promise; nothing of a channel beyond `present` is read or written.
             unsafe {
                 let multipliers = strip.parameters.add(c);
                 routine(&Columns {
@@ -90,23 +89,27 @@ unsafe extern "C" fn columns<const MODE: usize, const POOL: usize, const BYTES: 
         ".endif",
         "ldm r0!, {{r1-r7}}",
         "vctp.32 r6",
-        "vldrw.u32 q1, [r7]",
+        "vpst",
+        "vldrwt.u32 q1, [r7]",
         "ldm r0, {{r0, r6, r7, r8, r12}}",
         "vdup.32 q2, r8",
         "vdup.32 q3, r12",
         ".if {mode} == 2",
-        "vldrw.u32 q4, [r0]",
+        "vpst",
+        "vldrwt.u32 q4, [r0]",
         "vmov.i32 q0, #0",
         "vmax.s32 q5, q4, q0",
         "vmin.s32 q4, q4, q0",
         ".endif",
         "dls lr, r1",
         "2:",
-        "vldrw.u32 q0, [r2]",
+        "vpst",
+        "vldrwt.u32 q0, [r2]",
         "add r2, r3",
         ".if {pool} == 2",
         ".rept 3",
-        "vldrw.u32 q6, [r2]",
+        "vpst",
+        "vldrwt.u32 q6, [r2]",
         "add r2, r3",
         "vmax.s32 q0, q0, q6",
         ".endr",

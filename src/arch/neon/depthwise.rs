@@ -1,5 +1,5 @@
 use super::memory::{load_eight_bytes, load_floats, load_halves, load_words, store_floats, store_halves, store_words};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::aarch64::*;
 
@@ -26,13 +26,11 @@ impl DepthwiseKernel for Int8 {
         value.into()
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { store_halves(to, vmovl_s8(load_eight_bytes(from))) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { store_halves(to, vmovl_s8(load_eight_bytes(from))) }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -40,6 +38,8 @@ impl DepthwiseKernel for Int8 {
         unsafe { in_lanes::<Self, 8>(band, accumulators) }
     }
 }
+
+impl RequantizeChannels for Int8 {}
 
 impl Lanes for Int8 {
     const COUNT: usize = LANES;
@@ -98,13 +98,11 @@ impl DepthwiseKernel for Float {
         value
     }
 
-    unsafe fn load_row(mut from: *const f32, stride: usize, pixels: usize, mut to: *mut f32, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {

@@ -1,4 +1,4 @@
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::wasm32::*;
 
@@ -25,13 +25,11 @@ impl DepthwiseKernel for Int8 {
         value.into()
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { v128_store(to.cast(), i16x8_load_extend_i8x8(from)) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { v128_store(to.cast(), i16x8_load_extend_i8x8(from)) }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -39,6 +37,8 @@ impl DepthwiseKernel for Int8 {
         unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
+
+impl RequantizeChannels for Int8 {}
 
 impl Lanes for Int8 {
     const COUNT: usize = LANES;
@@ -93,13 +93,11 @@ impl DepthwiseKernel for Float {
         value
     }
 
-    unsafe fn load_row(mut from: *const f32, stride: usize, pixels: usize, mut to: *mut f32, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {

@@ -1,5 +1,5 @@
 use crate::arch::portable::depthwise::{Numbers, Plain};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::x86_64::*;
 
@@ -29,11 +29,9 @@ impl DepthwiseKernel for Int8Avx2 {
         value.into()
     }
 
-    /// # Safety
-    /// As the trait says.
-    unsafe fn load_row(from: *const i8, stride: usize, pixels: usize, to: *mut i16, _: usize) {
+    unsafe fn load_rows(load: &Load<Self>) {
         // SAFETY: the caller's promise, AVX2 included.
-        unsafe { load_row(from, stride, pixels, to) }
+        unsafe { load_rows(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -50,18 +48,16 @@ impl DepthwiseKernel for Int8Avx2 {
 }
 
 /// # Safety
-/// As [`DepthwiseKernel::load_row`].
+/// As [`DepthwiseKernel::load_rows`], with AVX2.
 #[target_feature(enable = "avx2")]
-unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16) {
-    for _ in 0..pixels {
-        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-        unsafe {
-            _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())));
-        }
-        from = from.wrapping_add(stride);
-        to = to.wrapping_add(LANES);
-    }
+unsafe fn load_rows<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Load<K>) {
+    load.for_each_pixel(|from, to| {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+    });
 }
+
+impl RequantizeChannels for Int8Avx2 {}
 
 impl Lanes for Int8Avx2 {
     const COUNT: usize = LANES;
@@ -119,9 +115,9 @@ impl DepthwiseKernel for Int8Avx512 {
         value.into()
     }
 
-    unsafe fn load_row(from: *const i8, stride: usize, pixels: usize, to: *mut i16, _: usize) {
+    unsafe fn load_rows(load: &Load<Self>) {
         // SAFETY: the caller's promise; a machine with AVX-512 has AVX2.
-        unsafe { load_row(from, stride, pixels, to) }
+        unsafe { load_rows(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -136,6 +132,8 @@ impl DepthwiseKernel for Int8Avx512 {
         unsafe { sums(band, accumulators) }
     }
 }
+
+impl RequantizeChannels for Int8Avx512 {}
 
 impl Lanes for Int8Avx512 {
     const COUNT: usize = LANES;
@@ -210,13 +208,9 @@ impl DepthwiseKernel for FloatAvx2 {
         value
     }
 
-    unsafe fn load_row(mut from: *const f32, stride: usize, pixels: usize, mut to: *mut f32, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        // SAFETY: the caller's promise.
+        load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
@@ -286,16 +280,14 @@ impl DepthwiseKernel for Int8Sse2 {
         value.into()
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+    unsafe fn load_rows(load: &Load<Self>) {
+        load.for_each_pixel(|from, to| {
+            // SAFETY: the caller's promise.
             unsafe {
                 let bytes = from.cast::<[i8; LANES]>().read();
                 to.cast::<[i16; LANES]>().write(bytes.map(i16::from));
             }
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -303,6 +295,8 @@ impl DepthwiseKernel for Int8Sse2 {
         unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
+
+impl RequantizeChannels for Int8Sse2 {}
 
 impl Lanes for Int8Sse2 {
     const COUNT: usize = 8;

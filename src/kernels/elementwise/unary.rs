@@ -4,24 +4,26 @@ use super::{Backend, Elementwise, Task, run};
 use crate::quant::{ProductRounding, Quantization};
 use crate::reference::{Quantized, RequantizeParameters};
 use crate::shape::ShapeError;
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 use core::marker::PhantomData;
 
 /// A function of a value.
 trait Function: Copy {
     type From: Pod;
     type To: Pod;
+    /// Whether it takes so few instructions that loops over four values at a time pay on cores without vectors.
+    const IS_SHORT: bool = false;
 
     fn apply(self, value: Self::From) -> Self::To;
 
-    /// Applies it to as many whole vectors as there are; returns how many values that was.
+    /// Applies it to as many whole vectors as there are; returns how many values that was, or `None` without vectors.
     ///
     /// # Safety
     /// As for [`Elementwise::look_up`].
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, from: *const Self::From, to: *mut Self::To, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, from: *const Self::From, to: *mut Self::To, count: usize) -> Option<usize> {
         let _ = (from, to, count);
-        0
+        None
     }
 }
 
@@ -59,14 +61,17 @@ impl<F: Function> Task for Apply<'_, F> {
     unsafe fn run<E: Elementwise>(self) {
         // SAFETY: both pointers are valid for `len` values, and are the same or do not overlap; the backend is the
         // caller's promise.
-        let mut done = unsafe { self.function.vectors::<E>(self.from, self.to, self.len) };
-        if <E::Bytes as super::Lanes>::COUNT >= 16 {
-            // SAFETY: `done` is at most `len`.
-            done = unsafe { self.groups::<16>(done) };
-        }
-        // SAFETY: as above.
+        let vectors = unsafe { self.function.vectors::<E>(self.from, self.to, self.len) };
+        let mut done = vectors.unwrap_or(0);
+        // SAFETY: `done` is at most `len`.
         unsafe {
-            done = self.groups::<4>(done);
+            let wide = <E::Bytes as super::Lanes>::COUNT >= 16;
+            if vectors.is_none() && wide {
+                done = self.groups::<16>(done);
+            }
+            if vectors.is_none() && F::IS_SHORT || wide {
+                done = self.groups::<4>(done);
+            }
             self.groups::<1>(done);
         }
     }
@@ -81,8 +86,11 @@ impl<F: Function> Apply<'_, F> {
             // SAFETY: `done + N` is at most `len`. All values are read before any is written.
             unsafe {
                 let values = self.from.add(done).cast::<[F::From; N]>().read_unaligned();
-                let values = values.map(|value| self.function.apply(value));
-                self.to.add(done).cast::<[F::To; N]>().write_unaligned(values);
+                let mut images = [F::To::zeroed(); N];
+                for (image, value) in images.iter_mut().zip(values) {
+                    *image = self.function.apply(value);
+                }
+                self.to.add(done).cast::<[F::To; N]>().write_unaligned(images);
             }
             done += N;
         }
@@ -154,6 +162,7 @@ struct Table<'a>(&'a [i8; 256]);
 impl Function for Table<'_> {
     type From = i8;
     type To = i8;
+    const IS_SHORT: bool = true;
 
     #[inline(always)]
     fn apply(self, value: i8) -> i8 {
@@ -161,7 +170,7 @@ impl Function for Table<'_> {
     }
 
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { E::look_up(self.0, from, to, count) }
     }
