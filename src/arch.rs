@@ -177,6 +177,9 @@ pub type Native = NeonDotprod;
 #[cfg(bareconv_native = "simd128")]
 pub type Native = Simd128;
 
+/// Depthwise convolution of int16 values with int8 weights, the same on every backend.
+pub(crate) type DepthwiseInt16 = portable::depthwise::Plain<portable::depthwise::Int16>;
+
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
     type Output;

@@ -9,11 +9,11 @@
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
-use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
-use crate::arch::{Native, depthwise_routine};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, sealed::Sealed};
+use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
 use crate::pack::{
-    Activations, F32Filters, Int8Filters, check_reach, check_scales, common_requantization, folded_term,
-    parameter_words, requantization_parameters,
+    Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
+    requantization_parameters,
 };
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
@@ -120,16 +120,39 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// The value that stands for `value` in a band.
     fn widen(value: Self::Input) -> Self::Activation;
 
-    /// Widens rows of a whole block: `lanes` or `planes` neighbouring channels of each pixel.
+    /// Widens part of a row of a whole block: `lanes` or `planes` neighbouring channels of each pixel.
+    ///
+    /// # Safety
+    /// * `from` is valid for reads of those channels for each of `pixels` pixels, `stride` values apart.
+    /// * `to` is valid for writes of as many activations: pixel after pixel with lanes; with planes one channel's pixels
+    ///   side by side, and `plane` activations further the next channel's.
+    /// * The backend is available on this machine.
+    unsafe fn load_row(
+        from: *const Self::Input,
+        stride: usize,
+        pixels: usize,
+        to: *mut Self::Activation,
+        plane: usize,
+    ) {
+        let Layout { lanes, planes, .. } = Self::LAYOUT;
+        let (channels, steps) = if planes > 0 { (planes, [1, plane]) } else { (lanes, [lanes, 1]) };
+        for c in 0..channels {
+            // SAFETY: the caller's promise.
+            unsafe { load_channel::<Self>(from.add(c), stride, pixels, to.add(c * steps[1]), steps[0]) }
+        }
+    }
+
+    /// Widens rows of a whole block: [`load_row`](Self::load_row) for each, unless the backend has better.
     ///
     /// # Safety
     /// What [`Load`] says; `lanes` or `planes` channels are there. The backend is available on this machine.
     unsafe fn load_rows(load: &Load<Self>) {
-        let Layout { lanes, planes, .. } = Self::LAYOUT;
-        let (channels, steps) = if planes > 0 { (planes, [1, load.plane]) } else { (lanes, [lanes, 1]) };
-        for c in 0..channels {
+        for row in 0..load.rows {
             // SAFETY: the caller's promise.
-            unsafe { load_channel(load, c, load.to.add(c * steps[1]), steps[0]) }
+            unsafe {
+                let (from, to) = (load.from.add(row * load.from_row), load.to.add(row * load.to_row));
+                Self::load_row(from, load.from_pixel, load.pixels, to, load.plane);
+            }
         }
     }
 
@@ -149,6 +172,19 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
+
+    /// Requantizes sums channel by channel, where no vectors finish them.
+    ///
+    /// # Safety
+    /// The sums and parameters are there, and so is room for the outputs; there is neither pooling nor are there phases.
+    /// The backend is available on this machine.
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output)
+    where
+        Self: DepthwiseKernel<Accumulator = i32>,
+    {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<E>(strip, common, output) }
+    }
 }
 
 /// Rows of the input that are widened into the band.
@@ -323,28 +359,23 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
     }
 }
 
-/// Widens one channel, to `to` with `step` activations from one pixel to the next.
+/// Widens one channel of a row.
 ///
 /// # Safety
-/// As [`DepthwiseKernel::load_rows`], for channel `channel` of each pixel.
+/// As [`DepthwiseKernel::load_row`], for one channel; its activations are `step` apart.
 #[inline(never)]
 unsafe fn load_channel<K: DepthwiseKernel + ?Sized>(
-    load: &Load<K>,
-    channel: usize,
+    mut from: *const K::Input,
+    stride: usize,
+    pixels: usize,
     mut to: *mut K::Activation,
     step: usize,
 ) {
-    let mut from = load.from.wrapping_add(channel);
-    for _ in 0..load.rows {
-        let (mut pixel, mut to_pixel) = (from, to);
-        for _ in 0..load.pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { to_pixel.write(K::widen(*pixel)) };
-            pixel = pixel.wrapping_add(load.from_pixel);
-            to_pixel = to_pixel.wrapping_add(step);
-        }
-        from = from.wrapping_add(load.from_row);
-        to = to.wrapping_add(load.to_row);
+    for _ in 0..pixels {
+        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+        unsafe { to.write(K::widen(*from)) };
+        from = from.wrapping_add(stride);
+        to = to.wrapping_add(step);
     }
 }
 
@@ -437,19 +468,6 @@ impl Plan {
     }
 }
 
-/// Requantization of sums channel by channel, where vectors do not finish them.
-pub trait RequantizeChannels: DepthwiseKernel<Accumulator = i32> {
-    /// Finishes sums.
-    ///
-    /// # Safety
-    /// The sums and parameters are there, and so is room for the outputs; there is neither pooling nor are there phases.
-    /// The backend is available on this machine.
-    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise.
-        unsafe { finish_by_channel::<E>(strip, common, output) }
-    }
-}
-
 /// An epilogue of layers that may be depthwise.
 pub trait DepthwiseEpilogue: Epilogue {
     /// A backend's kernel for its types.
@@ -458,7 +476,7 @@ pub trait DepthwiseEpilogue: Epilogue {
     /// Finishes sums channel by channel.
     ///
     /// # Safety
-    /// As [`RequantizeChannels::requantize`].
+    /// As [`DepthwiseKernel::requantize`].
     unsafe fn finish_channels<B: Backend>(
         strip: &Sums<Self::Accumulator>,
         common: &Self::Common,
@@ -481,6 +499,15 @@ impl<R: Rounding> DepthwiseEpilogue for Saturate<R> {
     unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
         // SAFETY: the caller's promise.
         unsafe { B::DepthwiseInt8::requantize::<Self>(strip, common, output) }
+    }
+}
+
+impl<R: Rounding> DepthwiseEpilogue for Int16x8<R> {
+    type Depthwise<B: Backend> = DepthwiseInt16;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i16) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<Self>(strip, common, output) }
     }
 }
 
@@ -522,6 +549,16 @@ impl<R: Rounding> Depthwise<Native, R> {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
         convolution
+    }
+}
+
+impl<R: Rounding> Depthwise<Native, Int16x8<R>> {
+    /// A convolution of int16 values with int8 weights on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int16(shape: DepthwiseConv2dShape, common: CommonRequantization) -> Self {
+        Self::new(shape, 0, common, None)
     }
 }
 
@@ -836,7 +873,10 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 } else {
                     ((first + c) / shape.multiplier, load.to.wrapping_add(c), lanes)
                 };
-                load_channel(&load, channel, to, step);
+                for row in 0..load.rows {
+                    let (from, to) = (load.from.add(row * from_row + channel), to.add(row * plan.pitch));
+                    load_channel::<K>(from, channels, width, to, step);
+                }
             }
         }
     }
@@ -856,14 +896,15 @@ const fn check_lengths(shape: &DepthwiseConv2dShape, filters: usize, bias: usize
     Ok(())
 }
 
-/// Packs an int8 depthwise convolution for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
+/// Packs a depthwise convolution of these activations with int8 weights for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
 ///
 /// # Errors
 /// Where a length is not the shape's, a weight is -128, a scale is unusable, or an accumulator could overflow.
-pub(crate) const fn pack_i8<K: DepthwiseKernel>(
+pub(crate) const fn pack_integers<K: DepthwiseKernel>(
     shape: &DepthwiseConv2dShape,
     numbers: &Int8Filters<'_>,
     mode: RoundingMode,
+    activations: Activations,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
@@ -893,12 +934,12 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
             magnitude += if weight < 0 { -weight } else { weight };
             tap += channels;
         }
-        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, Activations::Int8) {
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
             return Err(error);
         }
         o += 1;
     }
-    let common = common_requantization(numbers, mode);
+    let common = common(numbers, mode, activations);
     let Layout { lanes, group, .. } = K::LAYOUT;
     let mut at = 0;
     while at < packed.len() {

@@ -6,8 +6,10 @@
 
 pub mod add;
 pub mod arrange;
+pub mod batch_norm;
 pub mod binary;
 pub mod blur_pool;
+pub mod local_response;
 pub mod spatial_pyramid;
 pub mod unary;
 

@@ -5,7 +5,7 @@ use bareconv::kernels::{Backend, elementwise};
 use bareconv::reference::{self, SoftmaxParameters};
 use bareconv::{LeakyReluInt8, Quantization};
 
-const CASES: u32 = 300;
+const CASES: u32 = super::number_of_cases(300);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {

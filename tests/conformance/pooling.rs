@@ -7,7 +7,7 @@ use bareconv::kernels::{
 };
 use bareconv::{BlurPool2dShape, Pool2dShape, ShapeError, reference, reference::MeanParameters};
 
-const CASES: u32 = 300;
+const CASES: u32 = super::number_of_cases(300);
 /// Values of a tensor.
 const VALUES: usize = 640;
 

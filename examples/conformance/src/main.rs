@@ -14,7 +14,7 @@ extern crate std;
 #[path = "../../../tests/conformance/mod.rs"]
 mod conformance;
 
-use bareconv::arch::{self, Native, Portable, Visitor};
+use bareconv::arch::{self, Visitor};
 use bareconv::kernels::Backend;
 use conformance::{Console, Memory, Session};
 use core::fmt::Arguments;
@@ -43,12 +43,12 @@ impl Console for Markers {
     }
 }
 
-/// The families of cases, on every backend that this machine has.
-struct Families<'a, 'b>(&'a mut Session<'b>);
+/// The cases, to be run on all backends.
+struct All<'a>(Session<'a>);
 
-impl Visitor for Families<'_, '_> {
+impl Visitor for All<'_> {
     fn visit<B: Backend>(&mut self) {
-        conformance::run_on::<B>(self.0);
+        conformance::run_on::<B>(&mut self.0);
     }
 }
 
@@ -56,13 +56,8 @@ impl Visitor for Families<'_, '_> {
 fn run() -> i32 {
     let (mut console, mut memory) = (Markers, Memory::new());
     println!("native={}", arch::native());
-    let mut session = Session::new(&mut console, &mut memory);
-    if Native::NAME == Portable::NAME {
-        // Where the portable backend is forced, nothing else is to run.
-        conformance::run_on::<Portable>(&mut session);
-    } else {
-        arch::visit_all(&mut Families(&mut session));
-    }
-    conformance::run_layers(&mut session);
-    i32::from(session.differing > 0)
+    let mut all = All(Session::new(&mut console, &mut memory));
+    arch::visit_all(&mut all);
+    conformance::run_layers(&mut all.0);
+    i32::from(all.0.differing > 0)
 }

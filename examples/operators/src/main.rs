@@ -4,11 +4,10 @@
 //! the layers', so that nothing in it may refer to a panic.
 
 #![no_std]
-#![cfg_attr(target_os = "none", no_main)]
+#![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
 
-#[cfg(target_arch = "arm")]
-#[path = "../../harness/src/stack.rs"]
-mod stack;
+#[cfg(not(any(target_os = "none", target_family = "wasm")))]
+extern crate std;
 
 use bareconv::quant::{DoubleRounding, PowerOfTwo};
 use bareconv::*;
@@ -19,7 +18,7 @@ machine::main!(run);
 /// The most stack that `work` uses at a time.
 #[cfg(target_arch = "arm")]
 fn peak(work: &mut dyn FnMut()) -> usize {
-    stack::peak(work)
+    machine::stack_peak(work)
 }
 
 /// Other cores only run it.
@@ -131,8 +130,11 @@ fn convolutions() {
         |x, y, memory| TRANSPOSED.run(x.view(), y.view_mut(), memory));
 
     const LOCAL: Conv2dShape = Conv2dShape::new([5, 5, 2], 4, [3, 3]).stride(2);
-    static LOCALLY: LocallyConnected2d<I8<5, 5, 2>, I8<2, 2, 4>, { LOCAL.locally_connected_words::<SingleRounding>() }> =
-        LocallyConnected2d::int8(LOCAL, int8(&[1; 16 * 18], &[0; 16], &[0.125; 16]));
+    static LOCALLY: LocallyConnected2d<
+        I8<5, 5, 2>,
+        I8<2, 2, 4>,
+        { LOCAL.locally_connected_words::<SingleRounding>() },
+    > = LocallyConnected2d::int8(LOCAL, int8(&[1; 16 * 18], &[0; 16], &[0.125; 16]));
     measure!("locally-connected-int8": I8<5, 5, 2> => I8<2, 2, 4>,
         LOCAL.locally_connected_scratch_words::<SingleRounding>();
         |x, y, memory| LOCALLY.run(x.view(), y.view_mut(), memory));

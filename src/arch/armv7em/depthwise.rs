@@ -6,9 +6,7 @@
 //! [`folds`] for what they hold. Counts of cycles are those of the Cortex-M4 (Arm DDI 0439) without wait states.
 
 use super::conv::cpu;
-use crate::kernels::depthwise::{
-    Band, DepthwiseKernel, Layout, Load, Order, RequantizeChannels, finish_by_channel, folds,
-};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order, finish_by_channel, folds};
 use crate::kernels::finish::{IntegerEpilogue, Sums};
 use crate::kernels::{Routine, sealed::Sealed};
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
@@ -76,9 +74,7 @@ impl DepthwiseKernel for Int8 {
             routine(core::ptr::from_ref(band).cast(), accumulators.cast());
         }
     }
-}
 
-impl RequantizeChannels for Int8 {
     #[inline(never)]
     unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
         const { assert!(size_of::<E::Output>() == 1) };
@@ -106,7 +102,7 @@ impl RequantizeChannels for Int8 {
 /// Writes the clamped requantization of each sum of a channel.
 ///
 /// # Safety
-/// As [`RequantizeChannels::requantize`].
+/// As [`DepthwiseKernel::requantize`].
 #[inline(always)]
 unsafe fn each(strip: &Sums<i32>, [low, high]: [i32; 2], out: *mut i8, scale: impl Fn(i32) -> i32) {
     // SAFETY: the caller's promise.
@@ -120,7 +116,7 @@ unsafe fn each(strip: &Sums<i32>, [low, high]: [i32; 2], out: *mut i8, scale: im
 }
 
 /// # Safety
-/// As [`RequantizeChannels::requantize`].
+/// As [`DepthwiseKernel::requantize`].
 #[inline(always)]
 unsafe fn each_scaled(strip: &Sums<i32>, mut out: *mut i8, scale: impl Fn(i32) -> i32) {
     let (mut sums, mut left, stride) = (strip.sums, strip.columns, strip.stride);

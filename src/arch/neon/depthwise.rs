@@ -1,5 +1,5 @@
 use super::memory::{load_eight_bytes, load_floats, load_halves, load_words, store_floats, store_halves, store_words};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::aarch64::*;
 
@@ -38,8 +38,6 @@ impl DepthwiseKernel for Int8 {
         unsafe { in_lanes::<Self, 8>(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8 {}
 
 impl Lanes for Int8 {
     const COUNT: usize = LANES;

@@ -1,4 +1,4 @@
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use bytemuck::Pod;
 use core::marker::PhantomData;
@@ -45,6 +45,27 @@ impl Numbers for Int8 {
     }
 }
 
+/// int16.
+pub struct Int16;
+
+impl Numbers for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const LAYOUT: Layout = OWN;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    #[inline(always)]
+    fn multiply_add(sum: i32, activation: i16, weight: i8) -> i32 {
+        sum.wrapping_add(activation as i32 * weight as i32)
+    }
+}
+
 /// Single precision.
 pub struct Float;
 
@@ -80,24 +101,17 @@ impl<N: Numbers> DepthwiseKernel for Plain<N> {
         N::widen(value)
     }
 
-    unsafe fn load_rows(load: &Load<Self>) {
-        let (mut row, mut to_row) = (load.from, load.to);
-        for _ in 0..load.rows {
-            let (mut from, mut to) = (row, to_row);
-            for _ in 0..load.pixels {
-                for lane in (0..N::LAYOUT.lanes).step_by(CHANNELS) {
-                    // SAFETY: the caller's promise: a pixel has as many channels as there are lanes. The last steps of
-                    // all these pointers may leave the memory, so they wrap and are not followed.
-                    unsafe {
-                        let values = from.add(lane).cast::<[N::Input; CHANNELS]>().read();
-                        to.add(lane).cast::<[N::Activation; CHANNELS]>().write(values.map(N::widen));
-                    }
+    unsafe fn load_row(mut from: *const N::Input, stride: usize, pixels: usize, mut to: *mut N::Activation, _: usize) {
+        for _ in 0..pixels {
+            for lane in (0..N::LAYOUT.lanes).step_by(CHANNELS) {
+                // SAFETY: the caller's promise: a pixel has as many channels as there are lanes.
+                unsafe {
+                    let values = from.add(lane).cast::<[N::Input; CHANNELS]>().read();
+                    to.add(lane).cast::<[N::Activation; CHANNELS]>().write(values.map(N::widen));
                 }
-                from = from.wrapping_add(load.from_pixel);
-                to = to.wrapping_add(N::LAYOUT.lanes);
             }
-            row = row.wrapping_add(load.from_row);
-            to_row = to_row.wrapping_add(load.to_row);
+            from = from.wrapping_add(stride);
+            to = to.wrapping_add(N::LAYOUT.lanes);
         }
     }
 
@@ -106,8 +120,6 @@ impl<N: Numbers> DepthwiseKernel for Plain<N> {
         unsafe { in_lanes::<Self, 2>(band, accumulators) }
     }
 }
-
-impl<N: Numbers<Accumulator = i32>> RequantizeChannels for Plain<N> {}
 
 impl<N: Numbers> Lanes for Plain<N> {
     const COUNT: usize = CHANNELS;

@@ -1,4 +1,4 @@
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::wasm32::*;
 
@@ -37,8 +37,6 @@ impl DepthwiseKernel for Int8 {
         unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8 {}
 
 impl Lanes for Int8 {
     const COUNT: usize = LANES;

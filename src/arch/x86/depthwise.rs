@@ -1,5 +1,5 @@
 use crate::arch::portable::depthwise::{Numbers, Plain};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, RequantizeChannels, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::x86_64::*;
 
@@ -56,8 +56,6 @@ unsafe fn load_rows<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Loa
         unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
     });
 }
-
-impl RequantizeChannels for Int8Avx2 {}
 
 impl Lanes for Int8Avx2 {
     const COUNT: usize = LANES;
@@ -132,8 +130,6 @@ impl DepthwiseKernel for Int8Avx512 {
         unsafe { sums(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8Avx512 {}
 
 impl Lanes for Int8Avx512 {
     const COUNT: usize = LANES;
@@ -295,8 +291,6 @@ impl DepthwiseKernel for Int8Sse2 {
         unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
-
-impl RequantizeChannels for Int8Sse2 {}
 
 impl Lanes for Int8Sse2 {
     const COUNT: usize = 8;

@@ -2,7 +2,10 @@
 //! shape must not be copied for each.
 
 #![no_std]
-#![cfg_attr(target_os = "none", no_main)]
+#![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
+
+#[cfg(not(any(target_os = "none", target_family = "wasm")))]
+extern crate std;
 
 use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
 use core::hint::black_box;
