@@ -899,7 +899,8 @@ pub(crate) const fn pack_integers(
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = values.sums(o * len, len);
-            // With an offset it may wrap, and the sums wrap back.
+            // With an offset of 0 to 128 no sum on the way is larger than the plain ones: a tap that has been added counts
+            // (activation - zero point) * weight, another -(zero point + offset) * weight.
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
             let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
             packed[at + c] = bias as i32 as u32;
