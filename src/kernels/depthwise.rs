@@ -817,7 +817,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         // Rows of the band that lie in the input; the others are padding. Rows count the padding above the input as rows.
         let all = (rows - 1) * stride + extent;
         let [begin, end] = [shape.padding[0], shape.padding[0] + height];
-        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).clamp(kept, all.max(kept)));
+        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).max(kept).min(all));
         let left = shape.padding[1] * plan.step;
         // Where one band is the whole picture, they stay what they were filled with at first.
         let [above, below] = if plan.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
