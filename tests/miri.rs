@@ -14,6 +14,7 @@ struct Lines(Vec<String>);
 
 impl Console for Lines {
     fn print(&mut self, line: Arguments<'_>) {
+        println!("{line}");
         self.0.push(line.to_string());
     }
 }

@@ -17,9 +17,9 @@ const INT16_CASES: u32 = super::number_of_cases(400);
 /// Convolutions in single precision.
 const FLOAT_CASES: u32 = super::number_of_cases(400);
 /// Activations of a case.
-const VALUES: usize = 2048;
+const VALUES: usize = super::most(2048);
 /// Weights of a case.
-const WEIGHTS: usize = 8192;
+const WEIGHTS: usize = super::most(8192);
 /// The most channels of a case.
 const CHANNELS: usize = 40;
 

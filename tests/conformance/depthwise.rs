@@ -16,7 +16,7 @@ const INT16_CASES: u32 = super::number_of_cases(150);
 /// Convolutions in single precision.
 const FLOAT_CASES: u32 = super::number_of_cases(200);
 /// Activations of a case.
-const VALUES: usize = 3000;
+const VALUES: usize = super::most(3000);
 /// The most channels of a case.
 const CHANNELS: usize = 72;
 

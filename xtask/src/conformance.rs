@@ -262,7 +262,7 @@ pub fn table(reports: &[Report]) -> String {
     };
     let mut text = String::new();
     let heading = |text: &mut String, what: &str, columns: &[&Report]| {
-        let _ = write!(text, "{what:27}{:>6}", "passed");
+        let _ = write!(text, "{what:26.26}{:>7}", "passed");
         columns.iter().for_each(|report| _ = write!(text, "{:>8}", report.short));
         text.push('\n');
     };
@@ -273,7 +273,7 @@ pub fn table(reports: &[Report]) -> String {
         let _ = write!(text, "{name:21}{element:6}{passed:>6}");
     };
     for columns in natives.chunks(COLUMNS) {
-        heading(&mut text, "instructions of the backend", columns);
+        heading(&mut text, "instructions, by backend", columns);
         let _ = write!(text, "{:33}", "");
         columns.iter().for_each(|report| _ = write!(text, " {:>7.7}", report.native));
         text.push('\n');
