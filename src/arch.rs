@@ -177,6 +177,9 @@ pub type Native = NeonDotprod;
 #[cfg(bareconv_native = "simd128")]
 pub type Native = Simd128;
 
+/// Depthwise convolution of int16 values with int8 weights, the same on every backend.
+pub(crate) type DepthwiseInt16 = portable::depthwise::Plain<portable::depthwise::Int16>;
+
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
     type Output;
@@ -265,13 +268,14 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visit::<Simd128>(visitor);
 }
 
-/// The routine that the native backend has for an int8 convolution of this shape, where it has several.
-pub(crate) const fn routine(shape: &Conv2dShape) -> Option<Routine> {
+/// The routine that the native backend has for an int8 convolution of this shape, where it has several; `narrow` says
+/// that the weights keep to [`narrow`](crate::pack::narrow).
+pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Option<Routine> {
     #[cfg(bareconv_native = "armv7em")]
-    return Some(armv7em::routine(shape));
+    return Some(armv7em::routine(shape, narrow));
     #[cfg(not(bareconv_native = "armv7em"))]
     {
-        let _ = shape;
+        let _ = (shape, narrow);
         None
     }
 }

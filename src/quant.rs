@@ -313,18 +313,16 @@ pub const fn saturating_rounding_doubling_high_mul(a: i32, b: i32) -> i32 {
     if a == i32::MIN && b == i32::MIN {
         return i32::MAX;
     }
-    let product = a as i64 * b as i64;
-    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-    ((product + nudge) / (1 << 31)) as i32
+    ((a as i64 * b as i64 + (1 << 30)) >> 31) as i32
 }
 
 /// `value / 2^exponent`, halves away from zero; `exponent` in 0..=31. gemmlowp's `RoundingDivideByPOT`.
 #[inline(always)]
 pub const fn rounding_divide_by_power_of_two(value: i32, exponent: u32) -> i32 {
-    let mask = ((1i64 << exponent) - 1) as i32;
+    let mask = ((1u32 << exponent) - 1) as i32;
     let remainder = value & mask;
     let threshold = (mask >> 1) + if value < 0 { 1 } else { 0 };
-    (((value as i64) >> exponent) as i32) + if remainder > threshold { 1 } else { 0 }
+    (value >> exponent) + if remainder > threshold { 1 } else { 0 }
 }
 
 /// TensorFlow Lite's `MultiplyByQuantizedMultiplier` in its double rounding form.

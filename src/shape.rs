@@ -1,11 +1,13 @@
 //! Shapes of layers, the rules they obey, and what breaking one says.
 
+mod blur_pool;
 mod conv1d;
 mod depthwise;
 mod joining;
 mod pool;
 mod transposed;
 
+pub use blur_pool::{BlurPadding, BlurPool2dShape};
 pub use conv1d::Conv1dShape;
 pub use depthwise::DepthwiseConv2dShape;
 pub use joining::{Axis, Broadcast, Region, UpsampleShape};
@@ -30,6 +32,12 @@ pub enum ShapeError {
     FilterTooLarge,
     /// The pooling window is larger than what it pools.
     WindowTooLarge,
+    /// A level of a pyramid is larger than the input's height or width.
+    PyramidLevel,
+    /// The filter of an anti-aliased pooling has fewer than 2 taps or more than 7.
+    Taps,
+    /// The border to reflect is not smaller than what it reflects.
+    Reflection,
     /// The padding is not smaller than the (dilated) filter, or the pooling window.
     PaddingTooLarge,
     /// The output padding of a transposed convolution is not smaller than its stride.
@@ -60,7 +68,7 @@ pub enum ShapeError {
     Packed,
     /// The memory given as scratch is less than the shape needs.
     Scratch,
-    /// A weight is -128: the quantization specification allows -127..=127.
+    /// A weight is -128: the quantization specification allows -127..=127. Or an int4 weight is not in -8..=7.
     Weight,
     /// A scale is not positive and finite.
     Scale,
@@ -85,6 +93,9 @@ impl ShapeError {
             Self::Zero => "dimensions, strides, dilations, pooling windows and groups are at least 1",
             Self::FilterTooLarge => "the filter, dilated, must fit into the padded input",
             Self::WindowTooLarge => "the pooling window must fit into what it pools",
+            Self::PyramidLevel => "no level of a pyramid may be larger than the input's height or width",
+            Self::Taps => "the filter of an anti-aliased pooling has 2 to 7 taps",
+            Self::Reflection => "what is blurred must have more rows and columns than the border that reflects it",
             Self::PaddingTooLarge => "the padding must be smaller than the dilated filter, or the pooling window",
             Self::OutputPadding => "the output padding must be smaller than the stride",
             Self::MissingTaps => "in f32, every output of a transposed convolution must have all its taps",
@@ -101,7 +112,9 @@ impl ShapeError {
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
-            Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
+            Self::Weight => {
+                "int8 weights lie in -127..=127, as the quantization specification has it, int4 weights in -8..=7"
+            }
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",

@@ -1,6 +1,6 @@
 //! Layers that break a rule do not compile, and the compiler says the rule's own sentence.
 //!
-//! Every snippet becomes a program of one package, which `cargo check` checks at once.
+//! Every snippet becomes a program of one package, which cargo builds at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,13 +119,28 @@ fn programs() -> Vec<(&'static str, String)> {
             "PowerOfTwo",
             "const SHAPE: Conv2dShape = Conv2dShape::dense(1, 1);
              static LAYER: Dense<I8<1, 1, 1>, I8<1, 1, 1>, { SHAPE.packed_words::<PowerOfTwo>() }, PowerOfTwo> =
-                 Conv2d::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
+                 Dense::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
         ),
         plain(
             "DepthwiseFilters",
             "const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([4, 4, 2], 1, [3, 3]);
              static LAYER: DepthwiseConv2d<I8<4, 4, 2>, I8<2, 2, 2>, { SHAPE.packed_words::<SingleRounding>() }> =
                  DepthwiseConv2d::int8(SHAPE, numbers(&[1; 17], &[0; 2], &[1.0; 2]));",
+        ),
+        plain(
+            "PyramidLevel",
+            "#[unsafe(no_mangle)]
+             pub fn pool(input: &I8<2, 3, 1>, vector: &mut I8<1, 1, 9>) {
+                 SpatialPyramidPool::<3>.max(input.view(), vector.view_mut());
+             }",
+        ),
+        plain(
+            "Taps",
+            "const POOL: BlurPool2d<I8<8, 8, 1>, I8<4, 4, 1>> = BlurPool2d::int8(BlurPool2dShape::new([8, 8, 1], 8, 2), 0);",
+        ),
+        plain(
+            "Reflection",
+            "const POOL: BlurPool2d<I8<2, 8, 1>, I8<1, 4, 1>> = BlurPool2d::int8(BlurPool2dShape::new([2, 8, 1], 7, 2), 0);",
         ),
         plain("Broadcast", "const ADD: Add<F32<4, 4, 8>, F32<1, 1, 4>> = Add::float(Activation::Identity);"),
         plain(
@@ -189,7 +204,7 @@ fn every_rule_is_a_compile_error_with_its_sentence() {
 
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["check", "--bins", "--keep-going", "--offline", "--message-format=json", "--quiet"])
+        .args(["build", "--bins", "--keep-going", "--offline", "--message-format=json", "--quiet"])
         .arg("--target-dir")
         .arg(package.join("target"))
         .env_remove("RUSTFLAGS")

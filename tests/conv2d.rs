@@ -6,8 +6,8 @@ use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, PowerOfTwo,
-    Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
+    PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -144,6 +144,27 @@ impl Int8Case {
         let mut output = self.output();
         let fill = self.quantization[0].zero_point;
         dynamic::run::<B, R>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch).unwrap();
+        output
+    }
+}
+
+/// Two to a byte, the first in the low half.
+fn nibbles(values: &[i8]) -> Vec<u8> {
+    let nibble = |value: Option<&i8>| value.map_or(0, |&value| value as u8 & 15);
+    values.chunks(2).map(|pair| nibble(pair.first()) | nibble(pair.get(1)) << 4).collect()
+}
+
+impl Int8Case {
+    fn run_int4<B: Backend, R: Rounding>(&self) -> Vec<i8> {
+        let Int8Filters { bias, scales, input, output, activation, .. } = self.numbers();
+        let numbers = Int4Filters { filters: &nibbles(&self.filters), bias, scales, input, output, activation };
+        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Int4<R>>(&self.shape)];
+        let common = dynamic::pack_int4::<B, R>(&self.shape, &numbers, &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, Int4<R>>(&self.shape)];
+        let mut output = self.output();
+        let fill = input.zero_point;
+        dynamic::run::<B, Int4<R>>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch)
+            .unwrap();
         output
     }
 }
@@ -349,6 +370,29 @@ proptest! {
         check.2?;
     }
 
+    /// int4 weights give the bits of the same weights in int8.
+    #[test]
+    fn int4_backends_agree_with_the_reference(case in int8_cases()) {
+        let mut case = case;
+        case.filters.iter_mut().for_each(|weight| *weight >>= 4);
+        struct Check<'a>(&'a Int8Case, [Vec<i8>; 2], Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double], result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run_int4::<B, SingleRounding>(), &*single, "{}", B::NAME);
+                    prop_assert_eq!(&case.run_int4::<B, DoubleRounding>(), &*double, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
+        }
+        let expected = [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>()];
+        let mut check = Check(&case, expected, Ok(()));
+        visit_all(&mut check);
+        check.2?;
+    }
+
     #[test]
     fn int16_backends_agree_with_the_reference(case in int16_cases()) {
         struct Check<'a>(&'a Int16Case, [Vec<i16>; 3], Result<(), TestCaseError>);
@@ -522,6 +566,38 @@ fn int16_sums_reach_the_accumulators_bound() {
 }
 
 #[test]
+fn int4_weights_have_their_own_rules() {
+    let shape = Conv2dShape::dense(3, 3);
+    let words = dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape);
+    let q = Quantization::new(0.5, -3);
+    let good = Int4Filters {
+        filters: &[0x78, 0x12, 0x34, 0x56, 0x07],
+        bias: &[1, 2, 3],
+        scales: &[1.0; 3],
+        input: q,
+        output: q,
+        activation: Activation::Identity,
+    };
+    let pack = |numbers: Int4Filters<'_>, words: usize| {
+        dynamic::pack_int4::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+    };
+    assert_eq!(pack(good, words), Ok(()));
+    assert_eq!(pack(good, words + 1), Err(ShapeError::Packed));
+    assert_eq!(pack(Int4Filters { filters: &[0; 4], ..good }, words), Err(ShapeError::Filters));
+    assert_eq!(pack(Int4Filters { filters: &[0; 6], ..good }, words), Err(ShapeError::Filters));
+    assert_eq!(pack(Int4Filters { scales: &[1.0, 0.0, 1.0], ..good }, words), Err(ShapeError::Scale));
+    assert_eq!(pack(Int4Filters { bias: &[1], ..good }, words), Err(ShapeError::Channels));
+    assert_eq!(pack(Int4Filters { bias: &[i32::MAX, 0, 0], ..good }, words), Err(ShapeError::Accumulator));
+    // A 3 x 3 convolution of 64 channels takes half a byte a weight.
+    let shape = Conv2dShape::new([8, 8, 64], 64, [3, 3]);
+    let [half, whole] = [
+        dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape),
+        dynamic::packed_words::<Portable, SingleRounding>(&shape),
+    ];
+    assert_eq!(4 * (whole - half), shape.filters * shape.filter_len() / 2);
+}
+
+#[test]
 fn powers_of_two_have_their_own_rules() {
     let shape = Conv2dShape::dense(1, 1);
     let words = dynamic::packed_words::<Portable, PowerOfTwo>(&shape);
@@ -564,6 +640,38 @@ fn memory_of_another_size_is_refused() {
     assert_eq!(run(&packed, 3, 1, 0), Err(ShapeError::Output));
     assert_eq!(run(&packed[1..], 3, 2, 0), Err(ShapeError::Packed));
     assert_eq!(run(&packed, 3, 2, 1), Err(ShapeError::Scratch));
+}
+
+/// Biases as large as packing allows.
+#[test]
+fn sums_at_the_edge_of_32_bits_are_right() {
+    struct Check(Int8Case, Vec<i8>);
+    impl Visitor for Check {
+        fn visit<B: Backend>(&mut self) {
+            assert_eq!(self.0.run::<B, SingleRounding>(), self.1, "{}", B::NAME);
+        }
+    }
+    for (weight, sign) in [(127, 1), (127, -1), (-127, 1), (-127, -1)] {
+        for (inputs, value, zero_point) in [(600, 127, -128), (600, -128, 127), (9, -128, -128), (9, 127, 127)] {
+            let shape = Conv2dShape::dense(inputs, 40);
+            let bias = sign * (i32::MAX - 256 * 127 * inputs as i32);
+            let case = Int8Case {
+                shape,
+                input: vec![value; inputs],
+                filters: vec![weight; 40 * inputs],
+                bias: vec![bias; 40],
+                scales: vec![1.0; 40],
+                // 2^31 becomes 128, and a difference of 2^24 a step.
+                quantization: [Quantization::new(1.0, zero_point), Quantization::new(16_777_216.0, 0)],
+                activation: Activation::Identity,
+            };
+            let products = i64::from(weight) * (i64::from(value) - i64::from(zero_point)) * inputs as i64;
+            let exact = ((i64::from(bias) + products) as f64 / 16_777_216.0 + 0.5).floor().clamp(-128.0, 127.0);
+            let expected = case.reference::<SingleRounding>();
+            assert_eq!(expected, vec![exact as i8; 40]);
+            visit_all(&mut Check(case, expected));
+        }
+    }
 }
 
 #[test]

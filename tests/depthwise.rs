@@ -10,8 +10,8 @@ use bareconv::dynamic::depthwise;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization,
-    ShapeError, SingleRounding, pack, reference,
+    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters,
+    Int16x8, PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, pack, reference,
 };
 use golden::{Case, cases};
 use proptest::prelude::*;
@@ -82,6 +82,31 @@ fn double_rounding_is_that_of_tflite_micro() {
         let (input, expected): (Vec<i8>, Vec<i8>) = (case.values("input"), case.values("output"));
         assert_eq!(specified::<DoubleRounding>(&shape, &numbers, &input), expected, "{}", case.name);
         assert_eq!(run::<Portable, DoubleRounding>(&shape, &numbers, &input), expected, "{}", case.name);
+    }
+}
+
+#[test]
+fn reduced_rounding_of_int16_is_that_of_tflite_micro() {
+    for case in cases(include_str!("golden/depthwise_conv2d_int16.txt")) {
+        let shape = golden_shape(&case);
+        let (filters, bias, scales): (Vec<i8>, Vec<i32>, Vec<f32>) =
+            (case.values("weights"), case.values("bias"), case.values("weight_scales"));
+        let numbers = Int16Filters {
+            filters: &filters,
+            bias: &bias,
+            scales: &scales,
+            input: case.value("input_scale"),
+            output: case.value("output_scale"),
+            activation: [Activation::Identity, Activation::Relu, Activation::Relu6][case.value::<usize>("activation")],
+        };
+        let (input, expected): (Vec<i16>, Vec<i16>) = (case.values("input"), case.values("output"));
+        type E = Int16x8<ReducedRounding>;
+        let mut packed = vec![0; depthwise::packed_words::<Portable, E>(&shape)];
+        let common = depthwise::pack_int16::<Portable, ReducedRounding>(&shape, &numbers, &mut packed).unwrap();
+        let mut scratch = vec![0; depthwise::scratch_words::<Portable, E>(&shape)];
+        let mut output = vec![99; expected.len()];
+        depthwise::run::<Portable, E>(&shape, &packed, 0, &common, &input, &mut output, &mut scratch).unwrap();
+        assert_eq!(output, expected, "{}", case.name);
     }
 }
 
@@ -317,6 +342,24 @@ proptest! {
             }
         }
         let expected = [case.specified::<SingleRounding>(), case.specified::<DoubleRounding>()];
+        visit_all(&mut Check(&case, expected));
+    }
+
+    /// Only scales whose ratio is a power of two.
+    #[test]
+    fn power_of_two_rounding_agrees_with_the_reference(case in int8_cases(), shift in 3..12i32) {
+        struct Check<'a>(&'a Int8Case, Vec<i8>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                assert_eq!(self.0.run::<B, PowerOfTwo>(), self.1, "{}", B::NAME);
+            }
+        }
+        let mut case = case;
+        case.quantization[1].scale = case.quantization[0].scale;
+        for (o, scale) in case.scales.iter_mut().enumerate() {
+            *scale = 0.5f32.powi(shift + o as i32 % 3);
+        }
+        let expected = case.specified::<PowerOfTwo>();
         visit_all(&mut Check(&case, expected));
     }
 

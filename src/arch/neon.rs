@@ -8,7 +8,6 @@ mod finish;
 mod memory;
 
 use super::portable::depthwise::{self, Plain};
-use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// AArch64: eight int8 products to an instruction, four in single precision.
@@ -26,7 +25,7 @@ impl Sealed for NeonDotprod {}
 impl Backend for Neon {
     const NAME: &'static str = "neon";
     type Int8 = conv::Int8<Self>;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;
@@ -35,7 +34,7 @@ impl Backend for Neon {
 impl Backend for NeonDotprod {
     const NAME: &'static str = "neon-dotprod";
     type Int8 = conv::Int8<Self>;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

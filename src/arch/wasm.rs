@@ -5,7 +5,6 @@ mod elementwise;
 mod finish;
 
 use super::portable::depthwise::{self, Plain};
-use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// WebAssembly with SIMD128: eight int8 products to an instruction, four in single precision.
@@ -17,7 +16,7 @@ impl Sealed for Simd128 {}
 impl Backend for Simd128 {
     const NAME: &'static str = "simd128";
     type Int8 = conv::Int8;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = conv::Float;
     type DepthwiseInt8 = Plain<depthwise::Int8>;
     type DepthwiseFloat = Plain<depthwise::Float>;

@@ -8,12 +8,12 @@
 //!   instructions). With a multiplier a channel stands once for each of its filters.
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
-use super::finish::{Finish, Sums};
-use super::{Backend, Clamp, Epilogue, MicroKernel, Routine, Saturate, sealed::Sealed};
-use crate::arch::{Native, depthwise_routine};
+use super::finish::{Finish, IntegerEpilogue, Sums};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, sealed::Sealed};
+use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
 use crate::pack::{
-    Activations, F32Filters, Int8Filters, check_reach, check_scales, common_requantization, folded_term,
-    parameter_words, requantization_parameters,
+    Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
+    requantization_parameters,
 };
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
@@ -94,7 +94,8 @@ impl Taps {
         let (row, within) = (place / self.width, place % self.width);
         let column = match self.pattern {
             Pattern::Plain => within,
-            Pattern::Apart(group) if within % group == 0 => within / group,
+            // Never 0; the test leaves no panic behind.
+            Pattern::Apart(group) if group > 0 && within % group == 0 => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
@@ -124,7 +125,7 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// # Safety
     /// * `from` is valid for reads of those channels for each of `pixels` pixels, `stride` values apart.
     /// * `to` is valid for writes of as many activations: pixel after pixel with lanes; with planes one channel's pixels
-    ///   side by side, and `plane` activations further the next channel's. `plane` is even.
+    ///   side by side, and `plane` activations further the next channel's.
     /// * The backend is available on this machine.
     unsafe fn load_row(
         from: *const Self::Input,
@@ -141,6 +142,20 @@ pub trait DepthwiseKernel: Sealed + 'static {
         }
     }
 
+    /// Widens rows of a whole block: [`load_row`](Self::load_row) for each, unless the backend has better.
+    ///
+    /// # Safety
+    /// What [`Load`] says; `lanes` or `planes` channels are there. The backend is available on this machine.
+    unsafe fn load_rows(load: &Load<Self>) {
+        for row in 0..load.rows {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (from, to) = (load.from.add(row * load.from_row), load.to.add(row * load.to_row));
+                Self::load_row(from, load.from_pixel, load.pixels, to, load.plane);
+            }
+        }
+    }
+
     /// The routine for a shape, where the backend has several: what constant evaluation chooses, here at run time.
     fn routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
         let _ = shape;
@@ -153,10 +168,44 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// * `accumulators` is valid for writes of those values, and of one more with planes.
     /// * `activations + taps[t] + row * row_step + column * pixel_step` is valid for reads of `lanes` values for every
     ///   place `t` of a tap; with planes of a group, aligned to an activation, and the whole band is as
-    ///   [`DepthwiseKernel::load_row`] left it.
+    ///   [`DepthwiseKernel::load_rows`] left it.
     /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
+
+    /// Requantizes sums channel by channel, where no vectors finish them.
+    ///
+    /// # Safety
+    /// The sums and parameters are there, and so is room for the outputs; there is neither pooling nor are there phases.
+    /// The backend is available on this machine.
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output)
+    where
+        Self: DepthwiseKernel<Accumulator = i32>,
+    {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<E>(strip, common, output) }
+    }
+}
+
+/// Rows of the input that are widened into the band.
+pub struct Load<K: DepthwiseKernel + ?Sized> {
+    /// The first row's first pixel, valid for reads of `rows` times `pixels` pixels.
+    pub from: *const K::Input,
+    /// Values from one pixel to the next.
+    pub from_pixel: usize,
+    /// Values from one row to the next.
+    pub from_row: usize,
+    /// Pixels in a row, at least 1.
+    pub pixels: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Where the first row's first pixel goes, valid for writes: pixel after pixel with lanes; with planes one channel's
+    /// pixels side by side.
+    pub to: *mut K::Activation,
+    /// Activations from one row to the next; they fill whole words.
+    pub to_row: usize,
+    /// Activations from one plane to the next; they fill whole words.
+    pub plane: usize,
 }
 
 /// What the sums of a band read; laid out for assembly.
@@ -404,18 +453,52 @@ impl Plan {
 pub trait DepthwiseEpilogue: Epilogue {
     /// A backend's kernel for its types.
     type Depthwise<B: Backend>: DepthwiseKernel<Input = Self::Input, Accumulator = Self::Accumulator>;
+
+    /// Finishes sums channel by channel.
+    ///
+    /// # Safety
+    /// As [`DepthwiseKernel::requantize`].
+    unsafe fn finish_channels<B: Backend>(
+        strip: &Sums<Self::Accumulator>,
+        common: &Self::Common,
+        output: *mut Self::Output,
+    );
 }
 
 impl<R: Rounding> DepthwiseEpilogue for R {
     type Depthwise<B: Backend> = B::DepthwiseInt8;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::DepthwiseInt8::requantize::<R>(strip, common, output) }
+    }
 }
 
 impl<R: Rounding> DepthwiseEpilogue for Saturate<R> {
     type Depthwise<B: Backend> = B::DepthwiseInt8;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::DepthwiseInt8::requantize::<Self>(strip, common, output) }
+    }
+}
+
+impl<R: Rounding> DepthwiseEpilogue for Int16x8<R> {
+    type Depthwise<B: Backend> = DepthwiseInt16;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i16) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<Self>(strip, common, output) }
+    }
 }
 
 impl DepthwiseEpilogue for Clamp {
     type Depthwise<B: Backend> = B::DepthwiseFloat;
+
+    unsafe fn finish_channels<B: Backend>(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { finish_by_channel::<Self>(strip, bounds, output) }
+    }
 }
 
 /// A depthwise convolution on backend `B`: what it needs besides its memory.
@@ -447,6 +530,16 @@ impl<R: Rounding> Depthwise<Native, R> {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
         convolution
+    }
+}
+
+impl<R: Rounding> Depthwise<Native, Int16x8<R>> {
+    /// A convolution of int16 values with int8 weights on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int16(shape: DepthwiseConv2dShape, common: CommonRequantization) -> Self {
+        Self::new(shape, 0, common, None)
     }
 }
 
@@ -647,7 +740,7 @@ const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
     // Strips are finished in the least vectors that the backend's blocks may have.
     let vector = <E::Kernel<B> as MicroKernel>::CONVOLUTION.tail;
     let whole = layout.planes == 0 && layout.lanes.is_multiple_of(vector);
-    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { finish_by_channel::<E> }
+    if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { E::finish_channels::<B> }
 }
 
 /// [`Finish`] without vectors: channel after channel, whose parameters stay in registers.
@@ -655,7 +748,7 @@ const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
 /// # Safety
 /// As [`Finish`]; without pooling and phases.
 #[inline(never)]
-unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
+pub unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
     const { assert!(E::WORDS <= 2) };
     let common = *common;
     for c in 0..strip.present {
@@ -721,32 +814,49 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 }
             }
         }
-        for row in kept..(rows - 1) * stride + extent {
-            let start = row * plan.pitch + shape.padding[1] * plan.step;
-            // Rows count the padding above the input as rows.
-            let inside = (y * stride + row).wrapping_sub(shape.padding[0]);
-            // SAFETY: the row lies in the band, its padding on both sides.
-            unsafe {
-                let to = self.band.add(start);
-                if inside >= height {
-                    for part in 0..parts {
-                        core::slice::from_raw_parts_mut(to.add(part * plan.plane), width * plan.step).fill(self.fill);
-                    }
-                    continue;
+        // Rows of the band that lie in the input; the others are padding. Rows count the padding above the input as rows.
+        let all = (rows - 1) * stride + extent;
+        let [begin, end] = [shape.padding[0], shape.padding[0] + height];
+        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).clamp(kept, all.max(kept)));
+        let left = shape.padding[1] * plan.step;
+        // Where one band is the whole picture, they stay what they were filled with at first.
+        let [above, below] = if plan.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
+        for row in above.chain(below) {
+            for part in 0..parts {
+                // SAFETY: the row lies in the band, its padding on both sides.
+                unsafe {
+                    let to = self.band.add(row * plan.pitch + left + part * plan.plane);
+                    core::slice::from_raw_parts_mut(to, width * plan.step).fill(self.fill);
                 }
-                // SAFETY: row `inside` is of the input.
-                let from = self.input.add(inside * width * channels);
-                if whole {
-                    K::load_row(from.add(first), channels, width, to, plan.plane);
-                    continue;
-                }
-                for c in 0..count {
-                    let (channel, to, step) = if planes > 0 {
-                        (first + c, to.add(c * plan.plane), 1)
-                    } else {
-                        ((first + c) / shape.multiplier, to.add(c), lanes)
-                    };
-                    load_channel::<K>(from.add(channel), channels, width, to, step);
+            }
+        }
+        let from_row = width * channels;
+        let load = Load::<K> {
+            // Not followed where no row lies in the input.
+            from: self.input.wrapping_add((y * stride + begin).wrapping_sub(shape.padding[0]) * from_row),
+            from_pixel: channels,
+            from_row,
+            pixels: width,
+            rows: end.saturating_sub(begin),
+            to: self.band.wrapping_add(begin * plan.pitch + left),
+            to_row: plan.pitch,
+            plane: plan.plane,
+        };
+        // SAFETY: these rows lie in the input and in the band, and the channels are of the input.
+        unsafe {
+            if whole {
+                K::load_rows(&Load { from: load.from.wrapping_add(first), ..load });
+                return;
+            }
+            for c in 0..count {
+                let (channel, to, step) = if planes > 0 {
+                    (first + c, load.to.wrapping_add(c * plan.plane), 1)
+                } else {
+                    ((first + c) / shape.multiplier, load.to.wrapping_add(c), lanes)
+                };
+                for row in 0..load.rows {
+                    let (from, to) = (load.from.add(row * from_row + channel), to.add(row * plan.pitch));
+                    load_channel::<K>(from, channels, width, to, step);
                 }
             }
         }
@@ -767,14 +877,15 @@ const fn check_lengths(shape: &DepthwiseConv2dShape, filters: usize, bias: usize
     Ok(())
 }
 
-/// Packs an int8 depthwise convolution for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
+/// Packs a depthwise convolution of these activations with int8 weights for the kernel `K`; `numbers.filters` are `[height][width][output channel]`.
 ///
 /// # Errors
 /// Where a length is not the shape's, a weight is -128, a scale is unusable, or an accumulator could overflow.
-pub(crate) const fn pack_i8<K: DepthwiseKernel>(
+pub(crate) const fn pack_integers<K: DepthwiseKernel>(
     shape: &DepthwiseConv2dShape,
     numbers: &Int8Filters<'_>,
     mode: RoundingMode,
+    activations: Activations,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
@@ -804,12 +915,12 @@ pub(crate) const fn pack_i8<K: DepthwiseKernel>(
             magnitude += if weight < 0 { -weight } else { weight };
             tap += channels;
         }
-        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, Activations::Int8) {
+        if let Err(error) = check_reach(numbers, o, sum, magnitude, mode, activations) {
             return Err(error);
         }
         o += 1;
     }
-    let common = common_requantization(numbers, mode);
+    let common = common(numbers, mode, activations);
     let Layout { lanes, group, .. } = K::LAYOUT;
     let mut at = 0;
     while at < packed.len() {

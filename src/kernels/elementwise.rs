@@ -5,8 +5,13 @@
 //! pixels in the same order, so floating point gives the same bits on every backend.
 
 pub mod activation;
+pub mod add;
 pub mod arrange;
+pub mod batch_norm;
 pub mod binary;
+pub mod blur_pool;
+pub mod local_response;
+pub mod spatial_pyramid;
 pub mod unary;
 
 use super::Backend;
@@ -56,7 +61,8 @@ pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
     /// Sums of int8 values.
     type Sums: SumLanes;
 
-    /// Adds int8 values, as [`SumParameters`] says, as many whole vectors as there are; returns how many values that was.
+    /// Adds int8 values, as [`SumParameters`] says, as many whole vectors as there are; returns how many values that was,
+    /// or `None` where the backend has no vectors for it.
     ///
     /// # Safety
     /// `a` and `b` are valid for reads of `count` values, `to` for writes; `to` may be `a`, but overlaps neither
@@ -68,21 +74,21 @@ pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         let _ = (parameters, a, b, to, count);
-        0
+        None
     }
 
     /// Looks values up in a table of the function's values at -128, -127, ..., 127, as many whole vectors as there are;
-    /// returns how many values that was.
+    /// returns how many values that was, or `None` where the backend has no vectors for it.
     ///
     /// # Safety
     /// `from` is valid for reads of `count` values, `to` for writes; `to` may be `from`, but does not overlap it
     /// otherwise. The backend is available.
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         let _ = (table, from, to, count);
-        0
+        None
     }
 
     /// Runs a task with this backend's instructions enabled for the compiler.

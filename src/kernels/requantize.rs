@@ -2,8 +2,8 @@
 //! [`finish_in_vectors`](super::finish::finish_in_vectors).
 
 use super::elementwise::FloatLanes;
-use super::finish::SumVectors;
-use crate::quant::{CommonRequantization, ProductRounding};
+use super::finish::{IntegerEpilogue, SumVectors, Sums, finish_any, finish_in_vectors};
+use crate::quant::{CommonRequantization, ProductRounding, Rounding, RoundingMode};
 use crate::reference::SumParameters;
 use core::marker::PhantomData;
 
@@ -114,13 +114,13 @@ pub trait Integers: 'static {
     unsafe fn doubling_high(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
-/// [`Elementwise::add_int8`](super::elementwise::Elementwise::add_int8): inlined into a function that enables the
-/// backend's instructions.
+/// [`Elementwise::add_int8`](super::elementwise::Elementwise::add_int8) with double rounding: inlined into a function that
+/// enables the backend's instructions.
 ///
 /// # Safety
 /// As there.
 #[inline(always)]
-pub unsafe fn add_int8<I: Integers, R: ProductRounding>(
+pub unsafe fn add_int8_twice<I: Integers, R: ProductRounding>(
     p: &SumParameters<i8, R>,
     a: *const i8,
     b: *const i8,
@@ -134,20 +134,11 @@ pub unsafe fn add_int8<I: Integers, R: ProductRounding>(
         let bounds = [I::splat(p.low), I::splat(p.high)];
         while count - done >= I::COUNT {
             let (a, b) = (I::widen(a.add(done)), I::widen(b.add(done)));
-            let value = match R::TWICE {
-                // It fits 32 bits.
-                false => {
-                    let sum = I::add(I::multiply(a, multipliers[0]), I::multiply(b, multipliers[1]));
-                    I::shift_all_right(I::add(sum, I::splat(p.offset as i32)), p.shifts[2])
-                }
-                true => {
-                    let a = scale_input::<I, R>(p, a, 0, multipliers[0]);
-                    let b = scale_input::<I, R>(p, b, 1, multipliers[1]);
-                    let sum = if p.sign < 0 { I::subtract(a, b) } else { I::add(a, b) };
-                    // The sum is at most 255 * 2^20 in magnitude and its factor less than 1: nothing overflows.
-                    I::add(scale::<I>(sum, multipliers[2], p.shifts[2]), I::splat(p.zero_points[2]))
-                }
-            };
+            let a = scale_input::<I, R>(p, a, 0, multipliers[0]);
+            let b = scale_input::<I, R>(p, b, 1, multipliers[1]);
+            let sum = if p.sign < 0 { I::subtract(a, b) } else { I::add(a, b) };
+            // The sum is at most 255 * 2^20 in magnitude and its factor less than 1: nothing overflows.
+            let value = I::add(scale::<I>(sum, multipliers[2], p.shifts[2]), I::splat(p.zero_points[2]));
             let [low, high] = bounds;
             I::store(I::min(I::max(value, low), high), to.add(done));
             done += I::COUNT;
@@ -186,6 +177,33 @@ unsafe fn scale<I: Integers>(value: I::Vector, multiplier: I::Vector, shift: u32
         let mask = ((1i64 << shift) - 1) as i32;
         let threshold = I::subtract(I::splat(mask >> 1), I::shift_all_right(value, 31));
         I::add_where_greater(I::shift_all_right(value, shift), I::and(value, I::splat(mask)), threshold)
+    }
+}
+
+/// [`Requantize::requantize`](super::finish::Requantize::requantize): inlined into a function that enables the backend's
+/// instructions.
+///
+/// # Safety
+/// As there; the strip's `channels` are a multiple of `I::COUNT`.
+#[inline(always)]
+pub unsafe fn finish<I: Integers, E: IntegerEpilogue>(
+    strip: &Sums<i32>,
+    common: &CommonRequantization,
+    output: *mut E::Output,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match E::Rounding::MODE {
+            RoundingMode::Single if common.shift >= 32 => {
+                finish_in_vectors::<Single<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::Double => finish_in_vectors::<Double<I, E::Output>>(strip, common, output),
+            RoundingMode::Reduced if common.shift == 1 => {
+                finish_in_vectors::<Reduced<I, E::Output>>(strip, common, output);
+            }
+            RoundingMode::PowerOfTwo => finish_in_vectors::<Shifted<I, E::Output>>(strip, common, output),
+            _ => finish_any::<E>(strip, common, output),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
+use crate::arch::DepthwiseInt16;
 use crate::arch::{Job, Native, dispatch};
-use crate::kernels::depthwise::{Depthwise, DepthwiseEpilogue, Plan, pack_f32, pack_i8};
-use crate::kernels::{Backend, Clamp};
-use crate::pack::{F32Filters, Int8Filters};
+use crate::kernels::depthwise::{Depthwise, DepthwiseEpilogue, Plan, pack_f32, pack_integers};
+use crate::kernels::{Backend, Clamp, Int16x8};
+use crate::pack::{Activations, F32Filters, Int8Filters, Int16Filters};
 use crate::quant::{Quantization, Rounding, SingleRounding};
 use crate::shape::{DepthwiseConv2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{View, ViewMut};
@@ -13,8 +14,8 @@ use core::marker::PhantomData;
 /// 2017, <https://arxiv.org/abs/1704.04861>).
 ///
 /// `I` and `O` are the types of its input and output, `WORDS` is [`DepthwiseConv2dShape::packed_words`], and `E` says
-/// how sums become outputs: [`SingleRounding`] or [`DoubleRounding`](crate::quant::DoubleRounding) for int8, [`Clamp`]
-/// for `f32`. The result is that of [`reference::depthwise_conv2d_i8`](crate::reference::depthwise_conv2d_i8) or
+/// how sums become outputs: [`SingleRounding`] or another [`Rounding`] for int8, [`Int16x8`] of one for int16 activations
+/// with int8 weights, [`Clamp`] for `f32`. The result is that of [`reference::depthwise_conv2d_i8`](crate::reference::depthwise_conv2d_i8) or
 /// [`depthwise_conv2d_f32`](crate::reference::depthwise_conv2d_f32), bit for bit, on every backend. Output channel
 /// `c * multiplier + m` is filter `m` of input channel `c`. For an input of one channel [`Conv2d`](crate::Conv2d)
 /// computes the same, faster.
@@ -91,6 +92,21 @@ impl<'a> Int8Filters<'a> {
     }
 }
 
+impl<'a> Int16Filters<'a> {
+    /// The numbers of a depthwise convolution, from arrays: `[height][width][output channel]`, as TensorFlow Lite has
+    /// them.
+    pub const fn depthwise<const O: usize, const H: usize, const W: usize>(
+        filters: &'a [[[i8; O]; W]; H],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: f32,
+        output: f32,
+        activation: crate::Activation,
+    ) -> Self {
+        Self { filters: filters.as_flattened().as_flattened(), bias, scales, input, output, activation }
+    }
+}
+
 impl<'a> F32Filters<'a> {
     /// The numbers of a depthwise convolution, from arrays: `[height][width][output channel]`, as TensorFlow Lite has
     /// them.
@@ -113,11 +129,58 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
     pub const fn int8(shape: DepthwiseConv2dShape, numbers: Int8Filters<'_>) -> Self {
         check_types::<I, O>(&shape);
         let mut packed = [0; WORDS];
-        match pack_i8::<<Native as Backend>::DepthwiseInt8>(&shape, &numbers, R::MODE, &mut packed) {
+        match pack_integers::<<Native as Backend>::DepthwiseInt8>(
+            &shape,
+            &numbers,
+            R::MODE,
+            Activations::Int8,
+            &mut packed,
+        ) {
             Ok(common) => {
                 let convolution = Depthwise::int8(shape, numbers.input.zero_point, common);
                 Self { convolution, packed, types: PhantomData }
             }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: usize, R: Rounding>
+    DepthwiseConv2d<I, O, WORDS, Int16x8<R>>
+{
+    /// A convolution of int16 activations with int8 weights; `numbers.filters` are `[height][width][output channel]`.
+    ///
+    /// Accumulators have 32 bits: for every output channel `|bias| + 32768 * sum |weight|` must fit them, as it does for
+    /// any filter of up to 515 taps.
+    ///
+    /// ```
+    /// use bareconv::{Activation, DepthwiseConv2d, DepthwiseConv2dShape, Int16Filters, Int16x8, ReducedRounding, Tensor};
+    ///
+    /// // The mean of two neighbours in each channel, with the bits of TensorFlow Lite Micro.
+    /// const SHAPE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([1, 3, 2], 1, [1, 2]);
+    /// const MEAN: Int16Filters<'_> =
+    ///     Int16Filters::depthwise(&[[[64; 2]; 2]], &[0; 2], &[1.0 / 128.0; 2], 0.001, 0.001, Activation::Identity);
+    /// static LAYER: DepthwiseConv2d<
+    ///     Tensor<i16, 1, 3, 2>,
+    ///     Tensor<i16, 1, 2, 2>,
+    ///     { SHAPE.packed_words::<Int16x8<ReducedRounding>>() },
+    ///     Int16x8<ReducedRounding>,
+    /// > = DepthwiseConv2d::int16(SHAPE, MEAN);
+    ///
+    /// let mut output = Tensor::filled(0);
+    /// let mut scratch = [0; SHAPE.scratch_words::<Int16x8<ReducedRounding>>()];
+    /// LAYER.run(Tensor([[[10_000, 2], [20_000, 4], [-30_000, 6]]]).view(), output.view_mut(), &mut scratch);
+    /// assert_eq!(output.0, [[[15_000, 3], [-5_000, 5]]]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16(shape: DepthwiseConv2dShape, numbers: Int16Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let numbers = numbers.with_zero_points();
+        match pack_integers::<DepthwiseInt16>(&shape, &numbers, R::MODE, Activations::Int16, &mut packed) {
+            Ok(common) => Self { convolution: Depthwise::int16(shape, common), packed, types: PhantomData },
             Err(error) => panic!("{}", error.message()),
         }
     }
@@ -276,7 +339,26 @@ pub mod dynamic {
         numbers: &Int8Filters<'_>,
         packed: &mut [u32],
     ) -> Result<CommonRequantization, ShapeError> {
-        pack_i8::<B::DepthwiseInt8>(shape, numbers, R::MODE, packed)
+        pack_integers::<B::DepthwiseInt8>(shape, numbers, R::MODE, Activations::Int8, packed)
+    }
+
+    /// Packs a convolution of int16 values with int8 weights for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// As [`pack_int8`].
+    pub const fn pack_int16<B: Backend, R: Rounding>(
+        shape: &DepthwiseConv2dShape,
+        numbers: &Int16Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        let numbers = numbers.with_zero_points();
+        pack_integers::<<Int16x8<R> as DepthwiseEpilogue>::Depthwise<B>>(
+            shape,
+            &numbers,
+            R::MODE,
+            Activations::Int16,
+            packed,
+        )
     }
 
     /// Packs a convolution in single precision for backend `B`.

@@ -62,6 +62,34 @@ pub fn depthwise_conv2d_i8<R: Rounding>(
     });
 }
 
+/// Depthwise convolution of int16 values with int8 weights, then requantization.
+///
+/// `accumulator = bias + sum input * weight` in exact integers; all zero points are 0. Otherwise as
+/// [`depthwise_conv2d_i8`]. [`ReducedRounding`](crate::ReducedRounding) gives the bits of TensorFlow Lite Micro.
+///
+/// # Panics
+/// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.
+pub fn depthwise_conv2d_i16<R: Rounding>(
+    shape: &DepthwiseConv2dShape,
+    input: &[i16],
+    filters: &[i8],
+    bias: &[i32],
+    parameters: &[u32],
+    common: &CommonRequantization,
+    output: &mut [i16],
+) {
+    for_each_output(shape, output, |at @ [_, _, o]| {
+        let mut accumulator = bias[o] as i64;
+        for_each_tap(shape, at, |in_filters, in_input| {
+            if let Some(in_input) = in_input {
+                accumulator += input[in_input] as i64 * filters[in_filters] as i64;
+            }
+        });
+        let accumulator = i32::try_from(accumulator).expect("packing checks the accumulator's bound");
+        common.clamp_i16(R::scale(accumulator, &parameters[o * R::WORDS..], common))
+    });
+}
+
 /// Depthwise convolution in `f32`, clamped to `low..=high` (the activation).
 ///
 /// The sum starts at the bias and takes the products in the order filter row, filter column.

@@ -6,7 +6,7 @@ use bareconv::kernels::elementwise::{self, activation, unary};
 use bareconv::reference::{self, SoftmaxParameters, SoftmaxParametersInt16};
 use bareconv::{HardSigmoidF32, Int8Table, Quantization};
 
-const CASES: u32 = 300;
+const CASES: u32 = super::number_of_cases(300);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {

@@ -5,14 +5,16 @@ use bareconv::dynamic::depthwise;
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding,
-    pack, reference,
+    Activation, Clamp, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8,
+    Quantization, ReducedRounding, SingleRounding, pack, reference,
 };
 
 /// Int8 convolutions, each with both roundings.
-const INT8_CASES: u32 = 600;
+const INT8_CASES: u32 = super::number_of_cases(600);
+/// Convolutions of int16 values, each with three roundings.
+const INT16_CASES: u32 = super::number_of_cases(150);
 /// Convolutions in single precision.
-const FLOAT_CASES: u32 = 200;
+const FLOAT_CASES: u32 = super::number_of_cases(200);
 /// Activations of a case.
 const VALUES: usize = 3000;
 /// The most channels of a case.
@@ -21,6 +23,7 @@ const CHANNELS: usize = 72;
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     session.operator(["depthwise_conv2d", "int8", B::NAME], int8::<B>);
+    session.operator(["depthwise_conv2d", "int16", B::NAME], int16::<B>);
     session.operator(["depthwise_conv2d", "f32", B::NAME], float::<B>);
 }
 
@@ -123,6 +126,63 @@ pub fn specified_int8<R: Rounding>(
     }
     let Int8Filters { filters, bias, input: Quantization { zero_point, .. }, .. } = *numbers;
     reference::depthwise_conv2d_i8::<R>(shape, input, zero_point, filters, bias, &parameters, &common, output);
+}
+
+fn int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+    for case in 0..INT16_CASES {
+        let shape = generator.depthwise();
+        let mut space = memory.space();
+        let (bias, scales) = (space.take(shape.channels()), space.take(shape.channels()));
+        for (bias, scale) in bias.iter_mut().zip(&mut *scales) {
+            *bias = generator.within(0, 4_000_000) as i32 - 2_000_000;
+            *scale = generator.real(0.0001, 0.02);
+        }
+        let input = space.take(shape.input.iter().product());
+        let filters = space.take(shape.channels() * shape.filter_len());
+        let style = generator.within(0, 5);
+        for value in &mut *input {
+            *value = match style {
+                0 => -32768,
+                1 => [-32768, 32767][generator.within(0, 1)],
+                _ => generator.next() as i16,
+            };
+        }
+        generator.int8(filters, -127);
+        let output = [generator.real(0.0005, 0.02), generator.real(0.000_01, 0.0005)][generator.within(0, 1)];
+        let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
+        let numbers = Int16Filters { filters, bias, scales, input: 0.0005, output, activation };
+        int16_case::<B, SingleRounding>(cases, case, &shape, &numbers, input, space.lend());
+        int16_case::<B, DoubleRounding>(cases, case, &shape, &numbers, input, space.lend());
+        int16_case::<B, ReducedRounding>(cases, case, &shape, &numbers, input, space.lend());
+    }
+}
+
+fn int16_case<B: Backend, R: Rounding>(
+    cases: &mut Cases<'_>,
+    case: u32,
+    shape: &DepthwiseConv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    mut space: Space<'_>,
+) {
+    let len = shape.output().iter().product();
+    let (output, expected) = (space.take(len), space.take(len));
+    let common = pack::common_requantization_i16(numbers, R::MODE);
+    let mut parameters = [0; 2 * CHANNELS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.channels()) {
+        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
+    }
+    let Int16Filters { filters, bias, .. } = *numbers;
+    reference::depthwise_conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, expected);
+    let packed = space.take(depthwise::packed_words::<B, Int16x8<R>>(shape));
+    let common = depthwise::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
+    let scratch = space.take(depthwise::scratch_words::<B, Int16x8<R>>(shape));
+    scratch.fill(0x7f80_80ff);
+    output.fill(99);
+    cases
+        .measure(|| depthwise::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
+        .expect("the case obeys the rules");
+    cases.compare(&(case, R::MODE, shape), output, expected);
 }
 
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {

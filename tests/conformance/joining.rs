@@ -9,7 +9,7 @@ use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{Activation, Broadcast, DoubleRounding, Quantization, Region, SingleRounding, UpsampleShape};
 
-const CASES: u32 = 200;
+const CASES: u32 = super::number_of_cases(200);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {

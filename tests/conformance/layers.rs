@@ -1,11 +1,11 @@
 //! Layers that are constants, as in firmware. Constant evaluation packs their filters and chooses their routines, so
 //! they may run other code than the cases whose shape is known at run time only.
 
-use super::convolution::specified_int8;
+use super::convolution::{specified_int8, specified_int16};
 use super::{Cases, Generator, Session};
 use bareconv::{
-    Activation, Clamp, Conv2d, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, SingleRounding,
-    Tensor, reference,
+    Activation, Clamp, Conv2d, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters,
+    Int16x8, Quantization, ReducedRounding, SingleRounding, Tensor, nibbles, reference,
 };
 
 /// Inputs that each layer is run with.
@@ -57,10 +57,13 @@ const fn quantizations(shape: &Conv2dShape, seed: u64) -> [Quantization; 2] {
 
 /// Declares an int8 layer and runs it.
 macro_rules! int8_layer {
-    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {
+        int8_layer!($generator, $cases, $number: $rounding, $activation, $shape, weights($number))
+    };
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr, $filters:expr) => {{
         const SHAPE: Conv2dShape = $shape;
         const OUTPUT: [usize; 3] = SHAPE.output();
-        const FILTERS: [i8; SHAPE.filters * SHAPE.filter_len()] = weights($number);
+        const FILTERS: [i8; SHAPE.filters * SHAPE.filter_len()] = $filters;
         const BIAS: [i32; SHAPE.filters] = biases($number + 100);
         const SCALES: [f32; SHAPE.filters] = reals($number + 200, 0.002, 0.008);
         const QUANTIZATIONS: [Quantization; 2] = quantizations(&SHAPE, $number + 300);
@@ -82,6 +85,93 @@ macro_rules! int8_layer {
             let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<$rounding>()];
             $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+        }
+    }};
+}
+
+/// Declares a layer of int4 weights and runs it.
+macro_rules! int4_layer {
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $shape:expr) => {{
+        type Rounded = Int4<$rounding>;
+        const SHAPE: Conv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const LEN: usize = SHAPE.filters * SHAPE.filter_len();
+        const FILTERS: [i8; LEN] = {
+            let mut values = weights($number);
+            let mut i = 0;
+            while i < LEN {
+                values[i] >>= 4;
+                i += 1;
+            }
+            values
+        };
+        const BIAS: [i32; SHAPE.filters] = biases($number + 100);
+        const SCALES: [f32; SHAPE.filters] = reals($number + 200, 0.032, 0.128);
+        const QUANTIZATIONS: [Quantization; 2] = quantizations(&SHAPE, $number + 300);
+        const NUMBERS: Int8Filters<'static> = Int8Filters {
+            filters: &FILTERS,
+            bias: &BIAS,
+            scales: &SCALES,
+            input: QUANTIZATIONS[0],
+            output: QUANTIZATIONS[1],
+            activation: Activation::Relu,
+        };
+        type Input = Tensor<i8, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<i8, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: Conv2d<Input, Output, { SHAPE.packed_words::<Rounded>() }, Rounded> = Conv2d::int4(
+            SHAPE,
+            Int4Filters {
+                filters: &nibbles::<LEN, { LEN.div_ceil(2) }>(&FILTERS),
+                bias: &BIAS,
+                scales: &SCALES,
+                input: QUANTIZATIONS[0],
+                output: QUANTIZATIONS[1],
+                activation: Activation::Relu,
+            },
+        );
+        for _ in 0..INPUTS {
+            let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
+            $generator.int8(input.as_mut_slice(), -128);
+            let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<Rounded>()];
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
+            specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+        }
+    }};
+}
+
+/// Declares a layer of int16 activations and runs it.
+macro_rules! int16_layer {
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
+        type Rounded = Int16x8<$rounding>;
+        const SHAPE: Conv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const FILTERS: [i8; SHAPE.filters * SHAPE.filter_len()] = weights($number);
+        const BIAS: [i32; SHAPE.filters] = biases($number + 100);
+        const SCALES: [f32; SHAPE.filters] = reals($number + 200, 0.002, 0.008);
+        // As the deviations of int8, with inputs of 19,000 and outputs of 12,000.
+        const OUTPUT_SCALE: f32 = 0.0005 * 0.005 * (74 * 19 * (SHAPE.filter_len().isqrt() + 1)) as f32 / 12.0;
+        const NUMBERS: Int16Filters<'static> = Int16Filters {
+            filters: &FILTERS,
+            bias: &BIAS,
+            scales: &SCALES,
+            input: 0.0005,
+            output: OUTPUT_SCALE,
+            activation: Activation::$activation,
+        };
+        type Input = Tensor<i16, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<i16, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: Conv2d<Input, Output, { SHAPE.packed_words::<Rounded>() }, Rounded> =
+            Conv2d::int16(SHAPE, NUMBERS);
+        for _ in 0..INPUTS {
+            let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
+            for value in input.as_mut_slice() {
+                *value = $generator.next() as i16;
+            }
+            let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<Rounded>()];
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
+            specified_int16::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
             $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
         }
     }};
@@ -116,6 +206,8 @@ macro_rules! float_layer {
 pub fn run(session: &mut Session<'_>) {
     let native = bareconv::arch::native();
     session.operator(["conv2d-layer", "int8", native], |cases, generator, _| int8(cases, generator));
+    session.operator(["conv2d-layer", "int4", native], |cases, generator, _| int4(cases, generator));
+    session.operator(["conv2d-layer", "int16", native], |cases, generator, _| int16(cases, generator));
     session.operator(["conv2d-layer", "f32", native], |cases, generator, _| float(cases, generator));
 }
 
@@ -152,6 +244,33 @@ fn int8(cases: &mut Cases<'_>, generator: &mut Generator) {
     int8_layer!(generator, cases, 19: DoubleRounding, Identity, Conv2dShape::dense(1100, 5));
     int8_layer!(generator, cases, 20: SingleRounding, Relu, Conv2dShape::dense(3, 2));
     int8_layer!(generator, cases, 21: DoubleRounding, Identity, Conv2dShape::dense(1, 1));
+    // Many taps whose weights are small enough for one sum, then the heaviest that are, and the lightest that are not.
+    int8_layer!(generator, cases, 22: SingleRounding, Relu, Conv2dShape::new([4, 4, 64], 9, [3, 3]).padding(1));
+    int8_layer!(generator, cases, 23: SingleRounding, Identity, Conv2dShape::dense(516, 10), [127; _]);
+    int8_layer!(generator, cases, 24: SingleRounding, Identity, Conv2dShape::dense(516, 10), [-127; _]);
+    int8_layer!(generator, cases, 25: SingleRounding, Identity, Conv2dShape::dense(517, 10), [-127; _]);
+    int8_layer!(generator, cases, 26: DoubleRounding, Relu, Conv2dShape::new([1, 5, 258], 6, [1, 2]), [127; _]);
+    // Groups, and pointwise convolutions over merged rows.
+    int8_layer!(generator, cases, 27: SingleRounding, Relu, Conv2dShape::new([6, 5, 6], 10, [3, 3]).groups(2).padding(1));
+    int8_layer!(generator, cases, 28: DoubleRounding, Identity, Conv2dShape::new([4, 3, 4], 8, [2, 2]).groups(4));
+    int8_layer!(generator, cases, 29: SingleRounding, Identity, Conv2dShape::new([7, 3, 24], 17, [1, 1]));
+    int8_layer!(generator, cases, 30: SingleRounding, Relu, Conv2dShape::new([5, 6, 12], 9, [1, 1]).groups(3));
+}
+
+fn int4(cases: &mut Cases<'_>, generator: &mut Generator) {
+    int4_layer!(generator, cases, 61: SingleRounding, Conv2dShape::new([9, 8, 1], 5, [3, 3]).padding(1).max_pool(2));
+    int4_layer!(generator, cases, 62: DoubleRounding, Conv2dShape::new([5, 7, 64], 6, [3, 3]).padding(1));
+    int4_layer!(generator, cases, 63: SingleRounding, Conv2dShape::new([6, 6, 9], 9, [1, 1]).groups(3));
+    int4_layer!(generator, cases, 64: SingleRounding, Conv2dShape::dense(515, 9));
+}
+
+fn int16(cases: &mut Cases<'_>, generator: &mut Generator) {
+    int16_layer!(generator, cases, 41: ReducedRounding, Relu, Conv2dShape::new([9, 8, 1], 5, [3, 3]).padding(1).max_pool(2));
+    int16_layer!(generator, cases, 42: DoubleRounding, Identity, Conv2dShape::new([7, 8, 3], 7, [2, 4]));
+    int16_layer!(generator, cases, 43: SingleRounding, Relu, Conv2dShape::new([6, 6, 8], 9, [1, 1]));
+    int16_layer!(generator, cases, 44: ReducedRounding, Relu6, Conv2dShape::new([5, 6, 16], 32, [3, 3]).stride(2));
+    int16_layer!(generator, cases, 45: ReducedRounding, Identity, Conv2dShape::dense(510, 9));
+    int16_layer!(generator, cases, 46: SingleRounding, Identity, Conv2dShape::dense(33, 20));
 }
 
 fn float(cases: &mut Cases<'_>, generator: &mut Generator) {

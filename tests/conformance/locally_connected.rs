@@ -7,7 +7,7 @@ use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, dynamic, pack, reference,
 };
 
-const CASES: u32 = 100;
+const CASES: u32 = super::number_of_cases(100);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {

@@ -14,6 +14,7 @@ pub mod depthwise;
 pub mod joining;
 pub mod layers;
 pub mod locally_connected;
+pub mod normalization;
 pub mod pooling;
 pub mod transposed;
 
@@ -28,6 +29,7 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     transposed::run_on::<B>(session);
     locally_connected::run_on::<B>(session);
     pooling::run_on::<B>(session);
+    normalization::run_on::<B>(session);
     activations::run_on::<B>(session);
     joining::run_on::<B>(session);
 }
@@ -35,6 +37,11 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
 /// Runs the layers that are constants, on the backend that layers run on.
 pub fn run_layers(session: &mut Session<'_>) {
     layers::run(session);
+}
+
+/// `cases`, or a few under Miri, which is some thousand times slower.
+pub const fn number_of_cases(cases: u32) -> u32 {
+    if cfg!(miri) { 2 } else { cases }
 }
 
 /// The seed of the cases that every core runs.

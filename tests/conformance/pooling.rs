@@ -1,10 +1,13 @@
-//! Maximum and average pooling, means.
+//! Maximum and average pooling, anti-aliased pooling, spatial pyramids, means.
 
-use super::{Cases, Generator, Memory, Session};
-use bareconv::kernels::{Backend, elementwise};
-use bareconv::{Pool2dShape, reference, reference::MeanParameters};
+use super::{Cases, Generator, Memory, Session, Value};
+use bareconv::kernels::{
+    Backend, elementwise,
+    elementwise::{blur_pool, spatial_pyramid},
+};
+use bareconv::{BlurPool2dShape, Pool2dShape, ShapeError, reference, reference::MeanParameters};
 
-const CASES: u32 = 300;
+const CASES: u32 = super::number_of_cases(300);
 /// Values of a tensor.
 const VALUES: usize = 640;
 
@@ -58,6 +61,141 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             }
         }
     });
+    session.operator(["spatial-pyramid", "int8", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let (levels, shape) = generator.pyramid();
+            let levels = &levels[..];
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.int8(input, -128),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_max(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_max::<B, i8>(levels, shape, i, o))
+                },
+            );
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.int8(input, -128),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_average(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_average::<B, i8>(levels, shape, i, o))
+                },
+            );
+        }
+    });
+    session.operator(["spatial-pyramid", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let (levels, shape) = generator.pyramid();
+            let levels = &levels[..];
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.halves(input),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_max(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_max::<B, i16>(levels, shape, i, o))
+                },
+            );
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.halves(input),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_average(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_average::<B, i16>(levels, shape, i, o))
+                },
+            );
+        }
+    });
+    session.operator(["spatial-pyramid", "f32", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let (levels, shape) = generator.pyramid();
+            let levels = &levels[..];
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.float(input),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_max(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_max::<B, f32>(levels, shape, i, o))
+                },
+            );
+            pyramid_case(
+                cases,
+                (case, levels, shape),
+                generator,
+                memory,
+                |g, input| g.float(input),
+                |i, o, e, c| {
+                    reference::spatial_pyramid_average_f32(levels, shape, i, e);
+                    c.measure(|| spatial_pyramid::spatial_pyramid_average::<B, f32>(levels, shape, i, o))
+                },
+            );
+        }
+    });
+    session.operator(["blur-pool2d", "int8", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.blur_shape();
+            let zero_point = generator.next() as i8;
+            blur_case(
+                cases,
+                (case, shape),
+                generator,
+                memory,
+                |g, input| g.int8(input, -128),
+                |i, o, e, c| {
+                    reference::blur_pool2d(&shape, zero_point, i, e);
+                    c.measure(|| blur_pool::blur_pool2d::<B, i8>(&shape, zero_point, i, o))
+                },
+            );
+        }
+    });
+    session.operator(["blur-pool2d", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.blur_shape();
+
+            blur_case(
+                cases,
+                (case, shape),
+                generator,
+                memory,
+                |g, input| g.halves(input),
+                |i, o, e, c| {
+                    reference::blur_pool2d(&shape, 0, i, e);
+                    c.measure(|| blur_pool::blur_pool2d::<B, i16>(&shape, 0, i, o))
+                },
+            );
+        }
+    });
+    session.operator(["blur-pool2d", "f32", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.blur_shape();
+
+            blur_case(
+                cases,
+                (case, shape),
+                generator,
+                memory,
+                |g, input| g.float(input),
+                |i, o, e, c| {
+                    reference::blur_pool2d_f32(&shape, i, e);
+                    c.measure(|| blur_pool::blur_pool2d::<B, f32>(&shape, 0.0, i, o))
+                },
+            );
+        }
+    });
     session.operator(["mean2d", "int8", B::NAME], |cases, generator, memory| {
         for case in 0..CASES {
             let ([h, w, c], parameters) = generator.mean(128);
@@ -108,6 +246,46 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             }
         }
     });
+}
+
+/// Draws an input and compares the outputs that `pool` writes.
+fn blur_case<T: Value>(
+    cases: &mut Cases<'_>,
+    case: (u32, BlurPool2dShape),
+    generator: &mut Generator,
+    memory: &mut Memory,
+    draw: impl FnOnce(&mut Generator, &mut [T]),
+    pool: impl FnOnce(&[T], &mut [T], &mut [T], &mut Cases<'_>) -> Result<(), ShapeError>,
+) {
+    let mut space = memory.space();
+    let input = space.take(case.1.input.iter().product());
+    draw(generator, input);
+    let len = case.1.output().iter().product();
+    let (output, expected) = (space.take(len), space.take(len));
+    bytemuck::cast_slice_mut(output).fill(99u8);
+    bytemuck::cast_slice_mut(expected).fill(88u8);
+    pool(input, output, expected, cases).expect("the rules are obeyed");
+    cases.compare(&case, output, expected);
+}
+
+/// Draws an input and compares the vectors that `pool` writes.
+fn pyramid_case<T: Value>(
+    cases: &mut Cases<'_>,
+    case: (u32, &[usize], [usize; 3]),
+    generator: &mut Generator,
+    memory: &mut Memory,
+    draw: impl FnOnce(&mut Generator, &mut [T]),
+    pool: impl FnOnce(&[T], &mut [T], &mut [T], &mut Cases<'_>) -> Result<(), ShapeError>,
+) {
+    let mut space = memory.space();
+    let input = space.take(case.2.iter().product());
+    draw(generator, input);
+    let len = case.1.iter().map(|level| level * level * case.2[2]).sum();
+    let (output, expected) = (space.take(len), space.take(len));
+    bytemuck::cast_slice_mut(output).fill(99u8);
+    bytemuck::cast_slice_mut(expected).fill(88u8);
+    pool(input, output, expected, cases).expect("the rules are obeyed");
+    cases.compare(&case, output, expected);
 }
 
 /// Draws an input and compares the outputs that `pool` writes.
@@ -180,6 +358,31 @@ impl Generator {
                 1 => [i16::MIN, i16::MAX][self.within(0, 1)],
                 _ => self.next() as i16,
             };
+        }
+    }
+
+    /// Levels of a pyramid, and the shape of an input for it.
+    fn pyramid(&mut self) -> ([usize; 3], [usize; 3]) {
+        let levels = [self.within(1, 4), self.within(1, 4), self.within(1, 4)];
+        let largest = levels.into_iter().fold(1, usize::max);
+        let shape = [
+            self.within(largest, 9),
+            self.within(largest, 9),
+            [self.within(1, 9), self.within(14, 35)][self.within(0, 1)],
+        ];
+        (levels, shape)
+    }
+
+    /// A shape of an anti-aliased pooling that obeys the rules.
+    fn blur_shape(&mut self) -> BlurPool2dShape {
+        loop {
+            let channels = [self.within(1, 9), self.within(14, 19)][self.within(0, 1)];
+            let input = [self.within(1, 8), self.within(1, 8), channels];
+            let shape = BlurPool2dShape::new(input, self.within(2, 7), self.within(1, 3)).max_pool(self.within(1, 3));
+            let shape = if self.within(0, 1) == 0 { shape } else { shape.zero_padding() };
+            if shape.check().is_ok() {
+                return shape;
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use bareconv::{
     TransposedConv2dShape, dynamic, pack, reference,
 };
 
-const CASES: u32 = 150;
+const CASES: u32 = super::number_of_cases(150);
 /// The most output channels.
 const FILTERS: usize = 20;
 

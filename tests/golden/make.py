@@ -176,13 +176,6 @@ def pool(random, name, operator):
     write(name, cases)
 
 
-def some_int16(random, shape):
-    """Random values, some of them extreme."""
-    values = random.integers(-32768, 32768, shape)
-    extremes = random.choice(np.array([-32768, -32767, -1, 0, 1, 32767]), shape)
-    return np.where(random.random(shape) < 0.2, extremes, values).astype(np.int16)
-
-
 def pool_int16(random, name, operator):
     cases = []
     for shape, window, stride, padding in [
@@ -400,6 +393,43 @@ def dense_int16(random):
             "relu": relu, "bias_bits": 64, "weights": weights, "bias": bias, "input": values, "output": out,
         }))
     write("dense_int16", cases)
+
+
+def depthwise_conv2d_int16(random):
+    cases = []
+    relu, relu6 = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6
+    for shape, multiplier, filter_size, stride, dilation, padding, activation in [
+        ((5, 5, 4), 1, (3, 3), (1, 1), (1, 1), SAME, 0), ((6, 7, 3), 2, (3, 2), (2, 2), (1, 1), SAME, relu),
+        ((7, 5, 2), 1, (2, 3), (1, 1), (2, 2), VALID, relu6),
+    ]:
+        values = some_int16(random, shape)
+        channels = shape[2] * multiplier
+        weights = np.maximum(some_int8(random, (*filter_size, channels)), -127)
+        in_scale = f32(0.0005)
+        scales = random.uniform(0.001, 0.02, channels).astype(np.float32)
+        taps = filter_size[0] * filter_size[1]
+        bias = random.integers(-1 << 20, 1 << 20, channels).astype(np.int64)
+        out_scale = f32(0.0003) if activation == relu6 else f32(in_scale * 0.01 * 74 * 19000 * np.sqrt(taps) / 12000)
+        out_size, pads = geometry(shape, filter_size, stride, dilation, padding)
+        kinds = schema.TensorType
+        source = tensor((1, *shape), in_scale, 0, dtype=kinds.INT16)
+        kernel = tensor((1, *weights.shape), scales, 0, weights[None], axis=3)
+        biases = tensor((channels,), scales * np.float32(in_scale), 0, bias, kinds.INT64, axis=0)
+        target = tensor((1, *out_size, channels), out_scale, 0, dtype=kinds.INT16)
+        options = schema.DepthwiseConv2DOptionsT(
+            padding=padding, strideH=stride[0], strideW=stride[1], depthMultiplier=multiplier,
+            fusedActivationFunction=activation, dilationHFactor=dilation[0], dilationWFactor=dilation[1])
+        kind = schema.BuiltinOperator.DEPTHWISE_CONV_2D, schema.BuiltinOptions.DepthwiseConv2DOptions
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((
+            f"{shape} times {multiplier}, filter {filter_size} stride {stride} dilation {dilation} padding {pads}", {
+                "input_shape": shape, "filter_shape": weights.shape, "stride": stride, "dilation": dilation,
+                "padding": pads, "output_shape": out.shape[1:], "input_scale": np.float32(in_scale),
+                "weight_scales": scales, "output_scale": np.float32(out_scale),
+                "activation": {0: 0, relu: 1, relu6: 2}[activation],
+                "weights": weights, "bias": bias, "input": values, "output": out,
+            }))
+    write("depthwise_conv2d_int16", cases)
 
 
 def dense(random):
@@ -776,6 +806,7 @@ if __name__ == "__main__":
     conv2d(seed(5))
     dense(seed(6))
     depthwise_conv2d(seed(7))
+    depthwise_conv2d_int16(seed(70))
     grouped(seed(60))
     conv2d_int16(seed(61))
     dense_int16(seed(62))

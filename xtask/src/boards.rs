@@ -26,6 +26,8 @@ pub struct Board {
     pub target: &'static str,
     /// Flags of the compiler that say more about the core than the triple does.
     pub flags: &'static [&'static str],
+    /// The backend is not chosen unless it is forced.
+    pub forced: bool,
     /// The linker script: a file of `examples/machine/memory`.
     pub memory: &'static str,
     /// The program that runs firmware: of QEMU, or `node`.
@@ -38,25 +40,20 @@ pub struct Board {
 pub const CORTEX_M0: Board = Board {
     core: "Cortex-M0",
     short: "m0",
-    backend: "portable",
+    backend: "armv6m",
     target: "thumbv6m-none-eabi",
     flags: &[],
+    forced: false,
     memory: "microbit",
     emulator: "qemu-system-arm",
-    machine: &[
-        "-M",
-        "microbit",
-        "-global",
-        "nrf51-soc.flash-size=4194304",
-        "-global",
-        "nrf51-soc.sram-size=4194304",
-    ],
+    machine: &["-M", "microbit", "-global", "nrf51-soc.flash-size=4194304", "-global", "nrf51-soc.sram-size=4194304"],
 };
 
 /// Arm's MPS2 board with a Cortex-M3.
 pub const CORTEX_M3: Board = Board {
     core: "Cortex-M3",
     short: "m3",
+    backend: "armv7m",
     target: "thumbv7m-none-eabi",
     memory: "mps2",
     machine: &["-M", "mps2-an385"],
@@ -74,8 +71,7 @@ pub const CORTEX_M4: Board = Board {
 };
 
 /// Arm's MPS2 board with a Cortex-M7.
-pub const CORTEX_M7: Board =
-    Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
+pub const CORTEX_M7: Board = Board { core: "Cortex-M7", short: "m7", machine: &["-M", "mps2-an500"], ..CORTEX_M4 };
 
 /// Arm's MPS2 board with a Cortex-M33 that has the DSP extension.
 pub const CORTEX_M33: Board = Board {
@@ -92,8 +88,9 @@ pub const CORTEX_M33: Board = Board {
 pub const CORTEX_M55: Board = Board {
     core: "Cortex-M55",
     short: "m55",
-    backend: "portable",
+    backend: "helium",
     flags: &[],
+    forced: true,
     memory: "mps3-an547",
     machine: &["-M", "mps3-an547"],
     ..CORTEX_M33
@@ -103,9 +100,10 @@ pub const CORTEX_M55: Board = Board {
 pub const RV32: Board = Board {
     core: "RV32IMAC",
     short: "rv32",
-    backend: "portable",
+    backend: "riscv",
     target: "riscv32imac-unknown-none-elf",
     flags: &[],
+    forced: false,
     memory: "virt-riscv",
     emulator: "qemu-system-riscv32",
     machine: &["-M", "virt", "-bios", "none"],
@@ -115,19 +113,22 @@ pub const RV32: Board = Board {
 pub const RV64: Board = Board {
     core: "RV64GCV",
     short: "rv64",
+    backend: "rvv",
+    forced: true,
     target: "riscv64gc-unknown-none-elf",
     emulator: "qemu-system-riscv64",
     machine: &["-M", "virt", "-cpu", "rv64,v=true,vlen=128,vext_spec=v1.0", "-bios", "none"],
     ..RV32
 };
 
-/// A 64-bit Arm core.
+/// A 64-bit Arm core with the dot product extension.
 pub const AARCH64: Board = Board {
     core: "AArch64",
     short: "a64",
-    backend: "portable",
+    backend: "neon-dotprod",
     target: "aarch64-unknown-none",
-    flags: &[],
+    flags: &["-C", "target-feature=+dotprod"],
+    forced: false,
     memory: "virt-aarch64",
     emulator: "qemu-system-aarch64",
     machine: &["-M", "virt", "-cpu", "max"],
@@ -140,14 +141,20 @@ pub const WASM: Board = Board {
     backend: "portable",
     target: "wasm32-unknown-unknown",
     flags: &[],
+    forced: false,
     memory: "",
     emulator: "node",
     machine: &[],
 };
 
 /// WebAssembly with vectors of 128 bits.
-pub const WASM_SIMD: Board =
-    Board { core: "WebAssembly, SIMD", short: "wasm128", flags: &["-C", "target-feature=+simd128"], ..WASM };
+pub const WASM_SIMD: Board = Board {
+    core: "WebAssembly, SIMD",
+    short: "wasm128",
+    backend: "simd128",
+    flags: &["-C", "target-feature=+simd128"],
+    ..WASM
+};
 
 /// The cores that the conformance cases run on.
 pub const ALL: [&Board; 11] = [
@@ -172,9 +179,15 @@ impl Board {
         Ok(toolchain)
     }
 
+    /// Whether a plugin of the emulator counts instructions.
+    pub fn counts(&self) -> bool {
+        self.emulator != "node"
+    }
+
     /// A cargo command for this core, with the crate `machine` prepared for it.
     fn cargo(&self, toolchain: &Toolchain, backend: Option<&str>) -> Command {
-        let choice = backend.map(|backend| format!("bareconv_backend=\"{backend}\""));
+        let choice =
+            backend.or(self.forced.then_some(self.backend)).map(|backend| format!("bareconv_backend=\"{backend}\""));
         let mut flags = self.flags.to_vec();
         flags.extend(choice.iter().flat_map(|choice| ["--cfg", choice]));
         let mut cargo = toolchain.cargo_with("build", &flags);
@@ -184,14 +197,28 @@ impl Board {
 
     /// Builds the program `bin` of the example `example`, on `backend` or on the one that the target has.
     pub fn build(&self, toolchain: &Toolchain, example: &str, bin: &str, backend: Option<&str>) -> Result<PathBuf> {
+        self.build_features(toolchain, [example, bin], "", backend)
+    }
+
+    /// As [`build`](Self::build), with features of the example.
+    pub fn build_features(
+        &self,
+        toolchain: &Toolchain,
+        [example, bin]: [&str; 2],
+        features: &str,
+        backend: Option<&str>,
+    ) -> Result<PathBuf> {
         // A folder for each core and backend whose flags differ, or the second program would replace the first.
         let mut folder = "firmware".to_owned();
-        if !self.flags.is_empty() || self.memory == CORTEX_M55.memory {
+        if !self.flags.is_empty() || self.forced {
             folder = format!("{folder}-{}", self.short);
         }
-        let folder = backend.map_or(folder.clone(), |backend| format!("{folder}-{backend}"));
+        let mut folder = backend.map_or(folder.clone(), |backend| format!("{folder}-{backend}"));
+        if !features.is_empty() {
+            folder = format!("{folder}-{features}");
+        }
         let mut cargo = self.cargo(toolchain, backend);
-        cargo.args(["--bin", bin]);
+        cargo.args(["--bin", bin, "--features", features]);
         self.build_with(example, bin, cargo, &folder)
     }
 

@@ -1,10 +1,17 @@
 //! The conformance cases on the PC and on emulated cores: every core must give the PC's bits.
 
-use crate::cycles::grouped;
+use crate::boards::{self, Board, Program};
+use crate::counts;
+use crate::image::Image;
 use crate::shell;
+use crate::simd::{self, Executed};
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// What came of one operator, in one type, on one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +22,19 @@ struct Line {
     results: u64,
     differing: u64,
     digest: String,
+    /// Instructions of the backend alone, where they were counted.
+    instructions: Option<u64>,
+    /// Vector instructions among them.
+    simd: Executed,
 }
 
 /// The report of one core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The core's name.
+    /// The core's name, and how it was built.
     pub core: String,
+    /// Its short name, for tables.
+    pub short: String,
     /// The backend that layers run on there.
     pub native: String,
     lines: Vec<Line>,
@@ -51,10 +64,12 @@ impl Report {
                 results: field("results")?.parse().with_context(|| damaged(line))?,
                 differing: field("differing")?.parse().with_context(|| damaged(line))?,
                 digest: field("digest")?.to_owned(),
+                instructions: None,
+                simd: Executed::default(),
             });
         }
         let native = native.with_context(|| format!("{core} did not say which backend it runs"))?;
-        Ok(Self { core: core.to_owned(), native, lines, differences })
+        Ok(Self { core: core.to_owned(), short: core.to_owned(), native, lines, differences })
     }
 
     /// Fails unless this core runs on `backend`, ran every operator on it, and agrees with its reference.
@@ -165,24 +180,204 @@ impl Host {
     }
 }
 
-/// A table of all results: a line for every operator, type, core and backend.
+/// Builds the cases for a core, on `forced` or its own backend, runs them and checks them against the PC's, and that
+/// vector instructions are there, and ran, just where they ought to.
+pub fn on_core(board: &Board, forced: Option<&str>, pc: &Report) -> Result<Report> {
+    let backend = forced.unwrap_or(board.backend);
+    let program = board.build(&board.set_up()?, "conformance", "conformance", forced)?;
+    let name = forced.map_or(board.core.to_owned(), |backend| format!("{}, {backend} only", board.core));
+    let short = forced.map_or(board.short.to_owned(), |backend| format!("{}, {backend}", board.short));
+    let report = if board.counts() {
+        let image = Image::read(&program)?;
+        let (counts, outcome) = counts::run(board, &program, &image, &[])?;
+        let mut report = Report::parse(&name, &outcome.lines)?;
+        let accounts = counts.accounts();
+        ensure!(
+            accounts.len() == report.lines.len(),
+            "{name} marked {} operators but printed {}",
+            accounts.len(),
+            report.lines.len()
+        );
+        for (line, account) in report.lines.iter_mut().zip(&accounts) {
+            line.instructions = Some(counts::instructions(account));
+            line.simd = Executed::count(&image, account)?;
+        }
+        check_simd(&report, &Executed::contained(&image), backend)?;
+        report
+    } else {
+        let limit = Duration::from_secs(300);
+        let folder = &shell::target_dir()?;
+        let program = Program { elf: &program, arguments: &[], folder, plugin: None, limit };
+        let report = Report::parse(&name, &board.run(&program, || ())?.success()?.lines)?;
+        let products = simd::dot_products_in_wasm(&fs::read(program.elf)?);
+        ensure!(backend != "simd128" || products > 0, "{name} contains no i32x4.dot_i16x8_s");
+        report
+    };
+    report.check(backend)?;
+    report.check_same_bits(pc)?;
+    Ok(Report { short, ..report })
+}
+
+/// Fails unless a backend's vector instructions are in the program and ran on that backend, and on no lesser one.
+fn check_simd(report: &Report, contained: &Executed, backend: &str) -> Result<()> {
+    let core = &report.core;
+    let ran = |kind, backend: &str| -> u64 {
+        report.lines.iter().filter(|line| line.backend == backend).map(|line| line.simd.of(kind)).sum()
+    };
+    for &kind in simd::required(backend) {
+        ensure!(contained.of(kind) > 0, "{core}: the program for {backend} contains no {kind}");
+        ensure!(ran(kind, backend) > 0, "{core}: {backend} ran without a single {kind}");
+    }
+    let least = report.lines.iter().filter(|line| line.backend == "portable");
+    let stray: u64 = least.map(|line| line.simd.sum()).sum();
+    ensure!(stray == 0, "{core}: plain Rust ran {stray} vector instructions of a backend");
+    if simd::required(backend).is_empty() {
+        ensure!(contained.is_empty(), "{core}: the program for {backend} contains vector instructions: {contained}");
+    }
+    Ok(())
+}
+
+/// A number in at most six characters.
+fn short(number: u64) -> String {
+    match number {
+        0..10_000 => number.to_string(),
+        10_000..1_000_000 => format!("{:.1}k", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2}M", number as f64 / 1e6),
+        _ => format!("{:.2}G", number as f64 / 1e9),
+    }
+}
+
+/// Columns of cores in a table, so that it fits a terminal.
+const COLUMNS: usize = 6;
+
+/// Tables of operators by core: how many results passed, and what the backend of that core took for them; then how many
+/// times fewer instructions that is than plain Rust takes on the same core.
 pub fn table(reports: &[Report]) -> String {
-    let mut text = format!("{:14}  {:5}  {:24}  {:8}  {:>7}  digest\n", "operator", "type", "core", "backend", "equal");
     let mut operators: Vec<_> = reports.iter().flat_map(|report| &report.lines).map(|line| &line.operator).collect();
     operators.sort();
     operators.dedup();
-    for [operator, element] in operators {
-        for report in reports {
-            for line in report.lines.iter().filter(|line| line.operator == [operator.clone(), element.clone()]) {
-                let equal = grouped(line.results - line.differing);
-                // Eight digits suffice to see that they are the same.
-                let digest = line.digest.get(..8).unwrap_or(&line.digest);
-                let (core, backend) = (&report.core, &line.backend);
-                let _ = writeln!(text, "{operator:14}  {element:5}  {core:24}  {backend:8}  {equal:>7}  {digest}");
+    let natives: Vec<_> = reports.iter().filter(|report| !report.core.ends_with(" only")).collect();
+    let line = |report: &'_ Report, operator: &[String; 2], backend: &str| {
+        report.lines.iter().find(|line| line.operator == *operator && line.backend == backend).cloned()
+    };
+    let mut text = String::new();
+    let heading = |text: &mut String, what: &str, columns: &[&Report]| {
+        let _ = write!(text, "{what:27}{:>6}", "passed");
+        columns.iter().for_each(|report| _ = write!(text, "{:>8}", report.short));
+        text.push('\n');
+    };
+    let passed = |text: &mut String, operator: &[String; 2]| {
+        let [name, element] = operator;
+        let passed = reports.first().and_then(|report| line(report, operator, &report.native));
+        let passed = passed.map_or(0, |line| line.results - line.differing);
+        let _ = write!(text, "{name:21}{element:6}{passed:>6}");
+    };
+    for columns in natives.chunks(COLUMNS) {
+        heading(&mut text, "instructions of the backend", columns);
+        let _ = write!(text, "{:33}", "");
+        columns.iter().for_each(|report| _ = write!(text, " {:>7.7}", report.native));
+        text.push('\n');
+        for &operator in &operators {
+            passed(&mut text, operator);
+            for report in columns {
+                let cell = line(report, operator, &report.native).map_or("missing".to_owned(), |line| {
+                    if line.differing > 0 {
+                        format!("{} bad", line.differing)
+                    } else {
+                        line.instructions.map_or("ok".to_owned(), short)
+                    }
+                });
+                let _ = write!(text, "{cell:>8}");
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    let faster = natives.into_iter().filter(|report| report.lines.iter().any(|l| l.instructions.is_some()));
+    let faster: Vec<_> = faster.filter(|report| report.native != "portable").collect();
+    for columns in faster.chunks(COLUMNS) {
+        heading(&mut text, "times fewer than portable", columns);
+        for &operator in &operators {
+            let ratios: Vec<_> = columns
+                .iter()
+                .map(|report| {
+                    // Constant layers run on the portable backend only where a program has no other.
+                    let only = format!("{}, portable only", report.core);
+                    let only = reports.iter().find(|other| other.core == only);
+                    let portable = line(report, operator, "portable")
+                        .or_else(|| only.and_then(|only| line(only, operator, "portable")));
+                    let counts = (portable?.instructions?, line(report, operator, &report.native)?.instructions?);
+                    Some(counts.0 as f64 / counts.1.max(1) as f64)
+                })
+                .collect();
+            passed(&mut text, operator);
+            for ratio in ratios {
+                let _ = write!(text, "{:>8}", ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")));
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// All results, for machines.
+pub fn to_json(reports: &[Report]) -> String {
+    let lines = reports.iter().flat_map(|report| {
+        report.lines.iter().map(|line| {
+            let [operator, element] = &line.operator;
+            json!({
+                "core": report.core, "backend": line.backend, "operator": operator, "type": element,
+                "passed": line.results - line.differing, "failed": line.differing, "digest": line.digest,
+                "instructions": line.instructions, "simd_instructions": line.simd.sum(),
+            })
+        })
+    });
+    let lines: Vec<_> = lines.map(|line| format!("  {line}")).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
+}
+
+/// Options of `cargo xtask conformance`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The cores: m0 m3 m4 m7 m33 m55 rv32 rv64 a64 wasm wasm128 [default: all].
+    cores: Vec<String>,
+    /// Build them with the portable backend as well.
+    #[arg(long)]
+    portable: bool,
+    /// Write the results here as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the cases on the PC and on some cores. `false` if one of them fails.
+pub fn run(options: &Options) -> Result<bool> {
+    for core in &options.cores {
+        ensure!(boards::ALL.iter().any(|board| board.short == core), "there is no core `{core}`");
+    }
+    let mut reports = vec![Host::Detected.run()?];
+    let mut failed = 0;
+    for board in boards::ALL {
+        if !options.cores.is_empty() && !options.cores.iter().any(|core| core == board.short) {
+            continue;
+        }
+        let backends: &[_] = if options.portable { &[None, Some("portable")] } else { &[None] };
+        for &forced in backends {
+            eprintln!("== {}, {}", board.core, forced.unwrap_or(board.backend));
+            match on_core(board, forced, &reports[0]) {
+                Ok(report) => reports.push(report),
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    failed += 1;
+                }
             }
         }
     }
-    text
+    print!("{}", table(&reports));
+    if let Some(path) = &options.json {
+        shell::write_whole(path, to_json(&reports).as_bytes())?;
+    }
+    Ok(failed == 0)
 }
 
 #[cfg(test)]

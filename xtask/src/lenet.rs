@@ -1,7 +1,7 @@
 //! `cargo xtask lenet`: LeNet-5 on MNIST from training to the verified firmware.
 
+use crate::boards::{Board, CORTEX_M4, Program};
 use crate::cycles::{self, grouped};
-use crate::boards::{self, Board, CORTEX_M4, Program};
 use crate::firmware;
 use crate::shell::{self, Progress};
 use anyhow::{Context, Result, bail, ensure};

@@ -2,17 +2,21 @@
 
 mod boards;
 mod conformance;
+mod counts;
 mod cycles;
 mod firmware;
+mod image;
 mod lenet;
+mod measure;
 mod shell;
+mod simd;
 mod test;
 mod thumb;
 mod toolchain;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
 use boards::{CORTEX_M4, Program};
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -56,8 +60,10 @@ enum Task {
     },
     /// Run the conformance cases on emulated cores and compare them with this computer's.
     Conformance(conformance::Options),
+    /// Count the instructions of well-known networks' layers, by SIMD and by plain Rust.
+    Bench(measure::BenchOptions),
     /// Run every test there is.
-    Test,
+    Test(test::Options),
 }
 
 fn main() -> ExitCode {
@@ -116,7 +122,8 @@ fn run(task: Task) -> Result<bool> {
             Ok(true)
         }
         Task::Conformance(options) => conformance::run(&options),
-        Task::Test => test::run(),
+        Task::Bench(options) => measure::bench(&options),
+        Task::Test(options) => test::run(&options),
     }
 }
 

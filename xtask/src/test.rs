@@ -1,9 +1,12 @@
 //! `cargo xtask test`: every test there is.
 
+use crate::boards::{self, CORTEX_M4, Program};
 use crate::conformance::{self, Host, Report};
-use crate::cycles::{self, grouped};
-use crate::boards::{self, Board, CORTEX_M4, Program};
+use crate::cycles;
 use crate::firmware;
+use crate::image::Image;
+use crate::measure;
+use crate::simd::Kind;
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -13,8 +16,19 @@ use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 28 * 28;
 
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Write the conformance results here as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave Miri out; it needs a nightly toolchain of rustup's.
+    #[arg(long)]
+    without_miri: bool,
+}
+
 /// Runs all steps, also after one that failed, and prints what became of each. `false` if one failed.
-pub fn run() -> Result<bool> {
+pub fn run(options: &Options) -> Result<bool> {
     let mut steps = Steps::default();
     let target_dir = shell::target_dir()?;
     let host = |arguments: &[&str]| {
@@ -48,10 +62,31 @@ pub fn run() -> Result<bool> {
         }));
     }
 
+    if options.without_miri {
+        eprintln!("== Miri is left out, as asked for");
+    } else {
+        steps.step("Miri: the portable kernels have no undefined behaviour", miri);
+    }
     let Some(toolchain) = toolchain else {
         steps.fail("firmware tests", "there is no toolchain for the firmware");
         return Ok(steps.report(&reports));
     };
+    let mut tables = String::new();
+    for board in [&boards::CORTEX_M0, &CORTEX_M4, &boards::CORTEX_M55, &boards::RV32] {
+        let name = format!("no layer can panic on {}", board.core);
+        steps.step(&name, || measure::no_panic(board));
+    }
+    let growths: Vec<_> = [&boards::CORTEX_M0, &CORTEX_M4]
+        .into_iter()
+        .filter_map(|board| {
+            steps.step(&format!("code of another convolution on {}", board.core), || measure::growth(board))
+        })
+        .collect();
+    if let Some(stacks) = steps.step("stack of every layer", measure::stacks) {
+        tables.push_str(&measure::stack_table(&stacks));
+        tables.push('\n');
+    }
+    tables.push_str(&measure::growth_table(&growths));
     for features in ["", "defmt"] {
         let mut cargo = toolchain.cargo("build");
         cargo.args(["--release", "--quiet", "--package", "bareconv", "--features", features]);
@@ -66,14 +101,49 @@ pub fn run() -> Result<bool> {
         steps.step("inference has no panics", || no_panics(&elf));
         steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
-    for board in firmware::CONFORMANCE {
+    for board in boards::ALL {
         for forced in [None, Some("portable")] {
+            // The cores left out have the code of a Cortex-M4, or no other backend.
+            if forced.is_some() && !["m4", "m55", "rv64", "a64", "wasm128"].contains(&board.short) {
+                continue;
+            }
             let backend = forced.unwrap_or(board.backend);
             let name = format!("conformance on {}, {backend} == PC", board.core);
-            reports.extend(steps.step(&name, || on_core(board, forced, pc.as_ref())));
+            reports.extend(steps.step(&name, || {
+                let pc = pc.as_ref().context("there are no results of the PC to compare with")?;
+                conformance::on_core(board, forced, pc)
+            }));
         }
     }
+    println!("\n{tables}");
+    if let Some(path) = &options.json {
+        shell::write_whole(path, conformance::to_json(&reports).as_bytes())?;
+    }
     Ok(steps.report(&reports))
+}
+
+/// Runs tests of the portable kernels under Miri, which finds undefined behaviour that no result shows.
+fn miri() -> Result<()> {
+    let nightly = shell::output(Command::new("rustup").args(["run", "nightly", "cargo", "miri", "--version"]));
+    if nightly.is_err() {
+        let limit = Duration::from_secs(300);
+        let mut install = Command::new("rustup");
+        install
+            .args(["toolchain", "install", "nightly", "--profile", "minimal"])
+            .args(["-c", "miri", "-c", "rust-src"]);
+        shell::run_bounded("installing Miri with rustup", &mut install, limit).map_err(|reason| {
+            anyhow::anyhow!(
+                "Miri needs rustup's nightly toolchain ({reason}); run: rustup toolchain install nightly -c miri -c \
+                 rust-src, or leave it out with: cargo xtask test --without-miri"
+            )
+        })?;
+    }
+    let mut cargo = Command::new("rustup");
+    shell::without_outer_cargo(&mut cargo);
+    cargo.args(["run", "nightly", "cargo", "miri", "test", "--quiet", "--package", "bareconv", "--test", "miri"]);
+    cargo.arg("--target-dir").arg(shell::target_dir()?.join("miri")).current_dir(shell::workspace());
+    cargo.env("RUSTFLAGS", "--cfg bareconv_backend=\"portable\"");
+    shell::run(&mut cargo)
 }
 
 /// The backend of another core is a compile error that says what it needs.
@@ -89,24 +159,9 @@ fn refuse_backend() -> Result<()> {
     Ok(())
 }
 
-/// Runs the conformance cases in the emulator; they must have the PC's bits, and SMLAD must run just where it ought to.
-fn on_core(board: &Board, forced: Option<&str>, pc: Option<&Report>) -> Result<Report> {
-    let elf = board.build_conformance(&board.set_up()?, forced)?;
-    let (profile, outcome) = cycles::profile(board, &elf, &[])?;
-    let backend = forced.unwrap_or(board.backend);
-    let name = forced.map_or(board.core.to_owned(), |backend| format!("{}, {backend} only", board.core));
-    let report = Report::parse(&name, &outcome.lines)?;
-    report.check(backend)?;
-    report.check_same_bits(pc.context("there are no results of the PC to compare with")?)?;
-    let (all, simd) = (profile.instructions, profile.dual_multiplies);
-    eprintln!("{} instructions, {} of them SMLAD", grouped(all), grouped(simd));
-    ensure!((backend == "armv7em") == (simd > 0), "the backend {backend} executed SMLAD {simd} times");
-    Ok(report)
-}
-
 /// No function of the library, nor the network inlined into `main`, calls what ends in a panic.
 fn no_panics(elf: &Path) -> Result<()> {
-    let callers = cycles::functions_that_panic(elf)?;
+    let callers = Image::read(elf)?.functions_that_panic();
     // What logs and writes files may panic; without any caller the search would have found nothing at all.
     ensure!(!callers.is_empty(), "not a single call of a panic was recognized in {}", elf.display());
     let ours: Vec<_> = callers.iter().filter(|name| !name.starts_with("core::") && is_inference(name)).collect();
@@ -126,7 +181,7 @@ fn profile(elf: &Path) -> Result<()> {
     ensure!((profile.instructions..17 * profile.instructions).contains(&profile.cycles), "{profile:?}");
     ensure!((8..65_536).contains(&stack), "a stack of {stack} bytes");
     let macs: u64 = outcome.field("macs")?;
-    let simd = profile.dual_multiplies;
+    let simd = profile.simd.of(Kind::Smlad);
     ensure!(2 * simd >= macs, "{macs} multiply-accumulates, but SMLAD ran only {simd} times");
     Ok(())
 }

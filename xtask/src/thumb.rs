@@ -91,12 +91,6 @@ pub fn narrow(i: u16) -> Timing {
     }
 }
 
-/// Whether a 32-bit instruction multiplies two pairs of 16-bit numbers and adds the products: SMLAD, SMLADX, SMUAD,
-/// SMUADX.
-pub fn is_dual_multiply(a: u16, b: u16) -> bool {
-    a & 0xFFF0 == 0xFB20 && b & 0x00E0 == 0
-}
-
 /// Where a BL or a wide B without condition at `address` goes to.
 pub fn branch_target(address: u64, a: u16, b: u16) -> Option<u64> {
     if a & 0xF800 != 0xF000 || b & 0x9000 != 0x9000 {
@@ -196,21 +190,6 @@ mod tests {
     }
 
     // Encodings as GNU as 2.40 assembles them.
-    #[test]
-    fn dual_multiplications_are_recognized() {
-        for (text, a, b, expected) in [
-            ("smlad r5, r0, r2, r5", 0xFB20, 0x5502, true),
-            ("smladx r0, r1, r2, r3", 0xFB21, 0x3012, true),
-            ("smuad r0, r1, r2", 0xFB21, 0xF002, true),
-            ("smlsd r0, r1, r2, r3", 0xFB41, 0x3002, false),
-            ("smlabb r0, r1, r2, r3", 0xFB11, 0x3002, false),
-            ("mla r0, r1, r2, r3", 0xFB01, 0x3002, false),
-            ("smlald r0, r1, r2, r3", 0xFBC2, 0x01C3, false),
-        ] {
-            assert_eq!(is_dual_multiply(a, b), expected, "{text}");
-        }
-    }
-
     #[test]
     fn branches_go_where_the_disassembler_says() {
         // Addresses, encodings and targets as GNU objdump 2.40 shows them.

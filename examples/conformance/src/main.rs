@@ -14,7 +14,7 @@ extern crate std;
 #[path = "../../../tests/conformance/mod.rs"]
 mod conformance;
 
-use bareconv::arch::{self, Native, Portable};
+use bareconv::arch::{self, Visitor};
 use bareconv::kernels::Backend;
 use conformance::{Console, Memory, Session};
 use core::fmt::Arguments;
@@ -43,16 +43,21 @@ impl Console for Markers {
     }
 }
 
+/// The cases, to be run on all backends.
+struct All<'a>(Session<'a>);
+
+impl Visitor for All<'_> {
+    fn visit<B: Backend>(&mut self) {
+        conformance::run_on::<B>(&mut self.0);
+    }
+}
+
 /// Runs everything; the exit status.
 fn run() -> i32 {
     let (mut console, mut memory) = (Markers, Memory::new());
     println!("native={}", arch::native());
-    let mut session = Session::new(&mut console, &mut memory);
-    conformance::run_on::<Portable>(&mut session);
-    // What is not native to this machine cannot run on it.
-    if Native::NAME != Portable::NAME && Native::available() {
-        conformance::run_on::<Native>(&mut session);
-    }
-    conformance::run_layers(&mut session);
-    i32::from(session.differing > 0)
+    let mut all = All(Session::new(&mut console, &mut memory));
+    arch::visit_all(&mut all);
+    conformance::run_layers(&mut all.0);
+    i32::from(all.0.differing > 0)
 }

@@ -4,8 +4,6 @@
 
 #![no_std]
 
-mod stack;
-
 use bareconv::Tensor;
 use core::ffi::CStr;
 use core::hint::black_box;
@@ -164,11 +162,11 @@ fn fill(file: &mut File, picture: &mut [u8]) -> Result<bool, Failure> {
 fn profile(network: &mut Network<'_>) {
     let [_, pixels @ ..] = &SAMPLE_DIGITS[3];
     let input = quantize(pixels);
-    roi_start();
+    machine::roi_start();
     let output = (network.infer)(black_box(&input));
-    roi_stop();
+    machine::roi_stop();
     black_box(&output);
-    let stack_bytes = stack::peak(&mut || {
+    let stack_bytes = machine::stack_peak(&mut || {
         black_box((network.infer)(black_box(&input)));
     });
     defmt::info!("profile stack_bytes={=usize}", stack_bytes);
@@ -192,20 +190,6 @@ fn argmax(values: &[i8]) -> usize {
         }
     }
     best.0
-}
-
-/// Where the profiler starts to count. The markers' bodies differ, or the linker would fold them into one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn roi_start() {
-    black_box(1);
-}
-
-/// Where the profiler stops counting.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn roi_stop() {
-    black_box(2);
 }
 
 /// Says where it happened, not what: formatting messages would cost more flash than the kernels.

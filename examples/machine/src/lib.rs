@@ -11,23 +11,29 @@
 #[cfg(not(any(target_os = "none", target_family = "wasm")))]
 extern crate std;
 
-#[cfg(all(target_os = "none", target_arch = "arm"))]
+#[cfg(all(feature = "start", target_os = "none", target_arch = "arm"))]
 #[path = "cortex_m.rs"]
 mod start;
-#[cfg(all(target_os = "none", any(target_arch = "riscv32", target_arch = "riscv64")))]
+#[cfg(all(feature = "start", target_os = "none", any(target_arch = "riscv32", target_arch = "riscv64")))]
 #[path = "riscv.rs"]
 mod start;
-#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[cfg(all(feature = "start", target_os = "none", target_arch = "aarch64"))]
 #[path = "aarch64.rs"]
 mod start;
-#[cfg(target_family = "wasm")]
+#[cfg(all(feature = "start", target_family = "wasm"))]
 #[path = "wasm.rs"]
 mod start;
 
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+mod stack;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+pub use stack::peak as stack_peak;
+
+#[cfg(feature = "print")]
 use core::fmt;
 use core::hint::black_box;
 
-#[cfg(any(target_os = "none", target_family = "wasm"))]
+#[cfg(all(feature = "start", any(target_os = "none", target_family = "wasm")))]
 unsafe extern "Rust" {
     /// What [`main!`] names.
     fn machine_main() -> i32;
@@ -96,7 +102,7 @@ pub extern "C" fn roi_mark() {
     black_box(3);
 }
 
-#[cfg(target_os = "none")]
+#[cfg(all(feature = "start", target_os = "none"))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "print")]
@@ -105,7 +111,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 /// Ends the program after an exception of the processor.
-#[cfg(target_os = "none")]
+#[cfg(all(feature = "start", target_os = "none"))]
 fn fault(_registers: &[(&str, usize)]) -> ! {
     #[cfg(feature = "print")]
     for (name, value) in _registers {

@@ -61,7 +61,7 @@ impl MicroKernel for Int8 {
     }
 
     fn routine(shape: &Conv2dShape) -> Option<Routine> {
-        Some(routine(shape))
+        Some(routine(shape, false))
     }
 
     #[inline(always)]
@@ -146,11 +146,11 @@ pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Routine {
 /// A routine before its parameters are cast away.
 type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32);
 
-/// The routine for the shape of a group.
-pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
+/// The int8 routine for the shape of a group; `narrow` weights need no parts.
+pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Routine {
     let dense = shape.convolved()[1] == 1;
     let runs = Runs::new(shape, if dense { &Int8::DENSE } else { &Int8::CONVOLUTION });
-    let kernel: Kernel = if runs.count() * runs.taps > BYTE_PAIR_TAPS {
+    let kernel: Kernel = if !narrow && runs.count() * runs.taps > BYTE_PAIR_TAPS {
         if dense { in_parts::<1, 8> } else { in_parts::<2, 4> }
     } else if dense {
         one_by_eight::<PAIRS>
@@ -158,6 +158,7 @@ pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
         // Distances between pixels, in activations: an immediate in the load, so one routine each.
         match runs.phases * runs.step {
             2 => by_words::<4>(runs.groups, runs.count()),
+            3 => by_words::<6>(runs.groups, runs.count()),
             4 => by_words::<8>(runs.groups, runs.count()),
             6 => by_words::<12>(runs.groups, runs.count()),
             8 => by_words::<16>(runs.groups, runs.count()),
@@ -169,6 +170,8 @@ pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
             64 => by_words::<128>(runs.groups, runs.count()),
             96 => by_words::<192>(runs.groups, runs.count()),
             128 => by_words::<256>(runs.groups, runs.count()),
+            192 => by_words::<384>(runs.groups, runs.count()),
+            256 => by_words::<512>(runs.groups, runs.count()),
             _ => two_by_four::<0, 0, 0, PAIRS>,
         }
     };
@@ -354,7 +357,7 @@ macro_rules! next_run {
 /// or 0 for any. With weights of `INTERLEAVED` format it is 18 and 20 cycles.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all if they are `PAIRS`; the parameters are the strip's, or 0 from some
+/// As [`MicroKernel::strip`], with sums that fit 24 bits if they are `PAIRS`; the parameters are the strip's, or 0 from some
 /// parameter on.
 #[unsafe(naked)]
 unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize, const RUNS: usize, const FORMAT: usize>(
@@ -540,7 +543,7 @@ unsafe extern "C" fn two_by_four<const PIXEL: usize, const WORDS: usize, const R
 /// One pixel, eight channels: 16 multiply-accumulates in 19 cycles, or 23 if the weights are `INTERLEAVED`.
 ///
 /// # Safety
-/// As [`MicroKernel::strip`], with at most BYTE_PAIR_TAPS taps in all if they are `PAIRS`.
+/// As [`MicroKernel::strip`], with sums that fit 24 bits if they are `PAIRS`.
 #[unsafe(naked)]
 unsafe extern "C" fn one_by_eight<const FORMAT: usize>(job: &Strip<Int8>, accumulators: *mut i32) {
     naked_asm!(

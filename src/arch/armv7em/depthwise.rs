@@ -6,8 +6,10 @@
 //! [`folds`] for what they hold. Counts of cycles are those of the Cortex-M4 (Arm DDI 0439) without wait states.
 
 use super::conv::cpu;
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Order, folds};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order, finish_by_channel, folds};
+use crate::kernels::finish::{IntegerEpilogue, Sums};
 use crate::kernels::{Routine, sealed::Sealed};
+use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::DepthwiseConv2dShape;
 use core::arch::{asm, naked_asm};
 
@@ -28,51 +30,35 @@ impl DepthwiseKernel for Int8 {
         value.into()
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, mut pixels: usize, mut to: *mut i16, plane: usize) {
-        // SAFETY: the caller's promise: four bytes at each pixel, and room in four planes. LDR and STR take any address
-        // on these cores. The last steps may leave the memory, so they wrap and are not followed.
-        unsafe {
-            if !to.addr().is_multiple_of(4) && pixels > 0 {
-                let bytes = from.cast::<[i8; 4]>().read();
-                for (c, value) in bytes.into_iter().enumerate() {
-                    to.add(c * plane).write(value.into());
+    unsafe fn load_rows(load: &Load<Self>) {
+        let (mut row, mut to_row) = (load.from, load.to);
+        for _ in 0..load.rows {
+            let (mut from, mut to, mut pixels) = (row, to_row, load.pixels);
+            // SAFETY: the caller's promise: four bytes at each pixel, and room in four planes. LDR and STR take any
+            // address on these cores. The last steps may leave the memory, so they wrap and are not followed.
+            unsafe {
+                if !to.addr().is_multiple_of(4) {
+                    load_one(from, to, load.plane);
+                    from = from.wrapping_add(load.from_pixel);
+                    to = to.wrapping_add(1);
+                    pixels -= 1;
                 }
-                from = from.wrapping_add(stride);
-                to = to.wrapping_add(1);
-                pixels -= 1;
-            }
-            while pixels >= 2 {
-                let first = from.cast::<u32>().read_unaligned();
-                let second = from.add(stride).cast::<u32>().read_unaligned();
-                let [zero, one, two, three]: [u32; 4];
-                // SXTB16 takes channels 0 and 2, rotated 1 and 3; PKH puts a channel of both pixels together.
-                asm!(
-                    "sxtb16 {two}, {first}",
-                    "sxtb16 {three}, {first}, ror #8",
-                    "sxtb16 {first}, {second}",
-                    "sxtb16 {second}, {second}, ror #8",
-                    "pkhbt {zero}, {two}, {first}, lsl #16",
-                    "pkhtb {two}, {first}, {two}, asr #16",
-                    "pkhbt {one}, {three}, {second}, lsl #16",
-                    "pkhtb {three}, {second}, {three}, asr #16",
-                    first = inout(reg) first => _, second = inout(reg) second => _,
-                    zero = out(reg) zero, one = out(reg) one, two = out(reg) two, three = out(reg) three,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-                to.cast::<u32>().write_unaligned(zero);
-                to.add(plane).cast::<u32>().write_unaligned(one);
-                to.add(2 * plane).cast::<u32>().write_unaligned(two);
-                to.add(3 * plane).cast::<u32>().write_unaligned(three);
-                from = from.wrapping_add(2 * stride);
-                to = to.wrapping_add(2);
-                pixels -= 2;
-            }
-            if pixels > 0 {
-                let bytes = from.cast::<[i8; 4]>().read();
-                for (c, value) in bytes.into_iter().enumerate() {
-                    to.add(c * plane).write(value.into());
+                while pixels >= 2 {
+                    let [zero, one, two, three] = load_two(from, load.from_pixel);
+                    to.cast::<u32>().write(zero);
+                    to.add(load.plane).cast::<u32>().write(one);
+                    to.add(2 * load.plane).cast::<u32>().write(two);
+                    to.add(3 * load.plane).cast::<u32>().write(three);
+                    from = from.wrapping_add(2 * load.from_pixel);
+                    to = to.wrapping_add(2);
+                    pixels -= 2;
+                }
+                if pixels > 0 {
+                    load_one(from, to, load.plane);
                 }
             }
+            row = row.wrapping_add(load.from_row);
+            to_row = to_row.wrapping_add(load.to_row);
         }
     }
 
@@ -88,6 +74,163 @@ impl DepthwiseKernel for Int8 {
             routine(core::ptr::from_ref(band).cast(), accumulators.cast());
         }
     }
+
+    #[inline(never)]
+    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
+        const { assert!(size_of::<E::Output>() == 1) };
+        let out = output.cast();
+        // SAFETY: the caller's promise; a plane is of one channel, whose parameters are there.
+        unsafe {
+            let multiplier = *strip.parameters as i32;
+            let bounds = [common.low, common.high];
+            match E::Rounding::MODE {
+                // Then the low word of the offset is zero, and the product's does not matter.
+                RoundingMode::Single if common.shift > 32 => {
+                    let (offset, shift) = ((common.offset >> 32) as i32, common.shift - 32);
+                    each(strip, bounds, out, |sum| smmla(sum, multiplier, offset) >> shift);
+                }
+                RoundingMode::Double if (*strip.parameters.add(1) as i32) < 0 => {
+                    let shift = (*strip.parameters.add(1)).wrapping_neg();
+                    each(strip, bounds, out, |sum| round_twice(sum, multiplier, shift, common.zero_point));
+                }
+                _ => finish_by_channel::<E>(strip, common, output),
+            }
+        }
+    }
+}
+
+/// Writes the clamped requantization of each sum of a channel.
+///
+/// # Safety
+/// As [`DepthwiseKernel::requantize`].
+#[inline(always)]
+unsafe fn each(strip: &Sums<i32>, [low, high]: [i32; 2], out: *mut i8, scale: impl Fn(i32) -> i32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (low, high) == (-128, 127) {
+            each_scaled(strip, out, |sum| scale(sum).max(-128).min(127));
+        } else {
+            each_scaled(strip, out, |sum| scale(sum).max(low).min(high));
+        }
+    }
+}
+
+/// # Safety
+/// As [`DepthwiseKernel::requantize`].
+#[inline(always)]
+unsafe fn each_scaled(strip: &Sums<i32>, mut out: *mut i8, scale: impl Fn(i32) -> i32) {
+    let (mut sums, mut left, stride) = (strip.sums, strip.columns, strip.stride);
+    // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+    unsafe {
+        while left >= 4 {
+            for sum in sums.cast::<[i32; 4]>().read() {
+                out.write(scale(sum) as i8);
+                out = out.wrapping_add(stride);
+            }
+            sums = sums.wrapping_add(4);
+            left -= 4;
+        }
+        while left > 0 {
+            out.write(scale(*sums) as i8);
+            out = out.wrapping_add(stride);
+            sums = sums.wrapping_add(1);
+            left -= 1;
+        }
+    }
+}
+
+/// The high word of `a * b`, plus `c`; it wraps.
+#[inline(always)]
+fn smmla(a: i32, b: i32, c: i32) -> i32 {
+    let result: i32;
+    // SAFETY: register arithmetic alone.
+    unsafe {
+        asm!(
+            "smmla {result}, {a}, {b}, {c}",
+            a = in(reg) a, b = in(reg) b, c = in(reg) c, result = lateout(reg) result,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    result
+}
+
+/// [`DoubleRounding`](crate::DoubleRounding) with a shift to the right of 1..=31, and the zero point added.
+///
+/// The high product is bits 31 to 62 of the product, rounded by bit 30: the product is doubled, and the top bit of its
+/// low word added to its high word. The quotient is rounded by the last bit that is shifted out, the carry, halves
+/// upwards; where it is negative one less is divided, and halves go downwards. Nothing overflows: the high product is not
+/// less than `-i32::MAX`, as the sum is not (packing checks it) and the multiplier is below 2^31.
+#[inline(always)]
+fn round_twice(sum: i32, multiplier: i32, shift: u32, zero_point: i32) -> i32 {
+    let result: i32;
+    // SAFETY: register arithmetic alone; the flags are not claimed to be preserved.
+    unsafe {
+        asm!(
+            "smull {low}, {high}, {sum}, {multiplier}",
+            "adds {low}, {low}, {low}",
+            "adc {high}, {high}, {high}",
+            "add {high}, {high}, {low}, lsr #31",
+            "add {high}, {high}, {high}, asr #31",
+            "asrs {high}, {high}, {shift}",
+            "adc {high}, {high}, {zero_point}",
+            sum = in(reg) sum, multiplier = in(reg) multiplier, shift = in(reg) shift, zero_point = in(reg) zero_point,
+            low = out(reg) _, high = out(reg) result,
+            options(pure, nomem, nostack),
+        );
+    }
+    result
+}
+
+/// Widens four channels of a pixel into four planes.
+///
+/// # Safety
+/// Pointers and distances are valid for that.
+#[inline(always)]
+unsafe fn load_one(from: *const i8, to: *mut i16, plane: usize) {
+    // SAFETY: the caller's promise for the memory; the rest is register arithmetic.
+    unsafe {
+        let mut word = from.cast::<u32>().read_unaligned();
+        let even: u32;
+        asm!(
+            "sxtb16 {even}, {word}",
+            "sxtb16 {word}, {word}, ror #8",
+            word = inout(reg) word, even = out(reg) even,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        to.write(even as i16);
+        to.add(plane).write(word as i16);
+        to.add(2 * plane).write((even >> 16) as i16);
+        to.add(3 * plane).write((word >> 16) as i16);
+    }
+}
+
+/// Widens four channels of two pixels, `step` values apart; a word has both pixels of a channel.
+///
+/// # Safety
+/// Pointers and distances are valid for that.
+#[inline(always)]
+unsafe fn load_two(from: *const i8, step: usize) -> [u32; 4] {
+    let [zero, one, two, three]: [u32; 4];
+    // SAFETY: the caller's promise for the memory; the rest is register arithmetic. SXTB16 takes channels 0 and 2,
+    // rotated 1 and 3; PKH puts a channel of both pixels together.
+    unsafe {
+        let first = from.cast::<u32>().read_unaligned();
+        let second = from.add(step).cast::<u32>().read_unaligned();
+        asm!(
+            "sxtb16 {two}, {first}",
+            "sxtb16 {three}, {first}, ror #8",
+            "sxtb16 {first}, {second}",
+            "sxtb16 {second}, {second}, ror #8",
+            "pkhbt {zero}, {two}, {first}, lsl #16",
+            "pkhtb {two}, {first}, {two}, asr #16",
+            "pkhbt {one}, {three}, {second}, lsl #16",
+            "pkhtb {three}, {second}, {three}, asr #16",
+            first = inout(reg) first => _, second = inout(reg) second => _,
+            zero = out(reg) zero, one = out(reg) one, two = out(reg) two, three = out(reg) three,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    [zero, one, two, three]
 }
 
 /// A routine before its parameters are cast away.
@@ -95,10 +238,20 @@ type Kernel = unsafe extern "C" fn(&Band<Int8>, *mut i32);
 
 /// The routine for a shape.
 pub(crate) const fn routine(shape: &DepthwiseConv2dShape) -> Routine {
+    /// The routine for so many columns, as far as that is not much code, else for any.
+    macro_rules! by_columns {
+        ($routine:ident: $($columns:literal)*) => {
+            match shape.output()[1] {
+                _ if shape.dilation[0] > 1 => $routine::<0>,
+                $($columns => $routine::<$columns>,)*
+                _ => $routine::<0>,
+            }
+        };
+    }
     let kernel: Kernel = match shape.stride[1] {
         _ if !folds(shape) => any,
-        1 => three_by_three,
-        _ => three_by_three_apart,
+        1 => by_columns!(three_by_three: 1 2 3 4 5 6 7 8 10 12),
+        _ => by_columns!(three_by_three_apart: 1 2 3 4 5 6 7 8 10 12),
     };
     // SAFETY: both are pointers to functions that take two pointers.
     unsafe { core::mem::transmute::<Kernel, Routine>(kernel) }
@@ -166,51 +319,58 @@ unsafe fn pixels<const N: usize>(band: &Band<Int8>, pixel: *const i16, accumulat
     }
 }
 
-/// Words in a pass of the loop along a row.
+/// Steps in a pass of the loop along a row of any length.
 const PASS: usize = 4;
 
 // The frame of both routines, in bytes from the stack pointer:
 //   0 and 4 the bias   8 where the first pass begins   12 passes of a row, less one   16 rows left
-//   20 passes left   24 bytes to the next row   28 next row   32 words of sums in a row, in bytes   36 next sums
+//   20 passes left   24 bytes from the end of a row's words to the next row   28 bytes of sums too many in a row
 //
 // r0 is the band, r1 the sums. Registers within: r0-r2 activations, r3 their address, r4-r9 weights, r10 and r11 sums,
-// r12 bytes between filter rows, lr the next sums. Falls into the loop over rows at label 1. A row has so many steps
-// after the first words; of the passes the first begins within the code, so many bytes a step in.
+// r12 bytes between filter rows or, where the number of columns gives them, the bias; lr the next sums. Falls into the loop over rows at label 1. A row has steps between
+// its first words and its last, and so many words in all; a step has so many bytes of code, and the first pass begins
+// within it.
 macro_rules! prologue {
-    ($steps:literal, $bytes:literal) => {
+    ($steps:literal, $words:literal, $bytes:literal) => {
         concat!(
             cpu!(),
             "push {{r4-r11, lr}}\n",
-            "sub sp, #44\n",
-            "ldr r2, [r0, #8]\n",
-            "ldr r2, [r2]\n",
-            "strd r2, r2, [sp]\n",
-            // Sums of a row, and steps between its first and its last words.
+            "sub sp, #36\n",
+            "mov lr, r1\n",
+            "ldr r1, [r0, #8]\n",
+            "ldr r1, [r1]\n",
+            "strd r1, r1, [sp]\n",
             "ldr r2, [r0, #20]\n",
-            "lsls r3, r2, #2\n",
-            "strd r3, r1, [sp, #32]\n",
             $steps,
+            ".if {columns} == 0\n",
             "subs r3, r2, #1\n",
             "asrs r3, r3, {shift}\n",
             "str r3, [sp, #12]\n",
-            "rsbs r2, r2, #0\n",
-            "and r2, r2, #{pass} - 1\n",
-            "adr r3, 3f\n",
+            "rsbs r3, r2, #0\n",
+            "and r3, r3, #{pass} - 1\n",
             "movs r4, #",
             $bytes,
             "\n",
-            "mla r3, r2, r4, r3\n",
+            "adr r1, 3f\n",
+            "mla r3, r3, r4, r1\n",
             "orr r3, r3, #1\n",
             "str r3, [sp, #8]\n",
-            "ldr r2, [r0, #28]\n",
-            "str r2, [sp, #16]\n",
-            "ldr r2, [r0, #32]\n",
-            "ldr r3, [r0]\n",
-            "lsls r2, r2, #1\n",
-            "strd r2, r3, [sp, #24]\n",
+            ".endif\n",
+            "ldr r3, [r0, #28]\n",
+            "str r3, [sp, #16]\n",
+            $words,
+            "ldr r1, [r0, #32]\n",
+            "lsls r1, r1, #1\n",
+            "sub r1, r1, r2, lsl #2\n",
+            "str r1, [sp, #24]\n",
+            ".if {columns} == 0\n",
             "ldr r12, [r0, #36]\n",
-            "ldr r2, [r0, #4]\n",
             "lsl r12, r12, #1\n",
+            ".else\n",
+            "ldr r12, [sp]\n",
+            ".endif\n",
+            "ldr r3, [r0]\n",
+            "ldr r2, [r0, #4]\n",
             "ldm r2, {{r4-r9}}\n",
         )
     };
@@ -219,14 +379,16 @@ macro_rules! prologue {
 // The next words of the three rows.
 macro_rules! load {
     () => {
-        "ldr.w r2, [r3, r12, lsl #1]\nldr.w r1, [r3, r12]\nldr.w r0, [r3], #4\n"
-    };
-}
-
-// A row's first words are loaded; the passes follow, if any.
-macro_rules! row {
-    () => {
-        concat!("ldr r3, [sp, #28]\n", "ldr lr, [sp, #36]\n", load!(),)
+        concat!(
+            ".if {columns} == 0\n",
+            "ldr.w r2, [r3, r12, lsl #1]\n",
+            "ldr.w r1, [r3, r12]\n",
+            ".else\n",
+            "ldr.w r2, [r3, #2 * {pitch}]\n",
+            "ldr.w r1, [r3, #{pitch}]\n",
+            ".endif\n",
+            "ldr.w r0, [r3], #4\n",
+        )
     };
 }
 
@@ -245,27 +407,24 @@ macro_rules! enter {
     };
 }
 
+// From a pass to the next one.
 macro_rules! next_pass {
     () => {
-        concat!("ldr r0, [sp, #20]\n", "subs r0, r0, #1\n", "str r0, [sp, #20]\n", "bpl 3b\n",)
+        concat!("ldr r0, [sp, #20]\n", "subs r0, r0, #1\n", "str r0, [sp, #20]\n", "bpl 3b\n")
     };
 }
 
-// To the next row of activations and sums.
+// To the next row of activations.
 macro_rules! next_row {
     () => {
         concat!(
-            "ldrd r0, r1, [sp, #24]\n",
-            "add r1, r1, r0\n",
-            "str r1, [sp, #28]\n",
-            "ldrd r0, r1, [sp, #32]\n",
-            "add r1, r1, r0\n",
-            "str r1, [sp, #36]\n",
-            "ldr r0, [sp, #16]\n",
-            "subs r0, r0, #1\n",
-            "str r0, [sp, #16]\n",
+            "ldr r0, [sp, #24]\n",
+            "ldr r1, [sp, #16]\n",
+            "add r3, r3, r0\n",
+            "subs r1, r1, #1\n",
+            "str r1, [sp, #16]\n",
             "bne 1b\n",
-            "add sp, #44\n",
+            "add sp, #36\n",
             "pop {{r4-r11, pc}}\n",
         )
     };
@@ -275,9 +434,14 @@ macro_rules! next_row {
 macro_rules! begin_two {
     () => {
         concat!(
+            ".if {columns} == 0\n",
             "ldrd r10, r11, [sp]\n",
             "smlad r10, r0, r4, r10\n",
             "smlatb r11, r0, r4, r11\n",
+            ".else\n",
+            "smlad r10, r0, r4, r12\n",
+            "smlatb r11, r0, r4, r12\n",
+            ".endif\n",
             "smlad r10, r1, r6, r10\n",
             "smlatb r11, r1, r6, r11\n",
             "smlad r10, r2, r8, r10\n",
@@ -302,41 +466,10 @@ macro_rules! end_two {
     };
 }
 
-/// Three by three, stride 1: 18 multiply-accumulates, two pixels, in 21 cycles.
-///
-/// The last of an odd number of pixels is computed with a neighbour, whose sum the next row overwrites; hence the room
-/// for one more. The words read are those of `columns + 2` activations, rounded up to even, which a row has.
-///
-/// # Safety
-/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 1.
-#[unsafe(naked)]
-unsafe extern "C" fn three_by_three(band: &Band<Int8>, accumulators: *mut i32) {
-    naked_asm!(
-        // Pairs of pixels but the last.
-        prologue!("subs r2, r2, #1\nlsrs r2, r2, #1\n", "72"),
-        "1:",
-        row!(),
-        begin_two!(),
-        enter!(),
-        "3:",
-        ".rept {pass}",
-        load!(),
-        end_two!(),
-        begin_two!(),
-        ".endr",
-        next_pass!(),
-        "4:",
-        load!(),
-        end_two!(),
-        next_row!(),
-        pass = const PASS,
-        shift = const PASS.ilog2(),
-    )
-}
-
+// r10 alone, which starts with the bias in a register.
 macro_rules! begin_one {
-    () => {
-        concat!("smlad r10, r0, r4, r11\n", "smlad r10, r1, r6, r10\n", "smlad r10, r2, r8, r10\n",)
+    ($bias:literal) => {
+        concat!("smlad r10, r0, r4, ", $bias, "\n", "smlad r10, r1, r6, r10\n", "smlad r10, r2, r8, r10\n")
     };
 }
 
@@ -351,33 +484,106 @@ macro_rules! end_one {
     };
 }
 
-/// Three by three, stride 2: 9 multiply-accumulates, a pixel, in 11 cycles.
+/// Three by three, stride 1: 18 multiply-accumulates, two pixels, in 21 cycles; in 18 where a row has `COLUMNS` pixels, which are
+/// 0 for any number.
 ///
-/// The words read are those of `2 * columns + 1` activations, rounded up to even, which a row has.
+/// The words read are those of `columns + 2` activations, rounded up to even, which a row has: the pitch.
 ///
 /// # Safety
-/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 2.
+/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 1, not dilated
+/// downwards unless `COLUMNS` is 0.
 #[unsafe(naked)]
-unsafe extern "C" fn three_by_three_apart(band: &Band<Int8>, accumulators: *mut i32) {
+unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     naked_asm!(
-        // Pixels but the last.
-        prologue!("subs r2, r2, #1\n", "40"),
-        "ldr r11, [sp]",
+        // Steps are pairs of pixels but the last, which may lack one. The words are two more.
+        prologue!("subs r2, r2, #1\nlsrs r2, r2, #1\n", "adds r2, r2, #2\n", "72"),
+        // The last of an odd number of pixels is computed with a neighbour that is not there. Its sum has room behind
+        // the last row's; the next row overwrites that of any other.
+        ".if {columns} == 0",
+        "ldr r1, [r0, #20]",
+        "and r1, r1, #1",
+        "lsls r1, r1, #2",
+        "str r1, [sp, #28]",
+        ".endif",
         "1:",
-        row!(),
-        begin_one!(),
+        load!(),
+        ".if {columns} == 1",
+        begin_one!("r12"),
+        ".else",
+        begin_two!(),
+        ".endif",
+        ".if {columns} == 0",
         enter!(),
         "3:",
-        ".rept {pass}",
+        ".endif",
+        ".rept {steps}",
         load!(),
-        end_one!(),
-        begin_one!(),
+        end_two!(),
+        begin_two!(),
         ".endr",
+        ".if {columns} == 0",
         next_pass!(),
         "4:",
+        ".endif",
+        load!(),
+        ".if {columns} == 1",
+        end_one!(),
+        ".else",
+        end_two!(),
+        ".if {columns} == 0",
+        "ldr r1, [sp, #28]",
+        "sub lr, lr, r1",
+        ".endif",
+        ".if {columns} & 1",
+        begin_one!("r12"),
+        load!(),
+        end_one!(),
+        ".endif",
+        ".endif",
+        next_row!(),
+        columns = const COLUMNS,
+        pitch = const 2 * (COLUMNS + 2).next_multiple_of(2),
+        steps = const if COLUMNS == 0 { PASS } else { (COLUMNS / 2).saturating_sub(1) },
+        pass = const PASS,
+        shift = const PASS.ilog2(),
+    )
+}
+
+/// Three by three, stride 2: 9 multiply-accumulates, a pixel, in 11 cycles. A row has `COLUMNS`, or 0 for any number.
+///
+/// The words read are those of `2 * columns + 1` activations, rounded up to even, which a row has: the pitch.
+///
+/// # Safety
+/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 2, not dilated
+/// downwards unless `COLUMNS` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn three_by_three_apart<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
+    naked_asm!(
+        // Steps are pixels but the last. The words are two more.
+        prologue!("subs r2, r2, #1\n", "adds r2, r2, #2\n", "40"),
+        "ldr r11, [sp]",
+        "1:",
+        load!(),
+        begin_one!("r11"),
+        ".if {columns} == 0",
+        enter!(),
+        "3:",
+        ".endif",
+        ".rept {steps}",
+        load!(),
+        end_one!(),
+        begin_one!("r11"),
+        ".endr",
+        ".if {columns} == 0",
+        next_pass!(),
+        "4:",
+        ".endif",
         load!(),
         end_one!(),
         next_row!(),
+        columns = const COLUMNS,
+        pitch = const 2 * (2 * COLUMNS + 2),
+        steps = const if COLUMNS == 0 { PASS } else { COLUMNS - 1 },
         pass = const PASS,
         shift = const PASS.ilog2(),
     )

@@ -20,7 +20,7 @@ impl Elementwise for Helium {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         let &SumParameters { multipliers, shifts, zero_points, sign, offset, low, high, .. } = parameters;
         let right = shifts.map(|shift| -(shift as i32));
         // SAFETY: the caller's promise.
@@ -50,14 +50,14 @@ impl Elementwise for Helium {
                 }
             }
         }
-        count
+        Some(count)
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { look_up(table.as_ptr(), from, to, count) };
-        count
+        Some(count)
     }
 }
 

@@ -1,4 +1,6 @@
-use super::memory::{load_bytes, load_floats, load_words, store_floats, store_words};
+use super::memory::{
+    load_bytes, load_eight_bytes, load_floats, load_four_halves, load_words, store_floats, store_words,
+};
 use super::{Neon, NeonDotprod};
 use crate::kernels::vectors::{self, Vectors};
 use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
@@ -10,10 +12,14 @@ use core::marker::PhantomData;
 /// int8: four taps of a channel lie side by side, as SDOT multiplies and adds them.
 pub struct Int8<B>(PhantomData<B>);
 
+/// int16: SMLAL multiplies a tap with the weights of four channels.
+pub struct Int16;
+
 /// Single precision: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
 pub struct Float;
 
 impl<B> Sealed for Int8<B> {}
+impl Sealed for Int16 {}
 impl Sealed for Float {}
 
 /// Implements the int8 kernel of a backend with its vectors.
@@ -49,6 +55,32 @@ macro_rules! int8 {
 
 int8!(Neon, Pairs);
 int8!(NeonDotprod, Quads);
+
+impl MicroKernel for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = Layout::channels(16, 8, 1).overread(3);
+    const DENSE: Layout = Layout::channels(32, 8, 1).overread(3);
+    const PIXELS: usize = 8;
+    const STRIP: usize = 64;
+    const FINISHES_STRIPS: bool = true;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    fn load_row(input: &[i16], row: &mut [i16]) {
+        row.copy_from_slice(input);
+    }
+
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { vectors::strip::<_, Wide>(job, channels, accumulators) }
+    }
+}
 
 impl MicroKernel for Float {
     type Input = f32;
@@ -206,6 +238,69 @@ impl Vectors for Quads {
     unsafe fn store(sums: int32x4_t, to: *mut i32) {
         // SAFETY: see above.
         unsafe { store_words(to, sums) }
+    }
+}
+
+/// Eight channels in int16.
+pub struct Wide;
+
+impl Vectors for Wide {
+    type Activation = i16;
+    type Weight = i8;
+    type Accumulator = i32;
+    type Sums = [int32x4_t; 2];
+    type Weights = int16x8_t;
+    type Taps = int16x4_t;
+    type Rest = Self;
+    const LANES: usize = 8;
+    const GROUP: usize = 1;
+    const AHEAD: usize = 4;
+    const WIDTH: usize = 1;
+    const PIXELS: usize = 8;
+
+    #[inline(always)]
+    unsafe fn start(bias: *const i32) -> [int32x4_t; 2] {
+        // SAFETY: see above.
+        unsafe { [load_words(bias), load_words(bias.add(4))] }
+    }
+
+    #[inline(always)]
+    unsafe fn taps(from: *const i16) -> int16x4_t {
+        // SAFETY: see above.
+        unsafe { load_four_halves(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> int16x8_t {
+        // SAFETY: see above.
+        unsafe { vmovl_s8(load_eight_bytes(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add<const N: usize>(
+        [low, high]: [int32x4_t; 2],
+        taps: int16x4_t,
+        weights: int16x8_t,
+    ) -> [int32x4_t; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let first = vget_low_s16(weights);
+            match N {
+                0 => [vmlal_lane_s16::<0>(low, first, taps), vmlal_high_lane_s16::<0>(high, weights, taps)],
+                1 => [vmlal_lane_s16::<1>(low, first, taps), vmlal_high_lane_s16::<1>(high, weights, taps)],
+                2 => [vmlal_lane_s16::<2>(low, first, taps), vmlal_high_lane_s16::<2>(high, weights, taps)],
+                _ => [vmlal_lane_s16::<3>(low, first, taps), vmlal_high_lane_s16::<3>(high, weights, taps)],
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store([low, high]: [int32x4_t; 2], to: *mut i32) {
+        // SAFETY: see above.
+        unsafe {
+            store_words(to, low);
+            store_words(to.add(4), high);
+        }
     }
 }
 

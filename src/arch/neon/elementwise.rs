@@ -1,8 +1,8 @@
 use super::finish::Words;
 use super::memory::{load_bytes, load_floats, load_halves, store_bytes, store_floats, store_halves};
 use super::{Neon, NeonDotprod};
+use crate::kernels::elementwise::add::{PairNumbers, PairSums, add_in_vectors};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
-use crate::kernels::requantize;
 use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::aarch64::*;
@@ -20,9 +20,9 @@ impl Elementwise for Neon {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 
@@ -39,9 +39,9 @@ impl Elementwise for NeonDotprod {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 
@@ -78,6 +78,38 @@ impl Lanes for Bytes {
     unsafe fn larger(candidate: int8x16_t, current: int8x16_t) -> int8x16_t {
         // SAFETY: see above.
         unsafe { vmaxq_s8(candidate, current) }
+    }
+}
+
+impl PairSums for Bytes {
+    type Constants = PairNumbers;
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn constants(numbers: &PairNumbers) -> PairNumbers {
+        *numbers
+    }
+
+    #[inline(always)]
+    unsafe fn add(numbers: &PairNumbers, a: *const i8, b: *const i8, to: *mut i8) {
+        let &PairNumbers { multipliers: [m, n], offset, shift, bounds: [low, high] } = numbers;
+        // SAFETY: see above.
+        unsafe {
+            let (a, b) = (load_bytes(a), load_bytes(b));
+            // A shift to the left by less than zero is one to the right.
+            let (offset, shift) = (vdupq_n_s32(offset), vdupq_n_s32(-(shift as i32)));
+            let sums = |a: int16x4_t, b: int16x4_t| {
+                let sum = vmlal_n_s16(vmlal_n_s16(offset, a, m), b, n);
+                vqmovn_s32(vshlq_s32(sum, shift))
+            };
+            let half = |a: int8x8_t, b: int8x8_t| {
+                let (a, b) = (vmovl_s8(a), vmovl_s8(b));
+                let low = sums(vget_low_s16(a), vget_low_s16(b));
+                vqmovn_s16(vcombine_s16(low, sums(vget_high_s16(a), vget_high_s16(b))))
+            };
+            let packed = vcombine_s8(half(vget_low_s8(a), vget_low_s8(b)), half(vget_high_s8(a), vget_high_s8(b)));
+            store_bytes(to, vminq_s8(vmaxq_s8(packed, vdupq_n_s8(low)), vdupq_n_s8(high)));
+        }
     }
 }
 

@@ -1,33 +1,31 @@
-use super::conv::{Float, Int8};
+use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
-use super::memory::load_words;
+use super::memory::{load_words, store_four_halves};
 use super::{Neon, NeonDotprod};
-use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Single};
-use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_in_vectors};
+use crate::kernels::requantize::{ClampLanes, Clamped, Integers, finish};
+use crate::quant::CommonRequantization;
 use core::arch::aarch64::*;
 
-impl Requantize for Int8<Neon> {
-    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise; blocks are whole vectors.
-        unsafe {
-            match E::Rounding::MODE {
-                RoundingMode::Single if common.shift >= 32 => {
-                    finish_in_vectors::<Single<Words, E::Output>>(strip, common, output);
-                }
-                RoundingMode::Double => finish_in_vectors::<Double<Words, E::Output>>(strip, common, output),
-                _ => finish_any::<E>(strip, common, output),
+/// Implements requantization for a kernel.
+macro_rules! requantize {
+    ($kernel:ty) => {
+        impl Requantize for $kernel {
+            unsafe fn requantize<E: IntegerEpilogue>(
+                strip: &Sums<i32>,
+                common: &CommonRequantization,
+                output: *mut E::Output,
+            ) {
+                // SAFETY: the caller's promise; blocks are whole vectors.
+                unsafe { finish::<Words, E>(strip, common, output) }
             }
         }
-    }
+    };
 }
 
-impl Requantize for Int8<NeonDotprod> {
-    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise.
-        unsafe { <Int8<Neon> as Requantize>::requantize::<E>(strip, common, output) }
-    }
-}
+requantize!(Int8<Neon>);
+requantize!(Int8<NeonDotprod>);
+requantize!(Int16);
 
 impl ClampSums for Float {
     unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
@@ -71,7 +69,7 @@ impl Integers for Words {
                 let bytes = vreinterpret_s32_s8(vmovn_s16(vcombine_s16(halves, halves)));
                 to.cast::<i32>().write_unaligned(vget_lane_s32::<0>(bytes));
             } else {
-                vst1_s16(to.cast(), halves);
+                store_four_halves(to.cast(), halves);
             }
         }
     }

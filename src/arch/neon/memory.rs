@@ -5,15 +5,15 @@
 
 use core::arch::aarch64::*;
 
-/// Declares a load and a store of a vector.
-macro_rules! access {
-    ($load:ident, $store:ident, $element:ty, $vector:ty, $arrangement:literal, $ld1:ident, $st1:ident) => {
+/// Declares a load of a vector.
+macro_rules! load {
+    ($name:ident, $element:ty, $vector:ty, $arrangement:literal, $ld1:ident) => {
         /// Reads a vector.
         ///
         /// # Safety
         /// `from` is aligned to an element and valid for reads of a vector.
         #[inline(always)]
-        pub unsafe fn $load(from: *const $element) -> $vector {
+        pub unsafe fn $name(from: *const $element) -> $vector {
             #[cfg(not(target_os = "none"))]
             // SAFETY: the caller's promise, on a target with NEON.
             unsafe {
@@ -32,13 +32,18 @@ macro_rules! access {
                 vector
             }
         }
+    };
+}
 
+/// Declares a store of a vector.
+macro_rules! store {
+    ($name:ident, $element:ty, $vector:ty, $arrangement:literal, $st1:ident) => {
         /// Writes a vector.
         ///
         /// # Safety
         /// `to` is aligned to an element and valid for writes of a vector.
         #[inline(always)]
-        pub unsafe fn $store(to: *mut $element, vector: $vector) {
+        pub unsafe fn $name(to: *mut $element, vector: $vector) {
             #[cfg(not(target_os = "none"))]
             // SAFETY: the caller's promise, on a target with NEON.
             unsafe {
@@ -58,7 +63,14 @@ macro_rules! access {
     };
 }
 
-access!(load_bytes, store_bytes, i8, int8x16_t, "16b", vld1q_s8, vst1q_s8);
-access!(load_halves, store_halves, i16, int16x8_t, "8h", vld1q_s16, vst1q_s16);
-access!(load_words, store_words, i32, int32x4_t, "4s", vld1q_s32, vst1q_s32);
-access!(load_floats, store_floats, f32, float32x4_t, "4s", vld1q_f32, vst1q_f32);
+load!(load_eight_bytes, i8, int8x8_t, "8b", vld1_s8);
+load!(load_bytes, i8, int8x16_t, "16b", vld1q_s8);
+load!(load_four_halves, i16, int16x4_t, "4h", vld1_s16);
+load!(load_halves, i16, int16x8_t, "8h", vld1q_s16);
+load!(load_words, i32, int32x4_t, "4s", vld1q_s32);
+load!(load_floats, f32, float32x4_t, "4s", vld1q_f32);
+store!(store_bytes, i8, int8x16_t, "16b", vst1q_s8);
+store!(store_four_halves, i16, int16x4_t, "4h", vst1_s16);
+store!(store_halves, i16, int16x8_t, "8h", vst1q_s16);
+store!(store_words, i32, int32x4_t, "4s", vst1q_s32);
+store!(store_floats, f32, float32x4_t, "4s", vst1q_f32);

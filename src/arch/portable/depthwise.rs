@@ -45,6 +45,27 @@ impl Numbers for Int8 {
     }
 }
 
+/// int16.
+pub struct Int16;
+
+impl Numbers for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const LAYOUT: Layout = OWN;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    #[inline(always)]
+    fn multiply_add(sum: i32, activation: i16, weight: i8) -> i32 {
+        sum.wrapping_add(activation as i32 * weight as i32)
+    }
+}
+
 /// Single precision.
 pub struct Float;
 

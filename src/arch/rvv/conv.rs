@@ -37,9 +37,46 @@ impl MicroKernel for Int8 {
         // SAFETY: the caller's promise.
         unsafe {
             if job.pixels == 1 {
-                strip::<Self, 0, 1>(job, accumulators, channels);
+                strip::<Self, 0, 0, 1>(job, accumulators, channels);
             } else {
-                strip::<Self, 0, 4>(job, accumulators, channels);
+                strip::<Self, 0, 0, 4>(job, accumulators, channels);
+            }
+        }
+    }
+}
+
+/// int16 activations with int8 weights: the same.
+pub struct Int16;
+
+impl Sealed for Int16 {}
+
+impl MicroKernel for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = Int8::CONVOLUTION;
+    const DENSE: Layout = Int8::DENSE;
+    const PIXELS: usize = Int8::PIXELS;
+    const STRIP: usize = Int8::STRIP;
+    const FINISHES_STRIPS: bool = true;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    fn load_row(input: &[i16], row: &mut [i16]) {
+        row.copy_from_slice(input);
+    }
+
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if job.pixels == 1 {
+                strip::<Self, 0, 1, 1>(job, accumulators, channels);
+            } else {
+                strip::<Self, 0, 1, 4>(job, accumulators, channels);
             }
         }
     }
@@ -73,15 +110,22 @@ impl MicroKernel for Float {
         // SAFETY: the caller's promise.
         unsafe {
             if job.pixels == 1 {
-                strip::<Self, 2, 1>(job, accumulators, channels);
+                strip::<Self, 2, 2, 1>(job, accumulators, channels);
             } else {
-                strip::<Self, 2, 4>(job, accumulators, channels);
+                strip::<Self, 2, 2, 4>(job, accumulators, channels);
             }
         }
     }
 }
 
 impl ClampSums for Float {}
+
+// An integer activation.
+macro_rules! load {
+    ($operands:literal) => {
+        concat!(".if {wide} == 0\n", "lb ", $operands, "\n", ".else\n", "lh ", $operands, "\n", ".endif\n")
+    };
+}
 
 // One tap: its weights from t0, and the activations `bareconv_tap` bytes from t1 to t4.
 macro_rules! tap {
@@ -90,19 +134,19 @@ macro_rules! tap {
             ".if {bits} == 0 && {pixels} == 1\n",
             "vle8.v v16, (t0)\n",
             "add t0, t0, s10\n",
-            "lb t5, bareconv_tap(t1)\n",
+            load!("t5, bareconv_tap(t1)"),
             "vsext.vf2 v20, v16\n",
             "vwmacc.vx v0, t5, v20\n",
             ".elseif {bits} == 0\n",
             "vle8.v v16, (t0)\n",
             "add t0, t0, s10\n",
-            "lb t5, bareconv_tap(t1)\n",
-            "lb t6, bareconv_tap(t2)\n",
+            load!("t5, bareconv_tap(t1)"),
+            load!("t6, bareconv_tap(t2)"),
             "vsext.vf2 v18, v16\n",
             "vwmacc.vx v0, t5, v18\n",
             "vwmacc.vx v4, t6, v18\n",
-            "lb t5, bareconv_tap(t3)\n",
-            "lb t6, bareconv_tap(t4)\n",
+            load!("t5, bareconv_tap(t3)"),
+            load!("t6, bareconv_tap(t4)"),
             "vwmacc.vx v8, t5, v18\n",
             "vwmacc.vx v12, t6, v18\n",
             ".elseif {pixels} == 1\n",
@@ -131,13 +175,13 @@ macro_rules! tap {
     };
 }
 
-/// A strip, tile by tile of `PIXELS` pixels, piece by piece of the block's channels, run by run, of elements of
-/// `1 << BITS` bytes: int8, or single precision.
+/// A strip, tile by tile of `PIXELS` pixels, piece by piece of the block's channels, run by run. Weights have
+/// `1 << BITS` bytes: int8, or single precision; activations `1 << WIDE`.
 ///
 /// # Safety
 /// As [`MicroKernel::strip`], for a kernel of these types; where `PIXELS` is 1, the strip has one pixel.
 #[unsafe(naked)]
-unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usize>(
+unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const WIDE: usize, const PIXELS: usize>(
     job: &Strip<K>,
     accumulators: *mut K::Accumulator,
     channels: usize,
@@ -170,7 +214,7 @@ unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usiz
         "add s2, s2, s1",
         "ld s3, 24(a0)",
         "ld s4, 32(a0)",
-        "slli s4, s4, {bits}",
+        "slli s4, s4, {wide}",
         "ld s5, 40(a0)",
         "ld s6, 48(a0)",
         "ld s7, 56(a0)",
@@ -206,8 +250,8 @@ unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usiz
         "3:",
         "lwu t1, 0(s9)",
         "addi s9, s9, 4",
-        ".if {bits}",
-        "slli t1, t1, {bits}",
+        ".if {wide}",
+        "slli t1, t1, {wide}",
         ".endif",
         "add t1, t1, s0",
         ".if {pixels} > 1",
@@ -220,14 +264,14 @@ unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usiz
         "bltz a7, 5f",
         "4:",
         ".irp tap, 0, 1, 2, 3",
-        ".set bareconv_tap, \\tap << {bits}",
+        ".set bareconv_tap, \\tap << {wide}",
         tap!(),
         ".endr",
-        "addi t1, t1, 4 << {bits}",
+        "addi t1, t1, 4 << {wide}",
         ".if {pixels} > 1",
-        "addi t2, t2, 4 << {bits}",
-        "addi t3, t3, 4 << {bits}",
-        "addi t4, t4, 4 << {bits}",
+        "addi t2, t2, 4 << {wide}",
+        "addi t3, t3, 4 << {wide}",
+        "addi t4, t4, 4 << {wide}",
         ".endif",
         "addi a7, a7, -4",
         "bgez a7, 4b",
@@ -237,11 +281,11 @@ unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usiz
         "6:",
         ".set bareconv_tap, 0",
         tap!(),
-        "addi t1, t1, 1 << {bits}",
+        "addi t1, t1, 1 << {wide}",
         ".if {pixels} > 1",
-        "addi t2, t2, 1 << {bits}",
-        "addi t3, t3, 1 << {bits}",
-        "addi t4, t4, 1 << {bits}",
+        "addi t2, t2, 1 << {wide}",
+        "addi t3, t3, 1 << {wide}",
+        "addi t4, t4, 1 << {wide}",
         ".endif",
         "addi a7, a7, -1",
         "bnez a7, 6b",
@@ -292,6 +336,7 @@ unsafe extern "C" fn strip<K: MicroKernel, const BITS: usize, const PIXELS: usiz
         "ret",
         ".option pop",
         bits = const BITS,
+        wide = const WIDE,
         pixels = const PIXELS,
     )
 }

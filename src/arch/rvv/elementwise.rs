@@ -19,7 +19,7 @@ impl Elementwise for Rvv {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         let &SumParameters { multipliers, shifts, zero_points, sign, offset, low, high, .. } = parameters;
         let job = Addition {
             multipliers: multipliers.map(|multiplier| multiplier as isize),
@@ -40,14 +40,14 @@ impl Elementwise for Rvv {
                 true => add::<2>(&job, a, b, to, count),
             }
         }
-        count
+        Some(count)
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { look_up(table.as_ptr(), from, to, count) };
-        count
+        Some(count)
     }
 }
 

@@ -3,13 +3,17 @@ use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
 use crate::pack::Layout;
 use core::arch::wasm32::*;
 
-/// int8: rows widened to 16 bits; i32x4.dot_i16x8_s multiplies pairs of taps with those of four channels.
+/// int8: rows widened to 16 bits, then as [`Int16`].
 pub struct Int8;
+
+/// int16: i32x4.dot_i16x8_s multiplies pairs of taps with those of four channels.
+pub struct Int16;
 
 /// Single precision: a product, rounded, then a sum; no fused multiply-add, as the specification has it.
 pub struct Float;
 
 impl Sealed for Int8 {}
+impl Sealed for Int16 {}
 impl Sealed for Float {}
 
 impl MicroKernel for Int8 {
@@ -32,6 +36,32 @@ impl MicroKernel for Int8 {
         for (wide, &value) in row.iter_mut().zip(input) {
             *wide = value.into();
         }
+    }
+
+    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { vectors::strip::<_, Pairs>(job, channels, accumulators) }
+    }
+}
+
+impl MicroKernel for Int16 {
+    type Input = i16;
+    type Weight = i8;
+    type Activation = i16;
+    type Accumulator = i32;
+    const CONVOLUTION: Layout = Int8::CONVOLUTION;
+    const DENSE: Layout = Int8::DENSE;
+    const PIXELS: usize = 4;
+    const STRIP: usize = 64;
+    const FINISHES_STRIPS: bool = true;
+
+    #[inline(always)]
+    fn widen(value: i16) -> i16 {
+        value
+    }
+
+    fn load_row(input: &[i16], row: &mut [i16]) {
+        row.copy_from_slice(input);
     }
 
     unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {

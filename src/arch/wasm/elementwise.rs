@@ -1,7 +1,7 @@
 use super::Simd128;
 use super::finish::Words;
+use crate::kernels::elementwise::add::{PairNumbers, PairSums, add_in_vectors};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes};
-use crate::kernels::requantize;
 use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::wasm32::*;
@@ -19,9 +19,9 @@ impl Elementwise for Simd128 {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { requantize::add_int8::<Words, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words, R>(parameters, a, b, to, count) })
     }
 }
 
@@ -56,6 +56,34 @@ impl Lanes for Bytes {
     #[inline(always)]
     unsafe fn larger(candidate: v128, current: v128) -> v128 {
         i8x16_max(candidate, current)
+    }
+}
+
+impl PairSums for Bytes {
+    type Constants = PairNumbers;
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn constants(numbers: &PairNumbers) -> PairNumbers {
+        *numbers
+    }
+
+    #[inline(always)]
+    unsafe fn add(numbers: &PairNumbers, a: *const i8, b: *const i8, to: *mut i8) {
+        let &PairNumbers { multipliers: [m, n], offset, shift, bounds: [low, high] } = numbers;
+        // SAFETY: see above.
+        let (a, b) = unsafe { (v128_load(a.cast()), v128_load(b.cast())) };
+        // Pairs of bytes, first those of the low half.
+        let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let second = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        let multipliers = i32x4_splat(i32::from(n) << 16 | i32::from(m as u16));
+        let sums = |pairs| i32x4_shr(i32x4_add(i32x4_dot_i16x8(pairs, multipliers), i32x4_splat(offset)), shift);
+        let half =
+            |pairs| i16x8_narrow_i32x4(sums(i16x8_extend_low_i8x16(pairs)), sums(i16x8_extend_high_i8x16(pairs)));
+        let packed = i8x16_narrow_i16x8(half(first), half(second));
+        let clamped = i8x16_min(i8x16_max(packed, i8x16_splat(low)), i8x16_splat(high));
+        // SAFETY: see above.
+        unsafe { v128_store(to.cast(), clamped) }
     }
 }
 

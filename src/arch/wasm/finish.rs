@@ -1,24 +1,28 @@
-use super::conv::{Float, Int8};
+use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
-use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Single};
-use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_in_vectors};
+use crate::kernels::requantize::{ClampLanes, Clamped, Integers, finish};
+use crate::quant::CommonRequantization;
 use core::arch::wasm32::*;
 
-impl Requantize for Int8 {
-    unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise; blocks are whole vectors.
-        unsafe {
-            match E::Rounding::MODE {
-                RoundingMode::Single if common.shift >= 32 => {
-                    finish_in_vectors::<Single<Words, E::Output>>(strip, common, output);
-                }
-                RoundingMode::Double => finish_in_vectors::<Double<Words, E::Output>>(strip, common, output),
-                _ => finish_any::<E>(strip, common, output),
+/// Implements requantization for a kernel.
+macro_rules! requantize {
+    ($kernel:ty) => {
+        impl Requantize for $kernel {
+            unsafe fn requantize<E: IntegerEpilogue>(
+                strip: &Sums<i32>,
+                common: &CommonRequantization,
+                output: *mut E::Output,
+            ) {
+                // SAFETY: the caller's promise; blocks are whole vectors.
+                unsafe { finish::<Words, E>(strip, common, output) }
             }
         }
-    }
+    };
 }
+
+requantize!(Int8);
+requantize!(Int16);
 
 impl ClampSums for Float {
     unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {

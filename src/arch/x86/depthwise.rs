@@ -1,5 +1,5 @@
 use crate::arch::portable::depthwise::{Numbers, Plain};
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Order, in_lanes};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Lanes, Layout, Load, Order, in_lanes};
 use crate::kernels::sealed::Sealed;
 use core::arch::x86_64::*;
 
@@ -29,11 +29,18 @@ impl DepthwiseKernel for Int8Avx2 {
         value.into()
     }
 
-    /// # Safety
-    /// As the trait says.
-    unsafe fn load_row(from: *const i8, stride: usize, pixels: usize, to: *mut i16, _: usize) {
+    unsafe fn load_rows(load: &Load<Self>) {
+        /// # Safety
+        /// As the trait says.
+        #[target_feature(enable = "avx2")]
+        unsafe fn enabled(load: &Load<Int8Avx2>) {
+            for_each_pixel(load, |from, to| {
+                // SAFETY: see above.
+                unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+            });
+        }
         // SAFETY: the caller's promise, AVX2 included.
-        unsafe { load_row(from, stride, pixels, to) }
+        unsafe { enabled(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -49,17 +56,20 @@ impl DepthwiseKernel for Int8Avx2 {
     }
 }
 
-/// # Safety
-/// As [`DepthwiseKernel::load_row`].
-#[target_feature(enable = "avx2")]
-unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16) {
-    for _ in 0..pixels {
-        // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-        unsafe {
-            _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())));
+/// Calls `pixel` with the places that each pixel comes from and goes to.
+#[inline(always)]
+fn for_each_pixel<K: DepthwiseKernel>(load: &Load<K>, pixel: impl Fn(*const K::Input, *mut K::Activation)) {
+    let (mut row, mut to_row) = (load.from, load.to);
+    for _ in 0..load.rows {
+        // The last steps may leave the memory, so they wrap.
+        let (mut from, mut to) = (row, to_row);
+        for _ in 0..load.pixels {
+            pixel(from, to);
+            from = from.wrapping_add(load.from_pixel);
+            to = to.wrapping_add(K::LAYOUT.lanes);
         }
-        from = from.wrapping_add(stride);
-        to = to.wrapping_add(LANES);
+        row = row.wrapping_add(load.from_row);
+        to_row = to_row.wrapping_add(load.to_row);
     }
 }
 
@@ -135,13 +145,9 @@ impl DepthwiseKernel for FloatAvx2 {
         value
     }
 
-    unsafe fn load_row(mut from: *const f32, stride: usize, pixels: usize, mut to: *mut f32, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+    unsafe fn load_rows(load: &Load<Self>) {
+        // SAFETY: the caller's promise.
+        for_each_pixel(load, |from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
@@ -211,16 +217,14 @@ impl DepthwiseKernel for Int8Sse2 {
         value.into()
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i16, _: usize) {
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
+    unsafe fn load_rows(load: &Load<Self>) {
+        for_each_pixel(load, |from, to| {
+            // SAFETY: the caller's promise.
             unsafe {
                 let bytes = from.cast::<[i8; LANES]>().read();
                 to.cast::<[i16; LANES]>().write(bytes.map(i16::from));
             }
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
-        }
+        });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {

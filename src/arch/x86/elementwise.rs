@@ -1,8 +1,8 @@
 use super::finish::{Words256, Words512};
 use super::{Avx2, Avx512Vnni, Sse2};
 use crate::arch::Portable;
+use crate::kernels::elementwise::add::{PairNumbers, PairSums, add_in_vectors};
 use crate::kernels::elementwise::{Elementwise, FloatLanes, Lanes, MAX_SUMS, SumLanes, Task};
-use crate::kernels::requantize;
 use crate::quant::ProductRounding;
 use crate::reference::SumParameters;
 use core::arch::x86_64::*;
@@ -12,18 +12,6 @@ impl Elementwise for Avx2 {
     type Halves = Halves;
     type Floats = Floats;
     type Sums = Bytes;
-
-    #[inline(always)]
-    unsafe fn add_int8<R: ProductRounding>(
-        parameters: &SumParameters<i8, R>,
-        a: *const i8,
-        b: *const i8,
-        to: *mut i8,
-        count: usize,
-    ) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { requantize::add_int8::<Words256, R>(parameters, a, b, to, count) }
-    }
 
     #[inline(always)]
     unsafe fn run<T: Task>(task: T) {
@@ -37,14 +25,6 @@ impl Elementwise for Avx2 {
         // SAFETY: the caller's promise that the backend, which is AVX2, is available.
         unsafe { with_avx2(task) }
     }
-}
-
-/// Vectors of 256 bits: a pixel rarely has the channels that fill longer ones.
-impl Elementwise for Avx512Vnni {
-    type Bytes = Bytes;
-    type Halves = Halves;
-    type Floats = Floats;
-    type Sums = Bytes;
 
     #[inline(always)]
     unsafe fn add_int8<R: ProductRounding>(
@@ -53,10 +33,24 @@ impl Elementwise for Avx512Vnni {
         b: *const i8,
         to: *mut i8,
         count: usize,
-    ) -> usize {
+    ) -> Option<usize> {
         // SAFETY: the caller's promise.
-        unsafe { requantize::add_int8::<Words512, R>(parameters, a, b, to, count) }
+        Some(unsafe { add_in_vectors::<Bytes, Words256, R>(parameters, a, b, to, count) })
     }
+
+    #[inline(always)]
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { look_up(table, from, to, count) })
+    }
+}
+
+/// Vectors of 256 bits: a pixel rarely has the channels that fill longer ones.
+impl Elementwise for Avx512Vnni {
+    type Bytes = Bytes;
+    type Halves = Halves;
+    type Floats = Floats;
+    type Sums = Bytes;
 
     #[inline(always)]
     unsafe fn run<T: Task>(task: T) {
@@ -69,6 +63,24 @@ impl Elementwise for Avx512Vnni {
         }
         // SAFETY: the caller's promise that the backend, which is AVX-512 with VNNI, is available.
         unsafe { with_avx512(task) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_int8<R: ProductRounding>(
+        parameters: &SumParameters<i8, R>,
+        a: *const i8,
+        b: *const i8,
+        to: *mut i8,
+        count: usize,
+    ) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { add_in_vectors::<Bytes, Words512, R>(parameters, a, b, to, count) })
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { look_up(table, from, to, count) })
     }
 }
 
@@ -147,6 +159,90 @@ impl Lanes for Halves {
         // SAFETY: see above.
         unsafe { _mm256_max_epi16(candidate, current) }
     }
+}
+
+/// What a sum needs.
+#[derive(Clone, Copy)]
+pub struct Pairs {
+    /// Both multipliers side by side.
+    multipliers: __m256i,
+    offset: __m256i,
+    shift: __m128i,
+    low: __m256i,
+    high: __m256i,
+}
+
+impl PairSums for Bytes {
+    type Constants = Pairs;
+    const COUNT: usize = 32;
+
+    #[inline(always)]
+    unsafe fn constants(numbers: &PairNumbers) -> Pairs {
+        let &PairNumbers { multipliers: [a, b], offset, shift, bounds: [low, high] } = numbers;
+        // SAFETY: see above.
+        unsafe {
+            Pairs {
+                multipliers: _mm256_set1_epi32(i32::from(b) << 16 | i32::from(a as u16)),
+                offset: _mm256_set1_epi32(offset),
+                shift: _mm_cvtsi32_si128(shift as i32),
+                low: _mm256_set1_epi8(low),
+                high: _mm256_set1_epi8(high),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(constants: &Pairs, a: *const i8, b: *const i8, to: *mut i8) {
+        let &Pairs { multipliers, offset, shift, low, high } = constants;
+        // SAFETY: see above. Interleaving and packing both work within halves, so that values come back to their places.
+        unsafe {
+            let (a, b) = (_mm256_loadu_si256(a.cast()), _mm256_loadu_si256(b.cast()));
+            // The sums of four pairs of bytes in each half, doubled to two bytes each and shifted down.
+            let sums = |doubled| {
+                let products = _mm256_madd_epi16(_mm256_srai_epi16::<8>(doubled), multipliers);
+                _mm256_sra_epi32(_mm256_add_epi32(products, offset), shift)
+            };
+            let (first, second) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+            let first =
+                _mm256_packs_epi32(sums(_mm256_unpacklo_epi8(first, first)), sums(_mm256_unpackhi_epi8(first, first)));
+            let second = _mm256_packs_epi32(
+                sums(_mm256_unpacklo_epi8(second, second)),
+                sums(_mm256_unpackhi_epi8(second, second)),
+            );
+            let packed = _mm256_packs_epi16(first, second);
+            _mm256_storeu_si256(to.cast(), _mm256_min_epi8(_mm256_max_epi8(packed, low), high));
+        }
+    }
+}
+
+/// [`Elementwise::look_up`] with AVX2: VPSHUFB looks up in sixteen values, so the table is sixteen such.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> usize {
+    let mut done = 0;
+    // SAFETY: see above; the table has sixteen times sixteen bytes.
+    unsafe {
+        let mut parts = [_mm256_setzero_si256(); 16];
+        for (i, part) in parts.iter_mut().enumerate() {
+            *part = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().add(16 * i).cast()));
+        }
+        while count - done >= 32 {
+            // Places in the table.
+            let places = _mm256_xor_si256(_mm256_loadu_si256(from.add(done).cast()), _mm256_set1_epi8(-128));
+            let mut values = _mm256_setzero_si256();
+            for (i, &part) in parts.iter().enumerate() {
+                // VPSHUFB gives 0 where the high bit is set: so it must be, but for places in this part.
+                let place = _mm256_sub_epi8(places, _mm256_set1_epi8((16 * i) as i8));
+                let place = _mm256_adds_epu8(place, _mm256_set1_epi8(0x70));
+                values = _mm256_or_si256(values, _mm256_shuffle_epi8(part, place));
+            }
+            _mm256_storeu_si256(to.add(done).cast(), values);
+            done += 32;
+        }
+    }
+    done
 }
 
 impl SumLanes for Bytes {

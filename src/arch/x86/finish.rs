@@ -1,9 +1,9 @@
 use super::conv::{Float, Int8, Int16};
 use super::elementwise::Floats;
 use super::{Avx2, Avx512Vnni, Sse2};
-use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, SumVectors, Sums, finish_any, finish_in_vectors};
-use crate::kernels::requantize::{ClampLanes, Clamped, Double, Integers, Reduced, Shifted, Single};
-use crate::quant::{CommonRequantization, Rounding, RoundingMode};
+use crate::kernels::finish::{ClampSums, IntegerEpilogue, Requantize, Sums, finish_in_vectors};
+use crate::kernels::requantize::{ClampLanes, Clamped, Integers, finish};
+use crate::quant::CommonRequantization;
 use core::arch::x86_64::*;
 
 impl Requantize for Int8<Sse2> {}
@@ -14,40 +14,41 @@ impl ClampSums for Float<Sse2> {}
 
 impl Requantize for Int8<Avx2> {
     unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise; blocks are whole vectors, and AVX2 is available.
-        unsafe {
-            match E::Rounding::MODE {
-                RoundingMode::Single if common.shift >= 32 => {
-                    with_avx2::<Single<Words256, E::Output>>(strip, common, output);
-                }
-                RoundingMode::Double => with_avx2::<Double<Words256, E::Output>>(strip, common, output),
-                RoundingMode::Reduced if common.shift == 1 => {
-                    with_avx2::<Reduced<Words256, E::Output>>(strip, common, output);
-                }
-                RoundingMode::PowerOfTwo => with_avx2::<Shifted<Words256, E::Output>>(strip, common, output),
-                _ => finish_any::<E>(strip, common, output),
-            }
+        /// # Safety
+        /// As [`Requantize::requantize`], with AVX2.
+        #[target_feature(enable = "avx2")]
+        unsafe fn enabled<E: IntegerEpilogue>(
+            strip: &Sums<i32>,
+            common: &CommonRequantization,
+            output: *mut E::Output,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { finish::<Words256, E>(strip, common, output) }
         }
+        // SAFETY: the caller's promise; blocks are whole vectors, and AVX2 is available.
+        unsafe { enabled::<E>(strip, common, output) }
     }
 }
 
 impl Requantize for Int8<Avx512Vnni> {
     unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-        // SAFETY: the caller's promise; the block is of whole vectors, and AVX-512 is available.
+        /// # Safety
+        /// As [`Requantize::requantize`], with AVX-512.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+        unsafe fn enabled<E: IntegerEpilogue>(
+            strip: &Sums<i32>,
+            common: &CommonRequantization,
+            output: *mut E::Output,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { finish::<Words512, E>(strip, common, output) }
+        }
+        // SAFETY: the caller's promise; a machine with AVX-512 has AVX2.
         unsafe {
-            match E::Rounding::MODE {
-                _ if !strip.channels.is_multiple_of(Words512::COUNT) => {
-                    <Int8<Avx2> as Requantize>::requantize::<E>(strip, common, output);
-                }
-                RoundingMode::Single if common.shift >= 32 => {
-                    with_avx512::<Single<Words512, E::Output>>(strip, common, output);
-                }
-                RoundingMode::Double => with_avx512::<Double<Words512, E::Output>>(strip, common, output),
-                RoundingMode::Reduced if common.shift == 1 => {
-                    with_avx512::<Reduced<Words512, E::Output>>(strip, common, output);
-                }
-                RoundingMode::PowerOfTwo => with_avx512::<Shifted<Words512, E::Output>>(strip, common, output),
-                _ => finish_any::<E>(strip, common, output),
+            if strip.channels.is_multiple_of(Words512::COUNT) {
+                enabled::<E>(strip, common, output);
+            } else {
+                <Int8<Avx2> as Requantize>::requantize::<E>(strip, common, output);
             }
         }
     }
@@ -69,32 +70,23 @@ impl Requantize for Int16<Avx512Vnni> {
 
 impl ClampSums for Float<Avx2> {
     unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
+        /// # Safety
+        /// As [`ClampSums::clamp`], with AVX2.
+        #[target_feature(enable = "avx2")]
+        unsafe fn enabled(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
+            // SAFETY: the caller's promise.
+            unsafe { finish_in_vectors::<Clamped<Floats>>(strip, bounds, output) }
+        }
         // SAFETY: the caller's promise; blocks are whole vectors, and AVX2 is available.
-        unsafe { with_avx2::<Clamped<Floats>>(strip, bounds, output) }
+        unsafe { enabled(strip, bounds, output) }
     }
 }
 
 impl ClampSums for Float<Avx512Vnni> {
     unsafe fn clamp(strip: &Sums<f32>, bounds: &[f32; 2], output: *mut f32) {
         // SAFETY: as above; a machine with AVX-512 has AVX2.
-        unsafe { with_avx2::<Clamped<Floats>>(strip, bounds, output) }
+        unsafe { <Float<Avx2> as ClampSums>::clamp(strip, bounds, output) }
     }
-}
-
-/// # Safety
-/// As [`finish_in_vectors`], with AVX2.
-#[target_feature(enable = "avx2")]
-unsafe fn with_avx2<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, output: *mut V::Output) {
-    // SAFETY: the caller's promise.
-    unsafe { finish_in_vectors::<V>(strip, common, output) }
-}
-
-/// # Safety
-/// As [`finish_in_vectors`], with AVX-512.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn with_avx512<V: SumVectors>(strip: &Sums<V::Sum>, common: &V::Common, output: *mut V::Output) {
-    // SAFETY: the caller's promise.
-    unsafe { finish_in_vectors::<V>(strip, common, output) }
 }
 
 // SAFETY, for every intrinsic below: the caller promises that the backend is available, and so the instruction, and

@@ -42,14 +42,14 @@ pub struct FloatSum {
 trait Function<T>: Copy {
     fn apply(self, a: T, b: T) -> T;
 
-    /// Applies it to as many whole vectors as there are; returns how many values that was.
+    /// Applies it to as many whole vectors as there are; returns how many values that was, or `None` without vectors.
     ///
     /// # Safety
     /// As for [`Elementwise::add_int8`].
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, a: *const T, b: *const T, to: *mut T, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, a: *const T, b: *const T, to: *mut T, count: usize) -> Option<usize> {
         let _ = (a, b, to, count);
-        0
+        None
     }
 }
 
@@ -86,7 +86,7 @@ impl<'a, T> Pairs<'a, T> {
     }
 }
 
-/// Bytes of a repeated second input, so that it is gone through in stretches that are not short.
+/// Values of a repeated second input, so that it is gone through in stretches that are not short.
 const REPEATED: usize = 64;
 
 struct Apply<'a, T, F>(F, Pairs<'a, T>);
@@ -96,29 +96,29 @@ impl<T: Pod, F: Function<T>> Task for Apply<'_, T, F> {
     unsafe fn run<E: Elementwise>(self) {
         let Self(function, Pairs { broadcast, first, second, output, .. }) = self;
         let ([len, second_len], [run, period]) = (broadcast.lens(), broadcast.run());
-        if second_len == len {
-            // SAFETY: all three are valid for `len` values, as `Pairs` checked. The output is the first input or overlaps
-            // none, and the backend is the caller's promise.
-            return unsafe { stretch::<E, T, F>(function, first, second.as_ptr(), output, len) };
-        }
         let mut repeated = [T::zeroed(); REPEATED];
         let (mut done, mut from) = (0, 0);
         while done < len {
-            // SAFETY: `period` divides the second input's length, of which `from` is a multiple below it.
-            let values = unsafe { core::slice::from_raw_parts(second.as_ptr().add(from), period) };
-            let count = REPEATED / period * period;
-            let (values, block) = if count > 0 {
-                for (i, value) in repeated.iter_mut().take(count).enumerate() {
-                    *value = values[i % period];
+            let (mut values, mut block) = (second.as_ptr().wrapping_add(from), period);
+            if period < run {
+                // As many whole periods as there is room for.
+                let mut count = 0;
+                while count + period <= REPEATED {
+                    // SAFETY: there is room, and `period` divides the second input's length, of which `from` is a
+                    // multiple below it.
+                    unsafe { core::ptr::copy_nonoverlapping(values, repeated.as_mut_ptr().add(count), period) };
+                    count += period;
                 }
-                (repeated.as_ptr(), count)
-            } else {
-                (values.as_ptr(), period)
-            };
+                if count > 0 {
+                    (values, block) = (repeated.as_ptr(), count);
+                }
+            }
             let end = done + run;
             while done < end {
                 let count = block.min(end - done);
-                // SAFETY: `values` has `block` values; `end` is at most `len`, as `run` divides it; the rest as above.
+                // SAFETY: `values` has `block` values, and all of the second input from `from` on if not repeated. `end`
+                // is at most `len`, as `run` divides it; first input and output have so many values, as `Pairs`
+                // checked. The output is the first input or overlaps none; the backend is the caller's promise.
                 unsafe { stretch::<E, T, F>(function, first.add(done), values, output.add(done), count) };
                 done += count;
             }
@@ -168,11 +168,20 @@ unsafe fn stretch<E: Elementwise, T: Pod, F: Function<T>>(
     }
     // SAFETY: the caller's promise; each returns at most `count`.
     unsafe {
-        let mut done = function.vectors::<E>(a, b, to, count);
-        if <E::Bytes as super::Lanes>::COUNT >= 16 {
-            done = groups::<T, F, 16>(function, [a, b], to, done, count);
+        let vectors = function.vectors::<E>(a, b, to, count);
+        let mut done = vectors.unwrap_or(0);
+        let wide = <E::Bytes as super::Lanes>::COUNT >= 16;
+        if vectors.is_none() && wide {
+            // No more than a register of 256 bits holds: compilers are better at that.
+            done = if size_of::<T>() == 4 {
+                groups::<T, F, 8>(function, [a, b], to, done, count)
+            } else {
+                groups::<T, F, 16>(function, [a, b], to, done, count)
+            };
         }
-        done = groups::<T, F, 4>(function, [a, b], to, done, count);
+        if wide {
+            done = groups::<T, F, 4>(function, [a, b], to, done, count);
+        }
         groups::<T, F, 1>(function, [a, b], to, done, count);
     }
 }
@@ -200,7 +209,7 @@ impl<R: ProductRounding> Function<i8> for Sum<'_, i8, R> {
     }
 
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, a: *const i8, b: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, a: *const i8, b: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { E::add_int8::<R>(self.0, a, b, to, count) }
     }

@@ -4,25 +4,27 @@ use super::{Backend, Elementwise, Task, run};
 use crate::quant::{ProductRounding, Quantization};
 use crate::reference::{Quantized, RequantizeParameters};
 use crate::shape::ShapeError;
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 use core::marker::PhantomData;
 
 /// A function of a value.
 pub(crate) trait Function: Copy {
     type From: Pod;
     type To: Pod;
+    /// Whether it takes so few instructions that loops over four values at a time pay on cores without vectors.
+    const IS_SHORT: bool = false;
 
     /// The output for one value.
     fn apply(self, value: Self::From) -> Self::To;
 
-    /// Applies it to as many whole vectors as there are; returns how many values that was.
+    /// Applies it to as many whole vectors as there are; returns how many values that was, or `None` without vectors.
     ///
     /// # Safety
     /// As for [`Elementwise::look_up`].
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, from: *const Self::From, to: *mut Self::To, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, from: *const Self::From, to: *mut Self::To, count: usize) -> Option<usize> {
         let _ = (from, to, count);
-        0
+        None
     }
 }
 
@@ -60,14 +62,17 @@ impl<F: Function> Task for Apply<'_, F> {
     unsafe fn run<E: Elementwise>(self) {
         // SAFETY: both pointers are valid for `len` values, and are the same or do not overlap; the backend is the
         // caller's promise.
-        let mut done = unsafe { self.function.vectors::<E>(self.from, self.to, self.len) };
-        if <E::Bytes as super::Lanes>::COUNT >= 16 {
-            // SAFETY: `done` is at most `len`.
-            done = unsafe { self.groups::<16>(done) };
-        }
-        // SAFETY: as above.
+        let vectors = unsafe { self.function.vectors::<E>(self.from, self.to, self.len) };
+        let mut done = vectors.unwrap_or(0);
+        // SAFETY: `done` is at most `len`.
         unsafe {
-            done = self.groups::<4>(done);
+            let wide = <E::Bytes as super::Lanes>::COUNT >= 16;
+            if vectors.is_none() && wide {
+                done = self.groups::<16>(done);
+            }
+            if vectors.is_none() && F::IS_SHORT || wide {
+                done = self.groups::<4>(done);
+            }
             self.groups::<1>(done);
         }
     }
@@ -82,8 +87,11 @@ impl<F: Function> Apply<'_, F> {
             // SAFETY: `done + N` is at most `len`. All values are read before any is written.
             unsafe {
                 let values = self.from.add(done).cast::<[F::From; N]>().read_unaligned();
-                let values = values.map(|value| self.function.apply(value));
-                self.to.add(done).cast::<[F::To; N]>().write_unaligned(values);
+                let mut images = [F::To::zeroed(); N];
+                for (image, value) in images.iter_mut().zip(values) {
+                    *image = self.function.apply(value);
+                }
+                self.to.add(done).cast::<[F::To; N]>().write_unaligned(images);
             }
             done += N;
         }
@@ -134,12 +142,15 @@ impl<T: Quantized> Function for Quantize<T> {
     #[inline(always)]
     fn apply(self, value: f32) -> T {
         let steps = value / self.scale;
-        // Beyond these bounds every result is saturated. A NaN fails both comparisons, and becomes 0.
+        // Beyond these bounds every result is saturated.
         let steps = if steps > 65536.0 { 65536.0 } else { steps };
         let steps = if steps < -65536.0 { -65536.0 } else { steps };
+        let steps = if steps.is_nan() { 0.0 } else { steps };
         // Rounds halves away from zero: with the number just below a half, no sum of less reaches the next integer,
         // and a half does, by rounding to even.
-        let steps = (steps + f32::from_bits(0.499_999_97f32.to_bits() | steps.to_bits() & 1 << 31)) as i32;
+        let steps = steps + f32::from_bits(0.499_999_97f32.to_bits() | steps.to_bits() & 1 << 31);
+        // SAFETY: a number between -65537 and 65537. Saturation, which is what `as` adds, keeps compilers from vectors.
+        let steps = unsafe { steps.to_int_unchecked::<i32>() };
         T::from_i32((steps + self.zero_point).max(self.low).min(self.high))
     }
 }
@@ -181,6 +192,7 @@ struct Table<'a>(&'a [i8; 256]);
 impl Function for Table<'_> {
     type From = i8;
     type To = i8;
+    const IS_SHORT: bool = true;
 
     #[inline(always)]
     fn apply(self, value: i8) -> i8 {
@@ -188,7 +200,7 @@ impl Function for Table<'_> {
     }
 
     #[inline(always)]
-    unsafe fn vectors<E: Elementwise>(self, from: *const i8, to: *mut i8, count: usize) -> usize {
+    unsafe fn vectors<E: Elementwise>(self, from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe { E::look_up(self.0, from, to, count) }
     }

@@ -1,9 +1,11 @@
 //! A QEMU TCG plugin that counts how often every translation block ran between two marker addresses.
 //!
-//! Arguments: `out=FILE`, and `start=ADDRESS`, `stop=ADDRESS` (hexadecimal, with or without `0x`): counting goes on
-//! when the instruction at `start` executes and off at `stop`. Without `start` everything counts.
+//! Arguments: `out=FILE`, and `start=ADDRESS`, `stop=ADDRESS`, `mark=ADDRESS` (hexadecimal, with or without `0x`):
+//! counting goes on when the instruction at `start` executes and off at `stop`; at `mark` an account is closed. Without
+//! `start` everything counts.
 //!
-//! When QEMU exits, FILE holds per block that ran a line `T address executions taken-exits` and per instruction of
+//! When QEMU exits, FILE holds per block that ran in an account a line `R number executions taken-exits`, a line `M`
+//! behind each account that a mark closed, and at the end, per block that ran, a line `T number` and per instruction of
 //! that block a line `I address size`; addresses are hexadecimal, the other numbers decimal. An exit is *taken* when
 //! the next block is not the one that follows in memory. FILE appears whole or not at all.
 //!
@@ -76,17 +78,22 @@ struct Block {
     instructions: Vec<(u64, usize)>,
     runs: AtomicU64,
     taken: AtomicU64,
+    /// It is in an account that was closed.
+    ran: AtomicBool,
 }
 
 struct Options {
     out: String,
     start: Option<u64>,
     stop: Option<u64>,
+    mark: Option<u64>,
 }
 
 static OPTIONS: OnceLock<Options> = OnceLock::new();
 // Blocks are leaked: translated code holds their addresses until QEMU exits.
 static BLOCKS: Mutex<Vec<&'static Block>> = Mutex::new(Vec::new());
+/// The accounts so far, as they are written.
+static ACCOUNTS: Mutex<String> = Mutex::new(String::new());
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static PREVIOUS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
 
@@ -117,6 +124,24 @@ extern "C" fn on_stop(_vcpu: c_uint, _userdata: *mut c_void) {
     PREVIOUS.store(ptr::null_mut(), Relaxed);
 }
 
+extern "C" fn on_mark(_vcpu: c_uint, _userdata: *mut c_void) {
+    close_account();
+    ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner).push_str("M\n");
+}
+
+/// Writes what ran since the account before, and starts from zero.
+fn close_account() {
+    let mut text = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    for (number, block) in BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
+        let (runs, taken) = (block.runs.swap(0, Relaxed), block.taken.swap(0, Relaxed));
+        if runs > 0 || taken > 0 {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "R {number} {runs} {taken}");
+            block.ran.store(true, Relaxed);
+        }
+    }
+}
+
 extern "C" fn on_translate(_id: PluginId, translation: *mut c_void) {
     // SAFETY: QEMU passes a valid block for the time of this call, and indices below its number of instructions
     // give valid instructions.
@@ -135,8 +160,8 @@ extern "C" fn on_translate(_id: PluginId, translation: *mut c_void) {
     let known = blocks.iter().find(|b| b.start == start && b.instructions == instructions);
     let block = known.copied().unwrap_or_else(|| {
         let end = instructions.last().map_or(start, |&(address, size)| address + size as u64);
-        let (runs, taken) = (AtomicU64::new(0), AtomicU64::new(0));
-        let block: &'static Block = Box::leak(Box::new(Block { start, end, instructions, runs, taken }));
+        let (runs, taken, ran) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let block: &'static Block = Box::leak(Box::new(Block { start, end, instructions, runs, taken, ran }));
         blocks.push(block);
         block
     });
@@ -153,20 +178,23 @@ extern "C" fn on_translate(_id: PluginId, translation: *mut c_void) {
             if options.is_some_and(|o| o.stop == Some(address)) {
                 qemu_plugin_register_vcpu_insn_exec_cb(handle, on_stop, 0, ptr::null_mut());
             }
+            if options.is_some_and(|o| o.mark == Some(address)) {
+                qemu_plugin_register_vcpu_insn_exec_cb(handle, on_mark, 0, ptr::null_mut());
+            }
         }
     }
 }
 
 extern "C" fn on_exit(_id: PluginId, _userdata: *mut c_void) {
     let Some(options) = OPTIONS.get() else { return };
-    let mut text = String::new();
-    for block in BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        let runs = block.runs.load(Relaxed);
-        if runs == 0 {
+    close_account();
+    let mut text = std::mem::take(&mut *ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner));
+    for (number, block) in BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
+        if !block.ran.load(Relaxed) {
             continue;
         }
         // Writing to a String does not fail.
-        let _ = writeln!(text, "T {:x} {runs} {}", block.start, block.taken.load(Relaxed));
+        let _ = writeln!(text, "T {number}");
         for (address, size) in &block.instructions {
             let _ = writeln!(text, "I {address:x} {size}");
         }
@@ -179,7 +207,7 @@ extern "C" fn on_exit(_id: PluginId, _userdata: *mut c_void) {
 
 /// Reads the plugin's `name=value` arguments.
 fn parse<'a>(arguments: impl Iterator<Item = &'a str>) -> Result<Options, String> {
-    let mut options = Options { out: "counts.txt".to_owned(), start: None, stop: None };
+    let mut options = Options { out: "counts.txt".to_owned(), start: None, stop: None, mark: None };
     for argument in arguments {
         let address = |value: &str| {
             u64::from_str_radix(value.trim_start_matches("0x"), 16)
@@ -190,6 +218,7 @@ fn parse<'a>(arguments: impl Iterator<Item = &'a str>) -> Result<Options, String
             Some(("out", value)) => options.out = value.to_owned(),
             Some(("start", value)) => options.start = address(value)?,
             Some(("stop", value)) => options.stop = address(value)?,
+            Some(("mark", value)) => options.mark = address(value)?,
             _ => return Err(format!("unknown argument `{argument}`")),
         }
     }

@@ -1,0 +1,231 @@
+//! One of every layer, in every type it has: a firmware to measure each one's stack, and to see that none can panic.
+//!
+//! With the feature `print` it prints a line for each: `operator=... stack_bytes=...`. Without, it has no other code than
+//! the layers', so that nothing in it may refer to a panic.
+
+#![no_std]
+#![cfg_attr(any(target_os = "none", target_family = "wasm"), no_main)]
+
+#[cfg(not(any(target_os = "none", target_family = "wasm")))]
+extern crate std;
+
+use bareconv::quant::{DoubleRounding, PowerOfTwo};
+use bareconv::*;
+use core::hint::black_box;
+
+machine::main!(run);
+
+/// The most stack that `work` uses at a time.
+#[cfg(target_arch = "arm")]
+fn peak(work: &mut dyn FnMut()) -> usize {
+    machine::stack_peak(work)
+}
+
+/// Other cores only run it.
+#[cfg(not(target_arch = "arm"))]
+fn peak(work: &mut dyn FnMut()) -> usize {
+    work();
+    0
+}
+
+/// Reports an operator.
+fn report(name: &str, stack_bytes: usize) {
+    #[cfg(feature = "print")]
+    machine::println!("operator={name} stack_bytes={stack_bytes}");
+    black_box((name, stack_bytes));
+}
+
+const Q: Quantization = Quantization::new(0.125, 3);
+
+const fn int8(filters: &'static [i8], bias: &'static [i32], scales: &'static [f32]) -> Int8Filters<'static> {
+    Int8Filters { filters, bias, scales, input: Q, output: Q, activation: Activation::Relu }
+}
+
+/// Runs `$run` on an input and an output of these types, and on scratch memory.
+macro_rules! measure {
+    ($name:literal: $input:ty => $output:ty, $scratch:expr; |$x:ident, $y:ident, $memory:ident| $run:expr) => {{
+        #[inline(never)]
+        fn operator() {
+            let (mut input, mut output) = (<$input>::default(), <$output>::default());
+            let mut memory = [0u32; $scratch];
+            black_box(&mut input);
+            let bytes = peak(&mut || {
+                #[allow(unused_variables)]
+                let ($x, $y, $memory) = (&mut input, &mut output, &mut memory);
+                $run
+            });
+            black_box((&input, &output));
+            report($name, bytes);
+        }
+        operator();
+    }};
+}
+
+type I8<const H: usize, const W: usize, const C: usize> = Tensor<i8, H, W, C>;
+type I16<const H: usize, const W: usize, const C: usize> = Tensor<i16, H, W, C>;
+type F32<const H: usize, const W: usize, const C: usize> = Tensor<f32, H, W, C>;
+
+/// A convolution of each rounding and type.
+fn convolutions() {
+    const SHAPE: Conv2dShape = Conv2dShape::new([8, 8, 4], 8, [3, 3]).padding(1);
+    const SCALES: [f32; 8] = [0.125; 8];
+    const NUMBERS: Int8Filters<'static> = int8(&[1; 8 * 36], &[0; 8], &SCALES);
+    macro_rules! rounding {
+        ($name:literal, $rounding:ty) => {{
+            static LAYER: Conv2d<I8<8, 8, 4>, I8<8, 8, 8>, { SHAPE.packed_words::<$rounding>() }, $rounding> =
+                Conv2d::int8(SHAPE, NUMBERS);
+            measure!($name: I8<8, 8, 4> => I8<8, 8, 8>, SHAPE.scratch_words::<$rounding>();
+                |x, y, memory| LAYER.run(x.view(), y.view_mut(), memory));
+        }};
+    }
+    rounding!("conv2d-int8-single", SingleRounding);
+    rounding!("conv2d-int8-double", DoubleRounding);
+    rounding!("conv2d-int8-power-of-two", PowerOfTwo);
+
+    const FIRST: Conv2dShape = Conv2dShape::new([12, 12, 1], 6, [5, 5]).padding(2).max_pool(2);
+    static POOLED: Conv2d<I8<12, 12, 1>, I8<6, 6, 6>, { FIRST.packed_words::<SingleRounding>() }> =
+        Conv2d::int8(FIRST, int8(&[1; 6 * 25], &[0; 6], &[0.125; 6]));
+    measure!("conv2d-int8-pooled": I8<12, 12, 1> => I8<6, 6, 6>, FIRST.scratch_words::<SingleRounding>();
+        |x, y, memory| POOLED.run(x.view(), y.view_mut(), memory));
+
+    const GROUPED: Conv2dShape = Conv2dShape { groups: 2, ..SHAPE };
+    static GROUPS: Conv2d<I8<8, 8, 4>, I8<8, 8, 8>, { GROUPED.packed_words::<SingleRounding>() }> =
+        Conv2d::int8(GROUPED, int8(&[1; 8 * 18], &[0; 8], &SCALES));
+    measure!("conv2d-int8-groups": I8<8, 8, 4> => I8<8, 8, 8>, GROUPED.scratch_words::<SingleRounding>();
+        |x, y, memory| GROUPS.run(x.view(), y.view_mut(), memory));
+
+    const LONG: Conv2dShape = Conv2dShape::new([4, 4, 80], 4, [3, 3]);
+    static PARTS: Conv2d<I8<4, 4, 80>, I8<2, 2, 4>, { LONG.packed_words::<SingleRounding>() }> =
+        Conv2d::int8(LONG, int8(&[127; 4 * 720], &[0; 4], &[0.125; 4]));
+    measure!("conv2d-int8-long": I8<4, 4, 80> => I8<2, 2, 4>, LONG.scratch_words::<SingleRounding>();
+        |x, y, memory| PARTS.run(x.view(), y.view_mut(), memory));
+
+    const POINT: Conv2dShape = Conv2dShape::new([8, 8, 8], 8, [1, 1]);
+    static POINTWISE: Conv2d<I8<8, 8, 8>, I8<8, 8, 8>, { POINT.packed_words::<SingleRounding>() }> =
+        Conv2d::int8(POINT, int8(&[1; 64], &[0; 8], &SCALES));
+    measure!("pointwise-int8": I8<8, 8, 8> => I8<8, 8, 8>, POINT.scratch_words::<SingleRounding>();
+        |x, y, memory| POINTWISE.run(x.view(), y.view_mut(), memory));
+
+    const DENSE: Conv2dShape = Conv2dShape::dense(64, 10);
+    static FULLY: Dense<I8<1, 1, 64>, I8<1, 1, 10>, { DENSE.packed_words::<SingleRounding>() }> =
+        Dense::int8(DENSE, int8(&[1; 640], &[0; 10], &[0.125; 10]));
+    measure!("dense-int8": I8<1, 1, 64> => I8<1, 1, 10>, DENSE.scratch_words::<SingleRounding>();
+        |x, y, memory| FULLY.run(x.view(), y.view_mut(), memory));
+
+    const REAL: F32Filters<'static> =
+        F32Filters { filters: &[0.5; 8 * 36], bias: &[0.0; 8], activation: Activation::Relu };
+    static FLOAT: Conv2d<F32<8, 8, 4>, F32<8, 8, 8>, { SHAPE.packed_words::<Clamp>() }, Clamp> =
+        Conv2d::float(SHAPE, REAL);
+    measure!("conv2d-f32": F32<8, 8, 4> => F32<8, 8, 8>, SHAPE.scratch_words::<Clamp>();
+        |x, y, memory| FLOAT.run(x.view(), y.view_mut(), memory));
+
+    const ENLARGED: TransposedConv2dShape = TransposedConv2dShape::new([4, 4, 4], 4, [2, 2]).stride(2);
+    static TRANSPOSED: TransposedConv2d<
+        I8<4, 4, 4>,
+        I8<8, 8, 4>,
+        { ENLARGED.phases() },
+        { ENLARGED.packed_words::<SingleRounding>() },
+    > = TransposedConv2d::int8(ENLARGED, int8(&[1; 64], &[0; 4], &[0.125; 4]));
+    measure!("transposed-int8": I8<4, 4, 4> => I8<8, 8, 4>, ENLARGED.scratch_words::<SingleRounding>();
+        |x, y, memory| TRANSPOSED.run(x.view(), y.view_mut(), memory));
+
+    const LOCAL: Conv2dShape = Conv2dShape::new([5, 5, 2], 4, [3, 3]).stride(2);
+    static LOCALLY: LocallyConnected2d<
+        I8<5, 5, 2>,
+        I8<2, 2, 4>,
+        { LOCAL.locally_connected_words::<SingleRounding>() },
+    > = LocallyConnected2d::int8(LOCAL, int8(&[1; 16 * 18], &[0; 16], &[0.125; 16]));
+    measure!("locally-connected-int8": I8<5, 5, 2> => I8<2, 2, 4>,
+        LOCAL.locally_connected_scratch_words::<SingleRounding>();
+        |x, y, memory| LOCALLY.run(x.view(), y.view_mut(), memory));
+
+    const DEPTHWISE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([8, 8, 8], 1, [3, 3]).padding(1);
+    static DEEP: DepthwiseConv2d<I8<8, 8, 8>, I8<8, 8, 8>, { DEPTHWISE.packed_words::<SingleRounding>() }> =
+        DepthwiseConv2d::int8(DEPTHWISE, int8(&[1; 72], &[0; 8], &SCALES));
+    measure!("depthwise-int8": I8<8, 8, 8> => I8<8, 8, 8>, DEPTHWISE.scratch_words::<SingleRounding>();
+        |x, y, memory| DEEP.run(x.view(), y.view_mut(), memory));
+    static DEEP_DOUBLE: DepthwiseConv2d<
+        I8<8, 8, 8>,
+        I8<8, 8, 8>,
+        { DEPTHWISE.packed_words::<DoubleRounding>() },
+        DoubleRounding,
+    > = DepthwiseConv2d::int8(DEPTHWISE, int8(&[1; 72], &[0; 8], &SCALES));
+    measure!("depthwise-int8-double": I8<8, 8, 8> => I8<8, 8, 8>, DEPTHWISE.scratch_words::<DoubleRounding>();
+        |x, y, memory| DEEP_DOUBLE.run(x.view(), y.view_mut(), memory));
+    static DEEP_FLOAT: DepthwiseConv2d<F32<8, 8, 8>, F32<8, 8, 8>, { DEPTHWISE.packed_words::<Clamp>() }, Clamp> =
+        DepthwiseConv2d::float(
+            DEPTHWISE,
+            F32Filters { filters: &[0.5; 72], bias: &[0.0; 8], activation: Activation::Relu },
+        );
+    measure!("depthwise-f32": F32<8, 8, 8> => F32<8, 8, 8>, DEPTHWISE.scratch_words::<Clamp>();
+        |x, y, memory| DEEP_FLOAT.run(x.view(), y.view_mut(), memory));
+}
+
+/// Pooling of every type.
+fn pooling() {
+    const SHAPE: Pool2dShape = Pool2dShape::new([8, 8, 6], [3, 3]).stride(2).padding(1);
+    const MAX: MaxPool2d<I8<8, 8, 6>, I8<4, 4, 6>> = MaxPool2d::new(SHAPE);
+    measure!("max-pool-int8": I8<8, 8, 6> => I8<4, 4, 6>, 0; |x, y, memory| MAX.run(x.view(), y.view_mut()));
+    const MAX16: MaxPool2d<I16<8, 8, 6>, I16<4, 4, 6>> = MaxPool2d::new(SHAPE);
+    measure!("max-pool-int16": I16<8, 8, 6> => I16<4, 4, 6>, 0; |x, y, memory| MAX16.run(x.view(), y.view_mut()));
+    const MAX_F32: MaxPool2d<F32<8, 8, 6>, F32<4, 4, 6>> = MaxPool2d::new(SHAPE);
+    measure!("max-pool-f32": F32<8, 8, 6> => F32<4, 4, 6>, 0; |x, y, memory| MAX_F32.run(x.view(), y.view_mut()));
+    const AVERAGE: AveragePool2d<I8<8, 8, 6>, I8<4, 4, 6>> = AveragePool2d::int8(SHAPE);
+    measure!("average-pool-int8": I8<8, 8, 6> => I8<4, 4, 6>, 0; |x, y, memory| AVERAGE.run(x.view(), y.view_mut()));
+    const AVERAGE16: AveragePool2d<I16<8, 8, 6>, I16<4, 4, 6>> = AveragePool2d::int16(SHAPE);
+    measure!("average-pool-int16": I16<8, 8, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| AVERAGE16.run(x.view(), y.view_mut()));
+    const AVERAGE_F32: AveragePool2d<F32<8, 8, 6>, F32<4, 4, 6>> = AveragePool2d::float(SHAPE);
+    measure!("average-pool-f32": F32<8, 8, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| AVERAGE_F32.run(x.view(), y.view_mut()));
+}
+
+/// Activations of every type.
+fn activations() {
+    measure!("relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| Relu::int8(3).run(x.view(), y.view_mut()));
+    measure!("relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| Relu::float().run(x.view(), y.view_mut()));
+    static LEAKY: LeakyReluInt8 = LeakyReluInt8::new(0.1, Q, Q);
+    measure!("leaky-relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| LEAKY.run(x.view(), y.view_mut()));
+    measure!("leaky-relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| LeakyReluF32::default().run(x.view(), y.view_mut()));
+    const SOFTMAX: SoftmaxInt8 = SoftmaxInt8::new(0.125, 1.0);
+    measure!("softmax-int8": I8<1, 1, 10> => I8<1, 1, 10>, 0; |x, y, memory| SOFTMAX.run(x.view(), y.view_mut()));
+    measure!("softmax-f32": F32<1, 1, 10> => F32<1, 1, 10>, 0; |x, y, memory| SoftmaxF32.run(x.view(), y.view_mut()));
+    measure!("argmax-int8": I8<1, 1, 10> => I8<1, 1, 1>, 0; |x, y, memory| {
+        black_box(argmax(x.view()));
+    });
+}
+
+/// What joins tensors.
+fn joining() {
+    type Features = I8<4, 4, 6>;
+    const ADD: Add<Features> = Add::int8([Q, Q], Q, Activation::Relu);
+    measure!("add-int8": Features => Features, 0; |x, y, memory| ADD.run_in_place(y.view_mut(), x.view()));
+    const ADD_DOUBLE: Add<Features, Features, DoubleRounding> = Add::int8([Q, Q], Q, Activation::Relu);
+    measure!("add-int8-double": Features => Features, 0; |x, y, memory| ADD_DOUBLE.run_in_place(y.view_mut(), x.view()));
+    const ADD_F32: Add<F32<4, 4, 6>> = Add::float(Activation::Relu);
+    measure!("add-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| ADD_F32.run_in_place(y.view_mut(), x.view()));
+    const MULTIPLY: Multiply<Features, I8<1, 1, 6>> = Multiply::int8([Q, Q], Q, Activation::Identity);
+    measure!("multiply-int8": I8<1, 1, 6> => Features, 0; |x, y, memory| MULTIPLY.run_in_place(y.view_mut(), x.view()));
+    const JOIN: Concatenate<(Features, Features), I8<4, 4, 12>> = Concatenate::new(Axis::Channels);
+    measure!("concatenate-int8": Features => I8<4, 4, 12>, 0;
+        |x, y, memory| JOIN.run((x.view(), x.view()), y.view_mut()));
+    const PAD: Pad<Features, I8<6, 6, 6>> = Pad::new([1, 1, 0], [1, 1, 0], 3);
+    measure!("pad-int8": Features => I8<6, 6, 6>, 0; |x, y, memory| PAD.run(x.view(), y.view_mut()));
+    const UPSAMPLE: Upsample<Features, I8<8, 8, 6>> = Upsample::nearest();
+    measure!("upsample-int8": Features => I8<8, 8, 6>, 0; |x, y, memory| UPSAMPLE.run(x.view(), y.view_mut()));
+    const QUANTIZE: Quantize<i8> = Quantize::int8(Q);
+    measure!("quantize-int8": F32<4, 4, 6> => Features, 0; |x, y, memory| QUANTIZE.run(x.view(), y.view_mut()));
+    const DEQUANTIZE: Dequantize<i8> = Dequantize::int8(Q);
+    measure!("dequantize-int8": Features => F32<4, 4, 6>, 0; |x, y, memory| DEQUANTIZE.run(x.view(), y.view_mut()));
+    const REQUANTIZE: Requantize<i8, i8> = Requantize::<i8, i8>::int8(Q, Quantization::new(0.25, -5));
+    measure!("requantize-int8": Features => Features, 0; |x, y, memory| REQUANTIZE.run(x.view(), y.view_mut()));
+}
+
+fn run() -> i32 {
+    convolutions();
+    pooling();
+    activations();
+    joining();
+    0
+}
