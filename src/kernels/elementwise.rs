@@ -4,6 +4,7 @@
 //! supplies the vector and four or five instructions on it. Whatever the vector's length, each channel meets the
 //! pixels in the same order, so floating point gives the same bits on every backend.
 
+pub mod activation;
 pub mod add;
 pub mod arrange;
 pub mod batch_norm;
