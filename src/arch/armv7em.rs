@@ -3,7 +3,9 @@
 mod conv;
 mod depthwise;
 
+#[cfg(bareconv_native = "armv7em")]
 pub(crate) use conv::{routine, routine_i16};
+#[cfg(bareconv_native = "armv7em")]
 pub(crate) use depthwise::routine as depthwise_routine;
 mod elementwise;
 
