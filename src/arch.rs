@@ -216,7 +216,8 @@ pub trait Visitor {
     fn visit<B: Backend>(&mut self);
 }
 
-/// Visits every backend that this machine has, [`Portable`] first: for tests and tools.
+/// Visits every backend that this machine has, [`Portable`] first: for tests and tools. Where the portable backend is
+/// forced, it is the only one.
 ///
 /// ```
 /// use bareconv::{arch::{self, Visitor}, kernels::Backend};
@@ -241,31 +242,34 @@ pub fn visit_all(visitor: &mut impl Visitor) {
         }
     }
     visit::<Portable>(visitor);
-    #[cfg(bareconv_armv6m)]
-    visit::<Armv6m>(visitor);
-    #[cfg(bareconv_armv7m)]
-    visit::<Armv7m>(visitor);
-    #[cfg(bareconv_dsp)]
-    visit::<Armv7em>(visitor);
-    #[cfg(bareconv_helium)]
-    visit::<Helium>(visitor);
-    #[cfg(bareconv_riscv)]
-    visit::<Riscv>(visitor);
-    #[cfg(bareconv_rvv)]
-    visit::<Rvv>(visitor);
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(not(bareconv_backend = "portable"))]
     {
-        visit::<Sse2>(visitor);
-        visit::<Avx2>(visitor);
-        visit::<Avx512Vnni>(visitor);
+        #[cfg(bareconv_armv6m)]
+        visit::<Armv6m>(visitor);
+        #[cfg(bareconv_armv7m)]
+        visit::<Armv7m>(visitor);
+        #[cfg(bareconv_dsp)]
+        visit::<Armv7em>(visitor);
+        #[cfg(bareconv_helium)]
+        visit::<Helium>(visitor);
+        #[cfg(bareconv_riscv)]
+        visit::<Riscv>(visitor);
+        #[cfg(bareconv_rvv)]
+        visit::<Rvv>(visitor);
+        #[cfg(target_arch = "x86_64")]
+        {
+            visit::<Sse2>(visitor);
+            visit::<Avx2>(visitor);
+            visit::<Avx512Vnni>(visitor);
+        }
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        {
+            visit::<Neon>(visitor);
+            visit::<NeonDotprod>(visitor);
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        visit::<Simd128>(visitor);
     }
-    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-    {
-        visit::<Neon>(visitor);
-        visit::<NeonDotprod>(visitor);
-    }
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    visit::<Simd128>(visitor);
 }
 
 /// The routine that the native backend has for an int8 convolution of this shape, where it has several; `narrow` says

@@ -16,10 +16,17 @@ mod pool;
 mod quantize;
 mod softmax;
 mod spatial_pyramid;
+mod top_k;
 mod transposed;
 mod upsample;
 
-pub use activation::{LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt8, Relu};
+#[cfg(feature = "micromath")]
+#[cfg_attr(docsrs, doc(cfg(feature = "micromath")))]
+pub use activation::Approximate;
+pub use activation::{
+    HardSigmoidF32, HardSwishF32, Int8Table, LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt16, PReluF32, PReluInt8,
+    PReluInt16, Relu, Relu6, SigmoidF32, SigmoidInt16, TanhF32, TanhInt16,
+};
 pub use add::{Add, Subtract};
 pub use argmax::argmax;
 pub use batch_norm::{BatchNormF32, BatchNormInt8, BatchNormParameters};
@@ -33,8 +40,9 @@ pub use multiply::Multiply;
 pub use pad::Pad;
 pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
-pub use softmax::{SoftmaxF32, SoftmaxInt8};
+pub use softmax::{SoftmaxF32, SoftmaxInt8, SoftmaxInt16};
 pub use spatial_pyramid::SpatialPyramidPool;
+pub use top_k::top_k;
 pub use transposed::TransposedConv2d;
 pub use upsample::Upsample;
 
@@ -43,6 +51,8 @@ pub mod dynamic {
     pub use super::conv2d::dynamic::*;
     #[doc(inline)]
     pub use super::depthwise::dynamic as depthwise;
-    pub use super::locally_connected::{locally_connected_float, locally_connected_int8, locally_connected_words};
-    pub use super::transposed::{transposed_float, transposed_int8, transposed_words};
+    pub use super::locally_connected::{
+        locally_connected_float, locally_connected_int8, locally_connected_int16, locally_connected_words,
+    };
+    pub use super::transposed::{transposed_float, transposed_int8, transposed_int16, transposed_words};
 }

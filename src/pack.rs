@@ -493,7 +493,7 @@ pub const fn nibbles<const N: usize, const BYTES: usize>(values: &[i8; N]) -> [u
 
 /// Weights as a model stores them.
 #[derive(Clone, Copy)]
-enum Weights<'a> {
+pub(crate) enum Weights<'a> {
     Int8(&'a [i8]),
     /// Two to a byte.
     Int4(&'a [u8]),
@@ -781,22 +781,11 @@ pub const fn pack_i8(
         return Err(error);
     }
     let common = common_requantization(numbers, mode);
-    match pack_i8_with(shape, layout, numbers, mode, &common, packed) {
+    let weights = Weights::Int8(numbers.filters);
+    match pack_integers(shape, layout, numbers, weights, mode, Activations::Int8, &common, packed) {
         Ok(()) => Ok(common),
         Err(error) => Err(error),
     }
-}
-
-/// [`pack_i8`] for a part of the numbers that `common` was made of.
-pub(crate) const fn pack_i8_with(
-    shape: &Conv2dShape,
-    layout: &Layout,
-    numbers: &Int8Filters<'_>,
-    mode: RoundingMode,
-    common: &CommonRequantization,
-    packed: &mut [u32],
-) -> Result<(), ShapeError> {
-    pack_integers(shape, layout, numbers, Weights::Int8(numbers.filters), mode, Activations::Int8, common, packed)
 }
 
 /// Packs a convolution of int16 values with int8 weights. The accumulators have 32 bits:
@@ -867,7 +856,11 @@ pub(crate) const fn unpack(word: u32, signs: u32) -> [u32; 2] {
     [((low | signs) - 0x0808_0808) ^ signs, ((high | signs) - 0x0808_0808) ^ signs]
 }
 
-const fn pack_integers(
+/// Packs integers of any kind; `common` is made of all numbers, of which these may be a part.
+///
+/// # Errors
+/// As [`pack_i8`].
+pub(crate) const fn pack_integers(
     shape: &Conv2dShape,
     layout: &Layout,
     numbers: &Int8Filters<'_>,
@@ -906,7 +899,8 @@ const fn pack_integers(
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
             let (sum, _) = values.sums(o * len, len);
-            // With an offset it may wrap, and the sums wrap back.
+            // With an offset of 0 to 128 no sum on the way is larger than the plain ones: a tap that has been added counts
+            // (activation - zero point) * weight, another -(zero point + offset) * weight.
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
             let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
             packed[at + c] = bias as i32 as u32;

@@ -14,6 +14,7 @@ use core::ops::Range;
 /// assert_eq!(image.as_slice(), [1, 2, 3, 4]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C, align(4))]
 pub struct Tensor<T, const H: usize, const W: usize, const C: usize>(pub [[[T; C]; W]; H]);
 
@@ -54,6 +55,7 @@ impl<T: Default + Copy, const H: usize, const W: usize, const C: usize> Default 
 
 /// A borrowed tensor of fixed shape.
 #[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct View<'a, T, const H: usize, const W: usize, const C: usize>(&'a [[[T; C]; W]; H]);
 
 impl<T, const H: usize, const W: usize, const C: usize> Clone for View<'_, T, H, W, C> {
@@ -110,6 +112,7 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> View<'a, T, H, W, C>
 
 /// A mutably borrowed tensor of fixed shape.
 #[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ViewMut<'a, T, const H: usize, const W: usize, const C: usize>(&'a mut [[[T; C]; W]; H]);
 
 impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W, C> {

@@ -5,8 +5,8 @@ use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, LocallyConnected2d, Quantization,
-    ShapeError, SingleRounding, Tensor, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, LocallyConnected2d,
+    Quantization, ShapeError, SingleRounding, Tensor, dynamic, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -102,6 +102,47 @@ proptest! {
         let (filters, bias, scales) = (filters.repeat(h * w), bias.repeat(h * w), scales.repeat(h * w));
         let all = numbers(&filters, &bias, &scales, 100.0);
         prop_assert_eq!(specified::<DoubleRounding>(&shape, &all, &input), convolved);
+    }
+
+    #[test]
+    fn int16_backends_have_the_references_bits((shape, input, filters, bias) in cases(false), scale in 50.0..9000f32) {
+        let input: Vec<i16> = input.iter().map(|&x| i16::from(x) * 251 + 77).collect();
+        let scales = vec![0.5; bias.len()];
+        let numbers = Int16Filters {
+            filters: &filters, bias: &bias, scales: &scales, input: 1.0, output: scale, activation: Activation::Identity,
+        };
+        let common = pack::common_requantization_i16(&numbers, DoubleRounding::MODE);
+        let mut parameters = vec![0; 2 * bias.len()];
+        for (o, words) in parameters.chunks_exact_mut(2).enumerate() {
+            pack::requantization_parameters_i16(&numbers, DoubleRounding::MODE, &common, o, words);
+        }
+        let mut expected = vec![0; bias.len()];
+        reference::locally_connected2d_i16::<DoubleRounding>(
+            &shape, &input, &filters, &bias, &parameters, &common, &mut expected,
+        );
+        fn output<B: Backend>(shape: &Conv2dShape, numbers: &Int16Filters<'_>, input: &[i16]) -> Vec<i16> {
+            let mut output = vec![99; numbers.bias.len()];
+            let mut memory = vec![0x7f80_80ff; dynamic::locally_connected_words::<B, Int16x8<DoubleRounding>>(shape)];
+            dynamic::locally_connected_int16::<B, DoubleRounding>(shape, numbers, input, &mut output, &mut memory)
+                .expect("the rules are obeyed");
+            output
+        }
+        prop_assert_eq!(&output::<Portable>(&shape, &numbers, &input), &expected);
+        #[cfg(target_arch = "x86_64")]
+        prop_assert_eq!(&output::<bareconv::arch::Avx2>(&shape, &numbers, &input), &expected);
+        // The first output against its definition.
+        let mut sum = i64::from(bias[0]);
+        for (place, &weight) in filters[..shape.filter_len()].iter().enumerate() {
+            let c = shape.input[2];
+            let (k, j, i) = (place % c, place / c % shape.filter[1], place / c / shape.filter[1]);
+            let row = (i * shape.dilation[0]).wrapping_sub(shape.padding[0]);
+            let column = (j * shape.dilation[1]).wrapping_sub(shape.padding[1]);
+            if row < shape.input[0] && column < shape.input[1] {
+                sum += i64::from(weight) * i64::from(input[(row * shape.input[1] + column) * c + k]);
+            }
+        }
+        let real = sum as f64 * 0.5 / f64::from(scale);
+        prop_assert!((real.clamp(-32768.0, 32767.0) - f64::from(expected[0])).abs() <= 1.0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bareconv::kernels::Backend;
 use bareconv::kernels::elementwise::{self, Element};
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, AveragePool2d, Conv2dShape, DoubleRounding, Int8Filters, Int16Filters, LeakyReluF32, LeakyReluInt8,
+    Activation, AveragePool2d, Conv2dShape, DoubleRounding, Int8Filters, Int8Table, Int16Filters, LeakyReluF32,
     MaxPool2d, Pool2dShape, Quantization, ReducedRounding, Relu, ShapeError, SoftmaxInt8, Tensor, View, ViewMut,
     argmax, pack, reference,
 };
@@ -61,7 +61,7 @@ fn leaky_relu_is_that_of_tflite_micro() {
         let mut output = vec![0; expected.len()];
         reference::leaky_relu_i8(slope, from, to, &input, &mut output);
         assert_eq!(output, expected, "{}", case.name);
-        let layer = LeakyReluInt8::new(slope, from, to);
+        let layer = Int8Table::leaky_relu(slope, from, to);
         assert!(input.iter().map(|&x| layer.apply(x)).eq(expected), "the layer, {}", case.name);
     }
 }
@@ -364,7 +364,7 @@ proptest! {
         let steps = f64::from(x) - f64::from(from_zero);
         let real = steps * f64::from(from.scale) * if steps < 0.0 { f64::from(slope) } else { 1.0 };
         let exact = (real / f64::from(to.scale) + f64::from(to_zero)).clamp(-128.0, 127.0);
-        let output = f64::from(LeakyReluInt8::new(slope, from, to).apply(x));
+        let output = f64::from(Int8Table::leaky_relu(slope, from, to).apply(x));
         // Two roundings: half a step, and half a step before the division by two or more.
         prop_assert!((output - exact).abs() < 0.751, "{output} is not {exact}");
     }

@@ -7,8 +7,9 @@ use bareconv::arch::Portable;
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, ShapeError, SingleRounding,
-    Tensor, TransposedConv2d, TransposedConv2dShape, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization,
+    ReducedRounding, ShapeError, SingleRounding, Tensor, TransposedConv2d, TransposedConv2dShape, dynamic, pack,
+    reference,
 };
 use golden::cases;
 use proptest::prelude::*;
@@ -225,6 +226,81 @@ fn tensorflow_lite_micro_gives_the_same_bits() {
         let (input, expected): (Vec<i8>, Vec<i8>) = (case.values("input"), case.values("output"));
         assert_eq!(specified::<DoubleRounding>(&shape, &numbers, &input), expected, "{}", case.name);
         assert_eq!(backend_int8::<Portable, DoubleRounding>(&shape, &numbers, &input), expected, "{}", case.name);
+    }
+}
+
+fn specified_int16<R: Rounding>(shape: &TransposedConv2dShape, numbers: &Int16Filters<'_>, input: &[i16]) -> Vec<i16> {
+    let common = pack::common_requantization_i16(numbers, R::MODE);
+    let mut parameters = vec![0; R::WORDS * shape.filters];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate() {
+        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
+    }
+    let mut output = vec![0; shape.output().iter().product()];
+    let Int16Filters { filters, bias, .. } = numbers;
+    reference::transposed_conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, &mut output);
+    output
+}
+
+fn backend_int16<B: Backend, R: Rounding>(
+    shape: &TransposedConv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+) -> Vec<i16> {
+    let mut output = vec![99; shape.output().iter().product()];
+    let mut memory = vec![0x7f80_80ff; dynamic::transposed_words::<B, Int16x8<R>>(shape)];
+    dynamic::transposed_int16::<B, R>(shape, numbers, input, &mut output, &mut memory).expect("the rules are obeyed");
+    output
+}
+
+proptest! {
+    #[test]
+    fn int16_is_the_definition_on_every_backend((shape, input, filters, bias) in int8(), low in 0..=127i8) {
+        // The definition takes int8 values; those and their multiples by 256 have sums that are known.
+        let small: Vec<i8> = filters.iter().map(|w| w / 16).collect();
+        let wide: Vec<i16> = input.iter().map(|&x| i16::from(x) * 256 + i16::from(low)).collect();
+        let ones = vec![1; input.len()];
+        let nothing = vec![0; shape.filters];
+        let (high, ones) = (scatter(&shape, &input, &small, &nothing), scatter(&shape, &ones, &small, &nothing));
+        let scales = vec![1.0; shape.filters];
+        let numbers = Int16Filters {
+            filters: &small, bias: &bias, scales: &scales, input: 1.0, output: 64.0, activation: Activation::Identity,
+        };
+        let expected: Vec<i16> = (0..high.len())
+            .map(|at| {
+                let sum = high[at] * 256 + ones[at] * i64::from(low) + i64::from(bias[at % shape.filters]);
+                (sum as f64 / 64.0 + 0.5).floor().clamp(-32768.0, 32767.0) as i16
+            })
+            .collect();
+        prop_assert_eq!(&specified_int16::<SingleRounding>(&shape, &numbers, &wide), &expected);
+        prop_assert_eq!(&backend_int16::<Portable, SingleRounding>(&shape, &numbers, &wide), &expected);
+        #[cfg(target_arch = "x86_64")]
+        prop_assert_eq!(&backend_int16::<bareconv::arch::Avx2, SingleRounding>(&shape, &numbers, &wide), &expected);
+    }
+}
+
+#[test]
+fn tensorflow_lite_micro_gives_the_same_bits_in_int16() {
+    for case in cases(include_str!("golden/transposed_conv_int16.txt")) {
+        let [out_channels, height, width, _]: [usize; 4] = case.array("filter_shape");
+        let shape = TransposedConv2dShape {
+            stride: case.array("stride"),
+            padding: case.array("padding"),
+            output_padding: case.array("output_padding"),
+            ..TransposedConv2dShape::new(case.array("input_shape"), out_channels, [height, width])
+        };
+        let (filters, bias, scales): (Vec<i8>, Vec<i32>, Vec<f32>) =
+            (case.values("weights"), case.values("bias"), case.values("weight_scales"));
+        let numbers = Int16Filters {
+            filters: &filters,
+            bias: &bias,
+            scales: &scales,
+            input: case.value("input_scale"),
+            output: case.value("output_scale"),
+            activation: if case.value::<u8>("relu") == 1 { Activation::Relu } else { Activation::Identity },
+        };
+        let (input, expected): (Vec<i16>, Vec<i16>) = (case.values("input"), case.values("output"));
+        assert_eq!(specified_int16::<ReducedRounding>(&shape, &numbers, &input), expected, "{}", case.name);
+        assert_eq!(backend_int16::<Portable, ReducedRounding>(&shape, &numbers, &input), expected, "{}", case.name);
     }
 }
 

@@ -3,11 +3,11 @@
 //! Both read the same layouts, so that the extension may be found at run time.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 mod memory;
 
-use super::portable::depthwise::{self, Plain};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// AArch64: eight int8 products to an instruction, four in single precision.
@@ -27,8 +27,8 @@ impl Backend for Neon {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16;
     type Float = conv::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 }
 
 impl Backend for NeonDotprod {
@@ -36,8 +36,8 @@ impl Backend for NeonDotprod {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16;
     type Float = conv::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 
     #[inline]
     fn available() -> bool {

@@ -1,10 +1,10 @@
 //! WebAssembly with SIMD128.
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod finish;
 
-use super::portable::depthwise::{self, Plain};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// WebAssembly with SIMD128: eight int8 products to an instruction, four in single precision.
@@ -18,6 +18,6 @@ impl Backend for Simd128 {
     type Int8 = conv::Int8;
     type Int16 = conv::Int16;
     type Float = conv::Float;
-    type DepthwiseInt8 = Plain<depthwise::Int8>;
-    type DepthwiseFloat = Plain<depthwise::Float>;
+    type DepthwiseInt8 = depthwise::Int8;
+    type DepthwiseFloat = depthwise::Float;
 }

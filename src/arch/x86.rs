@@ -69,7 +69,7 @@ impl Backend for Avx512Vnni {
     type Int8 = conv::Int8<Self>;
     type Int16 = conv::Int16<Self>;
     type Float = conv::Float<Self>;
-    type DepthwiseInt8 = depthwise::Int8Avx2;
+    type DepthwiseInt8 = depthwise::Int8Avx512;
     type DepthwiseFloat = depthwise::FloatAvx2;
 
     #[inline]

@@ -224,6 +224,14 @@ impl<R: Rounding> Convolution<Native, Int16x8<R>> {
     pub const fn int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
         Self::new(shape, 0, common, routine_i16(&shape.part()))
     }
+
+    /// A convolution of int16 values on the native backend whose every output pixel has filters of its own.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn unshared_int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
+        Self::unshared(shape, 0, common, routine_i16(&shape.pixel()))
+    }
 }
 
 impl Convolution<Native, Clamp> {
@@ -595,33 +603,47 @@ mod tests {
     use super::*;
     use crate::kernels::sealed::Sealed;
 
-    /// A kernel with the layouts of a core with DSP, which are the most intricate.
-    struct Dsp;
+    /// A kernel of a core that tests do not run on, for its layouts.
+    macro_rules! kernel {
+        ($(#[$doc:meta])* $kernel:ident, $activation:ty, [$convolution:expr, $dense:expr], $pixels:literal, $strip:literal) => {
+            $(#[$doc])*
+            struct $kernel;
 
-    impl Sealed for Dsp {}
+            impl Sealed for $kernel {}
 
-    impl MicroKernel for Dsp {
-        type Input = i8;
-        type Weight = i8;
-        type Activation = i16;
-        type Accumulator = i32;
-        const CONVOLUTION: Layout = Layout::byte_pairs(4);
-        const DENSE: Layout = Layout::byte_pairs(8);
-        const PIXELS: usize = 2;
-        const STRIP: usize = 16;
+            impl MicroKernel for $kernel {
+                type Input = i8;
+                type Weight = i8;
+                type Activation = $activation;
+                type Accumulator = i32;
+                const CONVOLUTION: Layout = $convolution;
+                const DENSE: Layout = $dense;
+                const PIXELS: usize = $pixels;
+                const STRIP: usize = $strip;
 
-        fn widen(value: i8) -> i16 {
-            value.into()
-        }
+                fn widen(_: i8) -> $activation {
+                    unreachable!("no body runs on this kernel")
+                }
 
-        fn load_row(_: &[i8], _: &mut [i16]) {
-            unreachable!("no body runs on this kernel")
-        }
+                fn load_row(_: &[i8], _: &mut [$activation]) {
+                    unreachable!("no body runs on this kernel")
+                }
 
-        unsafe fn strip(_: &Strip<Self>, _: usize, _: *mut i32) {
-            unreachable!("no body runs on this kernel")
-        }
+                unsafe fn strip(_: &Strip<Self>, _: usize, _: *mut i32) {
+                    unreachable!("no body runs on this kernel")
+                }
+            }
+        };
     }
+
+    kernel!(
+        /// A core with DSP: the most intricate layouts.
+        Dsp, i16, [Layout::byte_pairs(4), Layout::byte_pairs(8)], 2, 16
+    );
+    kernel!(
+        /// Helium: the longest groups.
+        Wide, i8, [Layout::channels(8, 2, 16), Layout::channels(8, 2, 16)], 2, 32
+    );
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.
     fn stays_inside<K: MicroKernel>(shape: &Conv2dShape) {
@@ -678,6 +700,7 @@ mod tests {
             }
             checked += 1;
             stays_inside::<Dsp>(&shape);
+            stays_inside::<Wide>(&shape);
             stays_inside::<<crate::arch::Portable as Backend>::Int8>(&shape);
             #[cfg(target_arch = "x86_64")]
             {

@@ -208,6 +208,25 @@ pub struct Load<K: DepthwiseKernel + ?Sized> {
     pub plane: usize,
 }
 
+impl<K: DepthwiseKernel> Load<K> {
+    /// Calls `pixel` with the places that each pixel comes from and goes to, in lanes.
+    #[inline(always)]
+    pub fn for_each_pixel(&self, pixel: impl Fn(*const K::Input, *mut K::Activation)) {
+        let (mut row, mut to_row) = (self.from, self.to);
+        for _ in 0..self.rows {
+            // The last steps may leave the memory, so they wrap.
+            let (mut from, mut to) = (row, to_row);
+            for _ in 0..self.pixels {
+                pixel(from, to);
+                from = from.wrapping_add(self.from_pixel);
+                to = to.wrapping_add(K::LAYOUT.lanes);
+            }
+            row = row.wrapping_add(self.from_row);
+            to_row = to_row.wrapping_add(self.to_row);
+        }
+    }
+}
+
 /// What the sums of a band read; laid out for assembly.
 #[repr(C)]
 pub struct Band<K: DepthwiseKernel + ?Sized> {
@@ -817,7 +836,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         // Rows of the band that lie in the input; the others are padding. Rows count the padding above the input as rows.
         let all = (rows - 1) * stride + extent;
         let [begin, end] = [shape.padding[0], shape.padding[0] + height];
-        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).clamp(kept, all.max(kept)));
+        let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).max(kept).min(all));
         let left = shape.padding[1] * plan.step;
         // Where one band is the whole picture, they stay what they were filled with at first.
         let [above, below] = if plan.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };

@@ -1,14 +1,32 @@
+#[cfg(feature = "micromath")]
+mod approximate;
+mod float;
+mod int16;
+mod prelu;
+mod table;
+
+#[cfg(feature = "micromath")]
+#[cfg_attr(docsrs, doc(cfg(feature = "micromath")))]
+pub use approximate::Approximate;
+pub use float::{HardSigmoidF32, HardSwishF32, Relu6, SigmoidF32, TanhF32};
+pub use int16::{LeakyReluInt16, SigmoidInt16, TanhInt16};
+pub use prelu::{PReluF32, PReluInt8, PReluInt16};
+pub use table::Int8Table;
+
 use crate::arch::{Job, dispatch};
-use crate::kernels::{Backend, elementwise, elementwise::Element};
-use crate::quant::Quantization;
-use crate::reference;
+use crate::kernels::Backend;
+use crate::kernels::elementwise::{self as kernels, Element, unary, unary::Function};
+use crate::shape::ShapeError;
 use crate::tensor::{View, ViewMut};
+use bytemuck::Pod;
 
 /// The rectified linear unit: negative values become 0.
 ///
-/// In int8, input and output have the same quantization. Behind a convolution or dense layer it is free, as that
-/// layer's activation. The result is that of [`reference::relu_i8`] or [`reference::relu_f32`], bit for bit, on every
-/// backend: in `f32` a NaN passes, and -0.0 stays -0.0.
+/// In int8 and int16, input and output have the same quantization ([`Int8Table::leaky_relu`] and [`LeakyReluInt16`] with
+/// a slope of 0 change it). Behind a convolution or dense layer it is free, as that layer's activation. The result is
+/// that of [`reference::relu_i8`](crate::reference::relu_i8), its like in int16, or
+/// [`reference::relu_f32`](crate::reference::relu_f32), bit for bit, on every backend: in `f32` a NaN passes, and -0.0
+/// stays -0.0.
 ///
 /// ```
 /// use bareconv::{Relu, Tensor};
@@ -22,6 +40,7 @@ use crate::tensor::{View, ViewMut};
 /// assert_eq!(output, Tensor([[[-10, -10, 3]]]));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Relu<T> {
     /// What stands for 0.
     zero: T,
@@ -31,6 +50,13 @@ impl Relu<i8> {
     /// ReLU of int8 values of this zero point.
     pub const fn int8(zero_point: i8) -> Self {
         Self { zero: zero_point }
+    }
+}
+
+impl Relu<i16> {
+    /// ReLU of int16 values, whose zero point is 0.
+    pub const fn int16() -> Self {
+        Self { zero: 0 }
     }
 }
 
@@ -54,7 +80,7 @@ impl<T: Element> Relu<T> {
             type Output = ();
             #[inline(always)]
             fn run<B: Backend>(self) {
-                let same_length = elementwise::relu::<B, T>(self.0, self.1, self.2);
+                let same_length = kernels::relu::<B, T>(self.0, self.1, self.2);
                 debug_assert!(same_length.is_ok());
             }
         }
@@ -69,7 +95,7 @@ impl<T: Element> Relu<T> {
             type Output = ();
             #[inline(always)]
             fn run<B: Backend>(self) {
-                elementwise::relu_in_place::<B, T>(self.0, self.1);
+                kernels::relu_in_place::<B, T>(self.0, self.1);
             }
         }
         dispatch(Map(self.zero, values.as_mut_slice()));
@@ -81,7 +107,7 @@ pub const LEAKY_RELU_SLOPE: f32 = 0.1;
 
 /// The leaky rectified linear unit in single precision: negative values are multiplied by a slope.
 ///
-/// The result is that of [`reference::leaky_relu_f32`], bit for bit, on every backend.
+/// The result is that of [`reference::leaky_relu_f32`](crate::reference::leaky_relu_f32), bit for bit, on every backend.
 ///
 /// ```
 /// use bareconv::{LeakyReluF32, Tensor};
@@ -91,6 +117,7 @@ pub const LEAKY_RELU_SLOPE: f32 = 0.1;
 /// assert_eq!(values, Tensor([[[-1.0, 0.0, 2.5]]]));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LeakyReluF32 {
     slope: f32,
 }
@@ -119,7 +146,7 @@ impl LeakyReluF32 {
             type Output = ();
             #[inline(always)]
             fn run<B: Backend>(self) {
-                let same_length = elementwise::leaky_relu_f32::<B>(self.0, self.1, self.2);
+                let same_length = kernels::leaky_relu_f32::<B>(self.0, self.1, self.2);
                 debug_assert!(same_length.is_ok());
             }
         }
@@ -134,73 +161,71 @@ impl LeakyReluF32 {
             type Output = ();
             #[inline(always)]
             fn run<B: Backend>(self) {
-                elementwise::leaky_relu_f32_in_place::<B>(self.0, self.1);
+                kernels::leaky_relu_f32_in_place::<B>(self.0, self.1);
             }
         }
         dispatch(Map(self.slope, values.as_mut_slice()));
     }
 }
 
-/// The leaky rectified linear unit in int8, from one quantization to another: the bits of TensorFlow Lite Micro.
-///
-/// An int8 function has 256 values, so the layer is a table of 256 bytes, made when it compiles by
-/// [`reference::leaky_relu_i8`]; on every core that is one load for each value. Give it a slope of 0 and it is a ReLU
-/// that changes the quantization, of 1 and it is the change alone.
-///
-/// ```
-/// use bareconv::{LeakyReluInt8, Quantization, Tensor};
-///
-/// const LEAKY: LeakyReluInt8 = LeakyReluInt8::new(0.1, Quantization::new(0.5, 0), Quantization::new(0.25, -50));
-/// let mut values = Tensor([[[-100i8, 0, 10]]]); // -50.0, 0.0 and 5.0
-/// LEAKY.run_in_place(values.view_mut());
-/// assert_eq!(values, Tensor([[[-70, -50, -30]]])); // -5.0, 0.0 and 5.0
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct LeakyReluInt8 {
-    /// The output for -128, -127, ..., 127.
-    table: [i8; 256],
+/// The function of every value, on the backend that layers run on; compiled once for all shapes.
+#[inline(never)]
+fn each<F: Function>(function: F, input: &[F::From], output: &mut [F::To]) {
+    struct Map<'a, F: Function>(F, &'a [F::From], &'a mut [F::To]);
+    impl<F: Function> Job for Map<'_, F> {
+        type Output = Result<(), ShapeError>;
+        #[inline(always)]
+        fn run<B: Backend>(self) -> Self::Output {
+            unary::map::<B, F>(self.0, self.1, self.2)
+        }
+    }
+    let same_length = dispatch(Map(function, input, output));
+    debug_assert!(same_length.is_ok());
 }
 
-impl LeakyReluInt8 {
-    /// A leaky ReLU of this slope; any finite number will do.
-    ///
-    /// # Panics
-    /// Where `from.scale / to.scale`, or that times the slope, is not finite or not below 2^30. In a constant this is
-    /// a compile error.
-    pub const fn new(slope: f32, from: Quantization, to: Quantization) -> Self {
-        let function = reference::LeakyRelu::new(slope, from, to);
-        let mut table = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            table[i] = function.apply((i as i32 - 128) as i8);
-            i += 1;
-        }
-        Self { table }
-    }
-
-    /// The output for one value.
-    #[inline(always)]
-    pub const fn apply(&self, x: i8) -> i8 {
-        self.table[(x as u8 ^ 0x80) as usize]
-    }
-
-    /// Computes the layer's output.
-    #[inline]
-    pub fn run<const H: usize, const W: usize, const C: usize>(
-        &self,
-        input: View<'_, i8, H, W, C>,
-        mut output: ViewMut<'_, i8, H, W, C>,
-    ) {
-        for (out, &x) in output.as_mut_slice().iter_mut().zip(input.as_slice()) {
-            *out = self.apply(x);
+/// [`each`], in place.
+#[inline(never)]
+fn each_in_place<T: Pod, F: Function<From = T, To = T>>(function: F, values: &mut [T]) {
+    struct Map<'a, T, F>(F, &'a mut [T]);
+    impl<T: Pod, F: Function<From = T, To = T>> Job for Map<'_, T, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run<B: Backend>(self) {
+            unary::map_in_place::<B, T, F>(self.0, self.1);
         }
     }
-
-    /// Replaces the values by the layer's output.
-    #[inline]
-    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, mut values: ViewMut<'_, i8, H, W, C>) {
-        for x in values.as_mut_slice() {
-            *x = self.apply(*x);
-        }
-    }
+    dispatch(Map(function, values));
 }
+
+/// Gives a layer the methods of an elementwise one.
+macro_rules! elementwise {
+    (all $bound:ident: $layer:ty: $value:ty, |$this:ident| $function:expr) => {
+        elementwise!(@ [<T: $bound>] $layer: $value, |$this| $function);
+    };
+    ($layer:ident: $value:ty, |$this:ident| $function:expr) => {
+        elementwise!(@ [] $layer: $value, |$this| $function);
+    };
+    (@ [$($generics:tt)*] $layer:ty: $value:ty, |$this:ident| $function:expr) => {
+        impl $($generics)* $layer {
+            /// Computes the layer's output.
+            pub fn run<const H: usize, const W: usize, const C: usize>(
+                self,
+                input: View<'_, $value, H, W, C>,
+                mut output: ViewMut<'_, $value, H, W, C>,
+            ) {
+                let $this = self;
+                $crate::layers::activation::each($function, input.as_slice(), output.as_mut_slice());
+            }
+
+            /// Replaces the values by the layer's output.
+            pub fn run_in_place<const H: usize, const W: usize, const C: usize>(
+                self,
+                mut values: ViewMut<'_, $value, H, W, C>,
+            ) {
+                let $this = self;
+                $crate::layers::activation::each_in_place($function, values.as_mut_slice());
+            }
+        }
+    };
+}
+use elementwise;

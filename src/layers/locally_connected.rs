@@ -1,9 +1,11 @@
 use super::conv2d::Inference;
 use crate::arch::{Native, dispatch};
 use crate::kernels::conv2d::Convolution;
-use crate::kernels::{Backend, Clamp, Epilogue, MicroKernel};
-use crate::pack::{F32Filters, Int8Filters, Layout, check_scales, common_requantization, pack_f32, pack_i8_with};
-use crate::quant::{CommonRequantization, Rounding, SingleRounding};
+use crate::kernels::{Backend, Clamp, Epilogue, Int16x8, MicroKernel};
+use crate::pack::{
+    Activations, F32Filters, Int8Filters, Int16Filters, Layout, Weights, check_scales, common, pack_f32, pack_integers,
+};
+use crate::quant::{CommonRequantization, Rounding, RoundingMode, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{View, ViewMut};
 use core::marker::PhantomData;
@@ -20,7 +22,7 @@ use core::marker::PhantomData;
 /// how sums become outputs, as for [`Conv2d`](crate::Conv2d). Filters are
 /// `[output height][output width][output channels][height][width][input channels]`, and there is a bias and a weight
 /// scale for each output value. The shape has neither groups nor pooling. The result is that of
-/// [`reference::locally_connected2d_i8`](crate::reference::locally_connected2d_i8) or
+/// [`reference::locally_connected2d_i8`](crate::reference::locally_connected2d_i8), `locally_connected2d_i16` or
 /// [`locally_connected2d_f32`](crate::reference::locally_connected2d_f32), bit for bit, on every backend.
 ///
 /// ```
@@ -103,12 +105,13 @@ const fn part<T>(all: &[T], number: usize, parts: usize) -> &[T] {
     all.split_at(number * len).1.split_at(len).0
 }
 
-/// Packs an int8 layer, pixel by pixel.
-const fn pack_int8(
+/// Packs a layer of integers, pixel by pixel.
+const fn pack_integer(
     shape: &Conv2dShape,
     layout: &Layout,
     numbers: &Int8Filters<'_>,
-    mode: crate::quant::RoundingMode,
+    mode: RoundingMode,
+    activations: Activations,
     packed: &mut [u32],
 ) -> Result<CommonRequantization, ShapeError> {
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len(), numbers.scales.len()) {
@@ -117,7 +120,7 @@ const fn pack_int8(
     if let Err(error) = check_scales(numbers) {
         return Err(error);
     }
-    let common = common_requantization(numbers, mode);
+    let common = common(numbers, mode, activations);
     let [height, width, _] = shape.output();
     let pixels = height * width;
     let words = packed.len() / pixels;
@@ -130,7 +133,8 @@ const fn pack_int8(
             ..*numbers
         };
         let packed = packed.split_at_mut(pixel * words).1.split_at_mut(words).0;
-        if let Err(error) = pack_i8_with(&shape.pixel(), layout, &own, mode, &common, packed) {
+        let weights = Weights::Int8(own.filters);
+        if let Err(error) = pack_integers(&shape.pixel(), layout, &own, weights, mode, activations, &common, packed) {
             return Err(error);
         }
         pixel += 1;
@@ -190,9 +194,32 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
     pub const fn int8(shape: Conv2dShape, numbers: Int8Filters<'_>) -> Self {
         check_types::<I, O>(&shape, WORDS, shape.locally_connected_words::<R>());
         let mut packed = [0; WORDS];
-        match pack_int8(&shape, &<Native as Backend>::Int8::DENSE, &numbers, R::MODE, &mut packed) {
+        let layout = <Native as Backend>::Int8::DENSE;
+        match pack_integer(&shape, &layout, &numbers, R::MODE, Activations::Int8, &mut packed) {
             Ok(common) => {
                 let convolution = Convolution::unshared_int8(shape, numbers.input.zero_point, common);
+                Self { convolution, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: usize, R: Rounding>
+    LocallyConnected2d<I, O, WORDS, Int16x8<R>>
+{
+    /// A locally connected layer of int16 values with int8 weights; its accumulators are bounded as those of
+    /// [`Conv2d::int16`](crate::Conv2d::int16).
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16(shape: Conv2dShape, numbers: Int16Filters<'_>) -> Self {
+        check_types::<I, O>(&shape, WORDS, shape.locally_connected_words::<Int16x8<R>>());
+        let mut packed = [0; WORDS];
+        let (layout, numbers) = (<Native as Backend>::Int16::DENSE, numbers.with_zero_points());
+        match pack_integer(&shape, &layout, &numbers, R::MODE, Activations::Int16, &mut packed) {
+            Ok(common) => {
+                let convolution = Convolution::unshared_int16(shape, common);
                 Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),
@@ -278,8 +305,31 @@ pub fn locally_connected_int8<B: Backend, R: Rounding>(
     shape.check_unshared()?;
     let [packed, _] = words::<B, R>(shape);
     let (packed, scratch) = memory.split_at_mut_checked(packed).ok_or(ShapeError::Scratch)?;
-    let common = pack_int8(shape, &B::Int8::DENSE, numbers, R::MODE, packed)?;
+    let common = pack_integer(shape, &B::Int8::DENSE, numbers, R::MODE, Activations::Int8, packed)?;
     Convolution::<B, R>::dynamic_unshared(*shape, numbers.input.zero_point, common).run(packed, input, output, scratch)
+}
+
+/// Packs and runs a locally connected layer of int16 values with int8 weights on backend `B`.
+///
+/// # Errors
+/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
+/// [`locally_connected_words`], or as [`pack_i16`](crate::pack::pack_i16).
+///
+/// # Panics
+/// Where the machine lacks the backend: nothing falls back in silence.
+pub fn locally_connected_int16<B: Backend, R: Rounding>(
+    shape: &Conv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    output: &mut [i16],
+    memory: &mut [u32],
+) -> Result<(), ShapeError> {
+    shape.check_unshared()?;
+    let [packed, _] = words::<B, Int16x8<R>>(shape);
+    let (packed, scratch) = memory.split_at_mut_checked(packed).ok_or(ShapeError::Scratch)?;
+    let numbers = numbers.with_zero_points();
+    let common = pack_integer(shape, &B::Int16::DENSE, &numbers, R::MODE, Activations::Int16, packed)?;
+    Convolution::<B, Int16x8<R>>::dynamic_unshared(*shape, 0, common).run(packed, input, output, scratch)
 }
 
 /// Packs and runs a locally connected layer in single precision on backend `B`.

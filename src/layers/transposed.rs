@@ -1,8 +1,11 @@
 use super::conv2d::Inference;
 use crate::arch::{Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution};
-use crate::kernels::{Backend, Clamp, Epilogue};
-use crate::pack::{F32Filters, Int8Filters, check_scales, common_requantization, pack_f32, pack_i8};
+use crate::kernels::{Backend, Clamp, Epilogue, Int16x8};
+use crate::pack::{
+    Activations, F32Filters, Int8Filters, Int16Filters, check_scales, common, common_requantization, pack_f32, pack_i8,
+    pack_i16,
+};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, Phase, ShapeError, TensorShape, TransposedConv2dShape, same};
 use crate::tensor::{View, ViewMut};
@@ -18,7 +21,7 @@ use core::marker::PhantomData;
 /// `I` and `O` are the types of its input and output, `PHASES` is [`TransposedConv2dShape::phases`], `WORDS`
 /// [`TransposedConv2dShape::packed_words`], and `E` says how sums become outputs, as for [`Conv2d`](crate::Conv2d).
 /// Filters are `[output channels][height][width][input channels]`, as TensorFlow Lite has them. The result is that of
-/// [`reference::transposed_conv2d_i8`](crate::reference::transposed_conv2d_i8) or
+/// [`reference::transposed_conv2d_i8`](crate::reference::transposed_conv2d_i8), `transposed_conv2d_i16` or
 /// [`transposed_conv2d_f32`](crate::reference::transposed_conv2d_f32), bit for bit, on every backend.
 ///
 /// ```
@@ -202,6 +205,49 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const PHASES: u
     }
 }
 
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const PHASES: usize, const WORDS: usize, R: Rounding>
+    TransposedConv2d<I, O, PHASES, WORDS, Int16x8<R>>
+{
+    /// A transposed convolution of int16 values with int8 weights; its accumulators are bounded as those of
+    /// [`Conv2d::int16`](crate::Conv2d::int16).
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16(shape: TransposedConv2dShape, numbers: Int16Filters<'_>) -> Self {
+        check::<I, O>(&shape, PHASES, numbers.filters.len());
+        let all = numbers.with_zero_points();
+        if let Err(error) = check_scales(&all) {
+            panic!("{}", error.message());
+        }
+        let common = common(&all, R::MODE, Activations::Int16);
+        let convolution = Convolution::int16(shape.phase(0).shape, common);
+        let mut phases = [PlacedConvolution { convolution, first: 0, packed: 0 }; PHASES];
+        let (mut packed, mut at) = ([0; WORDS], 0);
+        let mut number = 0;
+        while number < PHASES {
+            let phase = shape.phase(number);
+            let mut weights = [[0; 4]; WORDS];
+            let (weights, _) = weights.as_flattened_mut().split_at_mut(shape.filters * phase.shape.filter_len());
+            phase_weights(&shape, &phase, numbers.filters, weights);
+            let layout = conv2d::layout::<<Native as Backend>::Int16>(&phase.shape);
+            let words = phase.shape.packed_words::<Int16x8<R>>();
+            let filters = Int16Filters { filters: weights, ..numbers };
+            if let Err(error) = pack_i16(&phase.shape, &layout, &filters, R::MODE, part(&mut packed, at, words)) {
+                panic!("{}", error.message());
+            }
+            let (first, steps) = shape.place(&phase);
+            let convolution = Convolution::int16(phase.shape, common).spread(steps);
+            phases[number] = PlacedConvolution { convolution, first, packed: at };
+            at += words;
+            number += 1;
+        }
+        if at != WORDS {
+            panic!("{}", ShapeError::Packed.message());
+        }
+        Self { phases, packed, types: PhantomData }
+    }
+}
+
 impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const PHASES: usize, const WORDS: usize>
     TransposedConv2d<I, O, PHASES, WORDS, Clamp>
 {
@@ -324,6 +370,27 @@ pub fn transposed_int8<B: Backend, R: Rounding>(
     each_phase::<B, R, i8>(shape, numbers.filters, input, output, memory, |phase, filters, packed| {
         let common = super::dynamic::pack_int8::<B, R>(phase, &Int8Filters { filters, ..*numbers }, packed)?;
         Ok(Convolution::dynamic(*phase, fill, common))
+    })
+}
+
+/// Packs and runs a transposed convolution of int16 values with int8 weights on backend `B`, phase by phase.
+///
+/// # Errors
+/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
+/// [`transposed_words`], or as [`pack_i16`].
+///
+/// # Panics
+/// Where the machine lacks the backend: nothing falls back in silence.
+pub fn transposed_int16<B: Backend, R: Rounding>(
+    shape: &TransposedConv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    output: &mut [i16],
+    memory: &mut [u32],
+) -> Result<(), ShapeError> {
+    each_phase::<B, Int16x8<R>, i8>(shape, numbers.filters, input, output, memory, |phase, filters, packed| {
+        let common = super::dynamic::pack_int16::<B, R>(phase, &Int16Filters { filters, ..*numbers }, packed)?;
+        Ok(Convolution::dynamic(*phase, 0, common))
     })
 }
 

@@ -35,6 +35,36 @@ pub fn locally_connected2d_i8<R: Rounding>(
     }
 }
 
+/// A locally connected layer of int16 values with int8 weights, and requantization.
+///
+/// All zero points are 0; otherwise as [`locally_connected2d_i8`].
+///
+/// # Panics
+/// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.
+pub fn locally_connected2d_i16<R: Rounding>(
+    shape: &Conv2dShape,
+    input: &[i16],
+    filters: &[i8],
+    bias: &[i32],
+    parameters: &[u32],
+    common: &CommonRequantization,
+    output: &mut [i16],
+) {
+    let [height, width, channels] = shape.output();
+    assert_eq!(output.len(), height * width * channels, "output length");
+    for (at, out) in output.iter_mut().enumerate() {
+        let (x, y) = (at / channels % width, at / channels / width);
+        let mut accumulator = bias[at] as i64;
+        for_each_tap(shape, y, x, at % channels, |in_filter, from| {
+            if let Some(from) = from {
+                accumulator += input[from] as i64 * filters[at * shape.filter_len() + in_filter] as i64;
+            }
+        });
+        let accumulator = i32::try_from(accumulator).expect("packing checks the accumulator's bound");
+        *out = common.clamp_i16(R::scale(accumulator, &parameters[at * R::WORDS..], common));
+    }
+}
+
 /// A locally connected layer in `f32`, clamped to `low..=high` (the activation).
 ///
 /// # Panics

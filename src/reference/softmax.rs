@@ -1,5 +1,6 @@
+use super::fixed_point::{exp, exp_on_negative_values, one_over_one_plus, round};
 use crate::quant::{
-    Multiplier, rounding_divide_by_power_of_two as divide_by_power_of_two,
+    Multiplier, multiply_by_quantized_multiplier, rounding_divide_by_power_of_two as divide_by_power_of_two,
     saturating_rounding_doubling_high_mul as high_mul,
 };
 
@@ -84,7 +85,7 @@ pub(crate) fn share_i8(parameters: &SoftmaxParameters, input: &[i8], output: &mu
         let difference = x as i32 - largest as i32;
         (difference >= parameters.lowest_difference).then(|| {
             let Multiplier { multiplier, exponent } = parameters.multiplier;
-            exp_on_negative_values(high_mul(difference << exponent, multiplier))
+            exp_on_negative_values::<5>(high_mul(difference << exponent, multiplier))
         })
     };
     let sum: i32 = input.iter().filter_map(|&x| exponential(x)).map(|e| divide_by_power_of_two(e, 12)).sum();
@@ -104,86 +105,107 @@ pub(crate) fn share_i8(parameters: &SoftmaxParameters, input: &[i8], output: &mu
     }
 }
 
-/// `exp(a)` in Q0.31 of `a <= 0` in Q5.26; gemmlowp's `exp_on_negative_values`.
-pub(crate) fn exp_on_negative_values(a: i32) -> i32 {
-    if a == 0 {
-        return i32::MAX;
-    }
-    const QUARTER: i32 = 1 << 24;
-    // a = (a modulo 1/4, in -1/4..0) - remainder, a multiple of 1/4.
-    let within = (a & (QUARTER - 1)) - QUARTER;
-    let remainder = within - a;
-    let mut result = exp_in_last_quarter(within << 5);
-    // exp(-2^k) in Q0.31 for k = -2..=4: one factor for each bit of the remainder.
-    const POWERS: [i32; 7] = [1_672_461_947, 1_302_514_674, 790_015_084, 290_630_308, 39_332_535, 720_401, 242];
-    for (bit, &power) in POWERS.iter().enumerate() {
-        if remainder & (QUARTER << bit) != 0 {
-            result = high_mul(result, power);
-        }
-    }
-    result
+/// What int16 softmax needs to know of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SoftmaxParametersInt16 {
+    /// `input scale * beta` in units of 10 / 65535.
+    pub multiplier: Multiplier,
 }
 
-/// `exp(a)` in Q0.31 of `a` in -1/4..0, Q0.31: the Taylor polynomial of degree 4 around -1/8; gemmlowp's
-/// `exp_on_interval_between_negative_one_quarter_and_0_excl`.
-fn exp_in_last_quarter(a: i32) -> i32 {
-    const EXP_OF_MINUS_EIGHTH: i32 = 1_895_147_668;
-    const THIRD: i32 = 715_827_883;
-    let x = a + (1 << 28);
-    let x2 = high_mul(x, x);
-    let x3 = high_mul(x2, x);
-    let x4 = high_mul(x2, x2);
-    let x4_over_4 = divide_by_power_of_two(x4, 2);
-    let higher_terms = divide_by_power_of_two(high_mul(x4_over_4 + x3, THIRD) + x2, 1);
-    EXP_OF_MINUS_EIGHTH + high_mul(EXP_OF_MINUS_EIGHTH, x + higher_terms)
+impl SoftmaxParametersInt16 {
+    /// The parameters for an input of this scale; `beta` is 1 for plain softmax.
+    ///
+    /// # Panics
+    /// Where `input_scale * beta` is not positive, or not below 5, where differences could overflow 32 bits. In a
+    /// constant this is a compile error.
+    pub const fn new(input_scale: f32, beta: f32) -> Self {
+        let real = input_scale as f64 * beta as f64;
+        assert!(real > 0.0 && real < 5.0, "int16 softmax needs an input scale times beta above 0 and below 5");
+        Self { multiplier: Multiplier::from_real(real / (10.0 / 65535.0)) }
+    }
 }
 
-/// `1 / (1 + a)` in Q0.31 of `a` in 0..1, Q0.31; gemmlowp's `one_over_one_plus_x_for_x_in_0_1`.
-pub(crate) fn one_over_one_plus(a: i32) -> i32 {
-    const ONE_IN_Q2_29: i32 = 1 << 29;
-    const FORTY_EIGHT_17THS: i32 = 1_515_870_810;
-    const MINUS_THIRTY_TWO_17THS: i32 = -1_010_580_540;
-    // Half of 1 + a, where 1 is the largest number of Q0.31; a half is rounded up.
-    let half_denominator = ((a as i64 + i32::MAX as i64 + 1) / 2) as i32;
-    let mut x = FORTY_EIGHT_17THS + high_mul(half_denominator, MINUS_THIRTY_TWO_17THS);
-    for _ in 0..3 {
-        let rest = ONE_IN_Q2_29 - high_mul(half_denominator, x);
-        // The product of two numbers of Q2.29 is Q4.27.
-        x += saturating_shift_left(high_mul(x, rest), 2);
-    }
-    // x / 2 from Q2.29 to Q0.31.
-    saturating_shift_left(x, 1)
+/// Softmax in int16 over all values, with zero points 0 and output scale 1/32768: TensorFlow Lite Micro's `SOFTMAX`.
+///
+/// Differences to the maximum are multiplied into units of 10 / 65535 and saturated at -10; their exponentials, Q0.15,
+/// are interpolated in a table of 513 knots over -10..=0. Their sum is `(1 + fraction) * 2^n`; `1 / (1 + fraction)`,
+/// Q0.15 too, is interpolated in a table over 0..=1, multiplied with each exponential and rounded, halves upwards.
+///
+/// The knots of a table of `f`, `step` apart, are `round(32768 f(x)) - round(m / 2)`, at most 32767, with the error `m`
+/// that interpolation would have in the middle of the interval that follows:
+/// `round((32768 f(x + step) + round(32768 f(x))) / 2) - round(32768 f(x + step / 2))`. TensorFlow Lite computes them
+/// in single precision; here they are of exact numbers, rounded, and the same.
+///
+/// # Panics
+/// Where the slices' lengths differ, or there are more than 65536 values.
+pub fn softmax_i16(parameters: &SoftmaxParametersInt16, input: &[i16], output: &mut [i16]) {
+    assert_eq!(input.len(), output.len(), "output length");
+    assert!(input.len() <= 65536, "the sum of up to 65536 exponentials fits 32 bits");
+    share_i16(parameters, input, output);
 }
 
-/// `value * 2^by`, saturated; gemmlowp's `SaturatingRoundingMultiplyByPOT`.
-fn saturating_shift_left(value: i32, by: u32) -> i32 {
-    ((value as i64) << by).clamp(i32::MIN as i64, i32::MAX as i64) as i32
+/// [`softmax_i16`] of slices of the same length, at most 65536 values; compiled once, whatever their length.
+#[inline(never)]
+pub(crate) fn share_i16(parameters: &SoftmaxParametersInt16, input: &[i16], output: &mut [i16]) {
+    let Some(&largest) = input.iter().max() else { return };
+    let mut sum = 0i32;
+    for (out, &x) in output.iter_mut().zip(input) {
+        let difference = x as i32 - largest as i32;
+        let scaled = multiply_by_quantized_multiplier(difference, parameters.multiplier);
+        *out = interpolate(&EXPONENTIALS, scaled + 32767);
+        sum = sum.wrapping_add(*out as i32);
+    }
+    // sum = (1 + fraction) * 2^(31 - zeros), the fraction in 0..1. The largest value's exponential is 32767, nearly, so
+    // that the sum is above 2^14; the compiler does not see it.
+    let zeros = sum.leading_zeros().clamp(1, 17);
+    let one_plus_fraction = (((sum as i64) << (zeros - 1)) + (1 << 13)) >> 14;
+    let reciprocal = interpolate(&RECIPROCALS, one_plus_fraction as i32 - (3 << 15)) as i64;
+    let shift = 31 - zeros;
+    for out in output {
+        let share = (*out as i64 * reciprocal + (1 << (shift - 1))) >> shift;
+        *out = share.clamp(0, 32767) as i16;
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: f64 = (1u64 << 31) as f64;
-
-    #[test]
-    fn the_exponential_is_near_the_exponential() {
-        for i in 0..200_000 {
-            let a = -i * 10_007;
-            let exact = libm::exp(a as f64 / (1 << 26) as f64) * ONE;
-            let error = exp_on_negative_values(a) as f64 - exact;
-            // A relative error of the polynomial, and a half for each of eight roundings.
-            assert!(libm::fabs(error) <= 3e-7 * exact + 4.5, "exp({a}) is off by {error} of 2^31");
-        }
+/// `exp(x)` in Q0.15 at `x = -10 + 10 i / 512`.
+static EXPONENTIALS: [i16; 513] = {
+    let (mut knots, mut i) = ([0; 513], 0);
+    while i <= 512 {
+        let place = i as f64 - 512.0;
+        knots[i] =
+            knot([exp(place * 10.0 / 512.0), exp((place + 0.5) * 10.0 / 512.0), exp((place + 1.0) * 10.0 / 512.0)]);
+        i += 1;
     }
+    knots[512] = i16::MAX;
+    knots
+};
 
-    #[test]
-    fn the_reciprocal_is_near_the_reciprocal() {
-        for i in 0..=200_000 {
-            let a = i * 10_737;
-            let exact = ONE / (1.0 + a as f64 / ONE);
-            let error = one_over_one_plus(a) as f64 - exact;
-            assert!(libm::fabs(error) <= 16.0, "1 / (1 + {a}) is off by {error} of 2^31");
-        }
+/// `1 / (1 + x)` in Q0.15 at `x = i / 512`.
+static RECIPROCALS: [i16; 513] = {
+    let (mut knots, mut i) = ([0; 513], 0);
+    while i <= 512 {
+        let denominator = 512.0 + i as f64;
+        knots[i] = knot([512.0 / denominator, 512.0 / (denominator + 0.5), 512.0 / (denominator + 1.0)]);
+        i += 1;
     }
+    knots[512] = 1 << 14;
+    knots
+};
+
+/// The knot for values of the function at it, in the middle of the interval that follows, and at the next knot.
+const fn knot([at, middle, next]: [f64; 3]) -> i16 {
+    const ONE: f64 = 32768.0;
+    let sample = round(at * ONE);
+    let error = round((next * ONE + sample as f64) / 2.0) - round(middle * ONE);
+    let knot = sample - round(error as f64 / 2.0);
+    if knot > 32767 { 32767 } else { knot as i16 }
+}
+
+/// The table's function of `x`, saturated to int16: linear between 513 knots that are 128 apart, rounded, halves
+/// upwards; TensorFlow Lite's `LUTLookup`.
+fn interpolate(knots: &[i16; 513], x: i32) -> i16 {
+    let place = (x.clamp(-32768, 32767) + 32768) as usize;
+    let (at, next) = (knots[place >> 7] as i32, knots[(place >> 7) + 1] as i32);
+    (at + (((next - at) * (place & 127) as i32 + 64) >> 7)) as i16
 }

@@ -58,6 +58,36 @@ pub fn transposed_conv2d_i8<R: Rounding>(
     }
 }
 
+/// Transposed convolution of int16 values with int8 weights, and requantization.
+///
+/// All zero points are 0; otherwise as [`transposed_conv2d_i8`].
+///
+/// # Panics
+/// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.
+pub fn transposed_conv2d_i16<R: Rounding>(
+    shape: &TransposedConv2dShape,
+    input: &[i16],
+    filters: &[i8],
+    bias: &[i32],
+    parameters: &[u32],
+    common: &CommonRequantization,
+    output: &mut [i16],
+) {
+    let [height, width, channels] = shape.output();
+    assert_eq!(output.len(), height * width * channels, "output length");
+    for (at, out) in output.iter_mut().enumerate() {
+        let (o, x, y) = (at % channels, at / channels % width, at / channels / width);
+        let mut accumulator = bias[o] as i64;
+        for_each_tap(shape, y, x, |in_filter, at| {
+            if let Some(at) = at {
+                accumulator += input[at] as i64 * filters[o * shape.filter_len() + in_filter] as i64;
+            }
+        });
+        let accumulator = i32::try_from(accumulator).expect("packing checks the accumulator's bound");
+        *out = common.clamp_i16(R::scale(accumulator, &parameters[o * R::WORDS..], common));
+    }
+}
+
 /// Transposed convolution in `f32`, clamped to `low..=high` (the activation).
 ///
 /// An output's sum starts at the bias and takes its products in the order input row, input column, input channel;

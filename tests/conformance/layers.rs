@@ -2,10 +2,12 @@
 //! they may run other code than the cases whose shape is known at run time only.
 
 use super::convolution::{specified_int8, specified_int16};
+use super::depthwise;
 use super::{Cases, Generator, Session};
 use bareconv::{
-    Activation, Clamp, Conv2d, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters,
-    Int16x8, Quantization, ReducedRounding, SingleRounding, Tensor, nibbles, reference,
+    Activation, Clamp, Conv2d, Conv2dShape, DepthwiseConv2d, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int4,
+    Int4Filters, Int8Filters, Int16Filters, Int16x8, Quantization, ReducedRounding, SingleRounding, Tensor, nibbles,
+    reference,
 };
 
 /// Inputs that each layer is run with.
@@ -209,6 +211,7 @@ pub fn run(session: &mut Session<'_>) {
     session.operator(["conv2d-layer", "int4", native], |cases, generator, _| int4(cases, generator));
     session.operator(["conv2d-layer", "int16", native], |cases, generator, _| int16(cases, generator));
     session.operator(["conv2d-layer", "f32", native], |cases, generator, _| float(cases, generator));
+    session.operator(["depthwise-layer", "int8", native], |cases, generator, _| depthwise(cases, generator));
 }
 
 fn int8(cases: &mut Cases<'_>, generator: &mut Generator) {
@@ -262,6 +265,65 @@ fn int4(cases: &mut Cases<'_>, generator: &mut Generator) {
     int4_layer!(generator, cases, 62: DoubleRounding, Conv2dShape::new([5, 7, 64], 6, [3, 3]).padding(1));
     int4_layer!(generator, cases, 63: SingleRounding, Conv2dShape::new([6, 6, 9], 9, [1, 1]).groups(3));
     int4_layer!(generator, cases, 64: SingleRounding, Conv2dShape::dense(515, 9));
+}
+
+/// Declares an int8 depthwise layer and runs it.
+macro_rules! depthwise_layer {
+    ($cases:ident, $generator:ident, $number:literal: $rounding:ident, $activation:ident, $zero:literal, $shape:expr) => {{
+        const SHAPE: DepthwiseConv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const CHANNELS: usize = SHAPE.channels();
+        const FILTERS: [i8; CHANNELS * SHAPE.filter_len()] = weights($number);
+        const BIAS: [i32; CHANNELS] = biases($number + 100);
+        const SCALES: [f32; CHANNELS] = reals($number + 200, 0.002, 0.008);
+        const NUMBERS: Int8Filters<'static> = Int8Filters {
+            filters: &FILTERS,
+            bias: &BIAS,
+            scales: &SCALES,
+            input: Quantization::new(0.02, -5),
+            output: Quantization::new(0.05, $zero),
+            activation: Activation::$activation,
+        };
+        type Input = Tensor<i8, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<i8, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: DepthwiseConv2d<Input, Output, { SHAPE.packed_words::<$rounding>() }, $rounding> =
+            DepthwiseConv2d::int8(SHAPE, NUMBERS);
+        for _ in 0..INPUTS {
+            let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
+            $generator.int8(input.as_mut_slice(), -128);
+            let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<$rounding>()];
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
+            depthwise::specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+        }
+    }};
+}
+
+fn depthwise(cases: &mut Cases<'_>, generator: &mut Generator) {
+    // Rows of every length that a backend has code of its own for, and of others; outputs that saturate at both ends.
+    depthwise_layer!(cases, generator, 51: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([3, 1, 8], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 52: DoubleRounding, Relu, -128, DepthwiseConv2dShape::new([4, 2, 5], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 53: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([3, 3, 18], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 54: DoubleRounding, Identity, 3, DepthwiseConv2dShape::new([4, 4, 3], 2, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 55: SingleRounding, Relu6, -20, DepthwiseConv2dShape::new([7, 5, 17], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 56: SingleRounding, Identity, 0, DepthwiseConv2dShape::new([6, 6, 8], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 57: DoubleRounding, Relu, -128, DepthwiseConv2dShape::new([5, 7, 4], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 58: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([3, 8, 4], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 59: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([3, 9, 4], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 60: SingleRounding, Identity, 9, DepthwiseConv2dShape::new([4, 10, 4], 1, [3, 3]).padding(1));
+    depthwise_layer!(cases, generator, 61: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([4, 12, 4], 1, [3, 3]).padding(1));
+    // Stride 2 with the padding of TensorFlow's SAME, and with symmetric padding; several bands.
+    depthwise_layer!(cases, generator, 62: SingleRounding, Relu, -128,
+        DepthwiseConv2dShape { padding: [0, 0, 1, 1], ..DepthwiseConv2dShape::new([6, 6, 8], 1, [3, 3]).stride(2) });
+    depthwise_layer!(cases, generator, 63: DoubleRounding, Relu, -128, DepthwiseConv2dShape::new([9, 11, 4], 1, [3, 3]).stride(2).padding(1));
+    depthwise_layer!(cases, generator, 64: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([3, 25, 4], 1, [3, 3]).stride(2).padding(1));
+    depthwise_layer!(cases, generator, 65: SingleRounding, Relu, -128, DepthwiseConv2dShape::new([20, 33, 4], 1, [3, 3]).padding(1));
+    // Dilated, other sizes.
+    depthwise_layer!(cases, generator, 66: SingleRounding, Relu, -128,
+        DepthwiseConv2dShape { dilation: [2, 1], padding: [2, 1, 2, 1], ..DepthwiseConv2dShape::new([7, 5, 4], 1, [3, 3]) });
+    depthwise_layer!(cases, generator, 67: SingleRounding, Identity, 1, DepthwiseConv2dShape::new([8, 8, 6], 1, [3, 3]).dilation(2).padding(2));
+    depthwise_layer!(cases, generator, 68: DoubleRounding, Identity, -7, DepthwiseConv2dShape::new([9, 8, 4], 1, [5, 5]).padding(2));
+    depthwise_layer!(cases, generator, 69: SingleRounding, Identity, 0, DepthwiseConv2dShape::new([10, 6, 1], 8, [4, 2]).stride(2));
 }
 
 fn int16(cases: &mut Cases<'_>, generator: &mut Generator) {

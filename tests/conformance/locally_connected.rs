@@ -4,7 +4,8 @@ use super::Session;
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Quantization, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization,
+    SingleRounding, dynamic, pack, reference,
 };
 
 const CASES: u32 = super::number_of_cases(100);
@@ -54,6 +55,53 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             cases
                 .measure(|| {
                     dynamic::locally_connected_int8::<B, DoubleRounding>(&shape, &numbers, input, output, memory)
+                })
+                .expect("the case obeys the rules");
+            cases.compare(&(case, shape), output, expected);
+        }
+    });
+    session.operator(["locally", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            let shape = generator.unshared_shape();
+            let mut space = memory.space();
+            let len = shape.output().iter().product();
+            let (bias, scales, parameters) = (space.take(len), space.take(len), space.take(2 * len));
+            for (bias, scale) in bias.iter_mut().zip(&mut *scales) {
+                *bias = generator.within(0, 4_000_000) as i32 - 2_000_000;
+                *scale = generator.real(0.0001, 0.02);
+            }
+            let (input, filters) = (space.take(shape.input.iter().product()), space.take(len * shape.filter_len()));
+            input.fill_with(|| generator.next() as i16);
+            generator.int8(filters, -127);
+            let output_scale = generator.real(0.0001, 0.02);
+            let numbers = Int16Filters {
+                filters,
+                bias,
+                scales,
+                input: 0.0005,
+                output: output_scale,
+                activation: Activation::Relu,
+            };
+            let common = pack::common_requantization_i16(&numbers, SingleRounding::MODE);
+            for (o, words) in parameters.chunks_exact_mut(1).take(len).enumerate() {
+                pack::requantization_parameters_i16(&numbers, SingleRounding::MODE, &common, o, words);
+            }
+            let (output, expected) = (space.take(len), space.take(len));
+            reference::locally_connected2d_i16::<SingleRounding>(
+                &shape,
+                input,
+                numbers.filters,
+                numbers.bias,
+                parameters,
+                &common,
+                expected,
+            );
+            let memory = space.take(dynamic::locally_connected_words::<B, Int16x8<SingleRounding>>(&shape));
+            memory.fill(0x7f80_80ff);
+            output.fill(99);
+            cases
+                .measure(|| {
+                    dynamic::locally_connected_int16::<B, SingleRounding>(&shape, &numbers, input, output, memory)
                 })
                 .expect("the case obeys the rules");
             cases.compare(&(case, shape), output, expected);

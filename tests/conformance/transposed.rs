@@ -4,8 +4,8 @@ use super::{Cases, Generator, Memory, Session};
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
-    Activation, Clamp, DoubleRounding, F32Filters, Int8Filters, Quantization, ShapeError, SingleRounding,
-    TransposedConv2dShape, dynamic, pack, reference,
+    Activation, Clamp, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization, ReducedRounding,
+    ShapeError, SingleRounding, TransposedConv2dShape, dynamic, pack, reference,
 };
 
 const CASES: u32 = super::number_of_cases(150);
@@ -18,6 +18,11 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
         for case in 0..CASES {
             int8::<B, SingleRounding>(cases, case, generator, memory);
             int8::<B, DoubleRounding>(cases, case, generator, memory);
+        }
+    });
+    session.operator(["transposed", "int16", B::NAME], |cases, generator, memory| {
+        for case in 0..CASES {
+            int16::<B, ReducedRounding>(cases, case, generator, memory);
         }
     });
     session.operator(["transposed", "f32", B::NAME], |cases, generator, memory| {
@@ -94,6 +99,37 @@ fn int8<B: Backend, R: Rounding>(cases: &mut Cases<'_>, case: u32, generator: &m
         .measure(|| dynamic::transposed_int8::<B, R>(&shape, &numbers, input, output, memory))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
+}
+
+fn int16<B: Backend, R: Rounding>(cases: &mut Cases<'_>, case: u32, generator: &mut Generator, memory: &mut Memory) {
+    let shape = generator.transposed_shape();
+    let mut space = memory.space();
+    let (bias, scales) = (space.take(shape.filters), space.take(shape.filters));
+    for (bias, scale) in bias.iter_mut().zip(&mut *scales) {
+        *bias = generator.within(0, 4_000_000) as i32 - 2_000_000;
+        *scale = generator.real(0.0001, 0.02);
+    }
+    let (input, filters) = (space.take(shape.input.iter().product()), space.take(shape.filters * shape.filter_len()));
+    input.fill_with(|| generator.next() as i16);
+    generator.int8(filters, -127);
+    let output_scale = generator.real(0.0001, 0.02);
+    let numbers =
+        Int16Filters { filters, bias, scales, input: 0.0005, output: output_scale, activation: Activation::Relu };
+    let common = pack::common_requantization_i16(&numbers, R::MODE);
+    let mut parameters = [0; 2 * FILTERS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.filters) {
+        pack::requantization_parameters_i16(&numbers, R::MODE, &common, o, words);
+    }
+    let len = shape.output().iter().product();
+    let (output, expected) = (space.take(len), space.take(len));
+    reference::transposed_conv2d_i16::<R>(&shape, input, numbers.filters, numbers.bias, &parameters, &common, expected);
+    let memory = space.take(dynamic::transposed_words::<B, Int16x8<R>>(&shape));
+    memory.fill(0x7f80_80ff);
+    output.fill(99);
+    cases
+        .measure(|| dynamic::transposed_int16::<B, R>(&shape, &numbers, input, output, memory))
+        .expect("the case obeys the rules");
+    cases.compare(&(case, shape), output, expected);
 }
 
 fn float<B: Backend>(cases: &mut Cases<'_>, case: u32, generator: &mut Generator, memory: &mut Memory) {

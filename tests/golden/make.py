@@ -458,7 +458,8 @@ def dense(random):
     write("dense", cases)
 
 
-def transposed_conv(random):
+def transposed_conv(random, int16=False):
+    kinds = schema.TensorType
     cases = []
     for shape, filters, filter_size, stride, out_size, padding, relu in [
         ((4, 5, 3), 4, (3, 3), (2, 2), (8, 10), SAME, 0), ((3, 3, 8), 2, (2, 2), (2, 2), (6, 6), VALID, 0),
@@ -466,14 +467,16 @@ def transposed_conv(random):
         ((5, 4, 6), 7, (3, 2), (1, 1), (5, 4), SAME, 0), ((2, 3, 1), 1, (5, 5), (3, 2), (6, 6), SAME, 0),
         ((3, 3, 2), 3, (3, 3), (2, 2), (8, 8), VALID, 0),
     ]:
-        values = some_int8(random, shape)
+        values = some_int16(random, shape) if int16 else some_int8(random, shape)
         weights = np.maximum(some_int8(random, (filters, *filter_size, shape[2])), -127)
-        in_scale, in_zero = f32(0.05), int(random.integers(-128, 128))
+        in_scale, in_zero = (f32(0.0005), 0) if int16 else (f32(0.05), int(random.integers(-128, 128)))
         scales = random.uniform(0.001, 0.02, filters).astype(np.float32)
-        bias = random.integers(-2000 * 8, 2000 * 8, filters, dtype=np.int32)
+        reach = 1 << 22 if int16 else 2000 * 8
+        bias = random.integers(-reach, reach, filters).astype(np.int64 if int16 else np.int32)
         taps = filter_size[0] * filter_size[1] * shape[2] / (stride[0] * stride[1])
-        out_scale = f32(in_scale * 0.01 * 74 * 74 * np.sqrt(taps) / 50)
-        out_zero = -128 if relu else int(random.integers(-40, 40))
+        out_scale = f32(in_scale * 0.01 * 74 * (19000 / 12000 if int16 else 74 / 50) * np.sqrt(taps))
+        out_zero = 0 if int16 else -128 if relu else int(random.integers(-40, 40))
+        dtype = kinds.INT16 if int16 else kinds.INT8
         pads, extra = [0] * 4, [0] * 2
         for axis in 0, 1:
             reach = (shape[axis] - 1) * stride[axis] + filter_size[axis]
@@ -482,10 +485,10 @@ def transposed_conv(random):
             extra[axis] = out_size[axis] - (reach - total)
         size = editor.Tensor(shape=(4,), dtype=schema.TensorType.INT32,
                              data=np.array([1, *out_size, filters], np.int32), quantization=None)
-        source = tensor((1, *shape), in_scale, in_zero)
+        source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
         kernel = tensor(weights.shape, scales, 0, weights, axis=0)
-        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, schema.TensorType.INT32, axis=0)
-        target = tensor((1, *out_size, filters), out_scale, out_zero)
+        biases = tensor((filters,), scales * np.float32(in_scale), 0, bias, kinds.INT64 if int16 else kinds.INT32, axis=0)
+        target = tensor((1, *out_size, filters), out_scale, out_zero, dtype=dtype)
         options = schema.TransposeConvOptionsT(padding=padding, strideH=stride[0], strideW=stride[1],
                                                fusedActivationFunction=relu)
         kind = schema.BuiltinOperator.TRANSPOSE_CONV, schema.BuiltinOptions.TransposeConvOptions
@@ -497,7 +500,7 @@ def transposed_conv(random):
             "output_zero_point": out_zero, "relu": relu, "weights": weights, "bias": bias,
             "input": values, "output": out,
         }))
-    write("transposed_conv", cases)
+    write("transposed_conv_int16" if int16 else "transposed_conv", cases)
 
 
 INT8, INT16, FLOAT32, INT32 = (getattr(schema.TensorType, t) for t in ("INT8", "INT16", "FLOAT32", "INT32"))
@@ -676,6 +679,123 @@ def dequantize(random):
     write("dequantize", cases)
 
 
+def unary(operator, options_type, options, source, target, values):
+    out = run(getattr(schema.BuiltinOperator, operator), options_type, options, [source], target, values)
+    return {**quantization_of("input", source.quantization.scales[0], source.quantization.zero_points[0]),
+            **quantization_of("output", target.quantization.scales[0], target.quantization.zero_points[0]),
+            "input": values, "output": out}
+
+
+def activations():
+    """Every int8 value through several quantizations: the case's name begins with the operator's."""
+    values = np.arange(-128, 128).astype(np.int8)
+    none = schema.BuiltinOptions.NONE, None
+    cases = []
+    fixed = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
+    scales = [(0.1, 0), (0.05, -128), (0.0235294, 17), (0.5, 127), (1.0, -3), (0.003, 50), (7.5, 1), (1e-5, 0), (0.0625, 0)]
+    for operator, (out_scale, out_zero) in fixed.items():
+        for scale, zero in scales:
+            case = unary(operator, *none, tensor((1, 256), scale, zero), tensor((1, 256), out_scale, out_zero), values)
+            cases.append((f"{operator} {scale} {zero}", case))
+    hard_swish = schema.BuiltinOptions.HardSwishOptions, schema.HardSwishOptionsT()
+    ratios = [
+        ((0.1, 0), (0.1, 0)), ((0.05, -128), (0.03, -120)), ((0.0235294, 17), (0.02, -100)), ((0.5, 127), (0.3, 100)),
+        ((0.002, -3), (0.001, 9)), ((0.03, 5), (0.0003, 0)), ((0.01, 0), (2.0, 0)), ((3.0, -40), (1.5, -60)),
+        ((0.0117, 0), (0.02, -128)), ((0.0118, 0), (0.005, 127)),
+    ]
+    for source, target in ratios:
+        case = unary("HARD_SWISH", *hard_swish, tensor((1, 256), *source), tensor((1, 256), *target), values)
+        cases.append((f"HARD_SWISH {source} to {target}", case))
+    for source, target in [*ratios, ((0.04, 3), (0.04, 3))]:
+        case = unary("RELU", *none, tensor((1, 256), *source), tensor((1, 256), *target), values)
+        cases.append((f"RELU {source} to {target}", case))
+    for scale, zero in [(0.1, 0), (0.05, -128), (0.0235294, 17), (0.5, 127), (0.01, -3), (1.0, 0)]:
+        source = tensor((1, 256), scale, zero)
+        cases.append((f"RELU6 {scale} {zero}", unary("RELU6", *none, source, tensor((1, 256), scale, zero), values)))
+    write("activations", cases)
+
+
+def activations_int16():
+    none = schema.BuiltinOptions.NONE, None
+    def every(step):
+        return np.unique(np.concatenate([np.arange(-32768, 32768, step), np.arange(-8, 9), [32767]])).astype(np.int16)
+    cases = []
+    for operator in ["LOGISTIC", "TANH"]:
+        # Powers of two, numbers near one, and any.
+        for scale in [2 ** -12, 2 ** -11, 2 ** -10, 2 ** -12 * 1.0006, 2 ** -11 * 1.0008, 0.00033, 0.001, 0.01, 1.3, 1e-5]:
+            # Once every interval of the table, from both sides.
+            values = every(121 if scale == 0.00033 else 1021)
+            source = tensor((1, len(values)), scale, 0, dtype=INT16)
+            target = tensor((1, len(values)), 1 / 32768, 0, dtype=INT16)
+            cases.append((f"{operator} {scale}", unary(operator, *none, source, target, values)))
+    values = every(1021)
+    for source, target in [(0.001, 0.001), (0.001, 0.0004), (0.002, 0.05)]:
+        source = tensor((1, len(values)), source, 0, dtype=INT16)
+        target = tensor((1, len(values)), target, 0, dtype=INT16)
+        cases.append((f"RELU {source.quantization.scales[0]}", unary("RELU", *none, source, target, values)))
+        for slope in [0.1, -0.3, 1.7]:
+            options = schema.BuiltinOptions.LeakyReluOptions, schema.LeakyReluOptionsT(alpha=slope)
+            case = unary("LEAKY_RELU", *options, source, target, values)
+            cases.append((f"LEAKY_RELU {slope}", {"slope": np.float32(slope), **case}))
+    for scale in [0.001, 0.0002, 0.0001]:
+        source = tensor((1, len(values)), scale, 0, dtype=INT16)
+        cases.append((f"RELU6 {scale}", unary("RELU6", *none, source, source_like(source), values)))
+    write("activations_int16", cases)
+
+
+def source_like(source):
+    return tensor(source.shape, source.quantization.scales[0], 0, dtype=source.dtype)
+
+
+def prelu(random):
+    cases = []
+    for dtype in [INT8, INT16]:
+        for channels, source, target, (scale, zero) in [
+            (1, (0.1, 3), (0.1, 3), (0.01, 0)), (3, (0.05, -128), (0.03, -90), (0.02, 10)),
+            (5, (0.03, 20), (0.07, 5), (0.003, -128)), (8, (0.05, 0), (0.05, 0), (0.0078125, 127)),
+        ]:
+            low, high = (-128, 128) if dtype == INT8 else (-32768, 32768)
+            values = random.integers(low, high, (6, 7, channels)).astype(np.int8 if dtype == INT8 else np.int16)
+            values.flat[:2] = low, high - 1
+            slopes = some_int8(random, (channels,))
+            if dtype == INT16:
+                source, target = (source[0] / 256, 0), (target[0] / 256, 0)
+            node = [tensor((1, 6, 7, channels), *source, dtype=dtype), tensor((1, 1, channels), scale, zero, slopes)]
+            output = tensor((1, 6, 7, channels), *target, dtype=dtype)
+            out = run(schema.BuiltinOperator.PRELU, schema.BuiltinOptions.NONE, None, node, output, values)
+            name = "int8" if dtype == INT8 else "int16"
+            cases.append((f"{name} channels {channels}", {
+                **quantization_of("input", *source), **quantization_of("output", *target),
+                **quantization_of("slope", scale, zero), "slopes": slopes, "input": values, "output": out,
+            }))
+    write("prelu", cases)
+
+
+def softmax_int16(random):
+    cases = []
+    options = schema.BuiltinOptions.SoftmaxOptions
+    # Pairs whose difference goes through all intervals of the table of exponentials, and vectors.
+    ladder = np.stack([np.full(513, 32767), 32767 - np.arange(513) * 128 + np.arange(513) % 7], 1)
+    inputs = [(10 / 65535, 1.0, np.maximum(ladder, -32768))]
+    for scale, beta, channels in [(0.001, 1.0, 10), (0.0003, 1.0, 33), (0.0005, 2.0, 3), (1e-5, 1.0, 40), (0.5, 1.0, 4), (0.01, 1.0, 1)]:
+        values = random.integers(-32768, 32768, (6, channels))
+        values[0, :] = 32767
+        values[1, :] = np.linspace(-32768, 32767, channels)
+        values[2, :] = np.linspace(-3000, 3000, channels)
+        inputs.append((scale, beta, values))
+    for scale, beta, values in inputs:
+        values = values.astype(np.int16)
+        shape = (1, 1, *values.shape)
+        source = tensor(shape, scale, 0, dtype=INT16)
+        target = tensor(shape, 1 / 32768, 0, dtype=INT16)
+        out = run(schema.BuiltinOperator.SOFTMAX, options, schema.SoftmaxOptionsT(beta=beta), [source], target, values)
+        cases.append((f"scale {scale} beta {beta} channels {values.shape[1]}", {
+            "input_scale": np.float32(scale), "beta": np.float32(beta), "channels": values.shape[1],
+            "input": values, "output": out,
+        }))
+    write("softmax_int16", cases)
+
+
 if __name__ == "__main__":
     seed = np.random.default_rng
     softmax(seed(1))
@@ -694,6 +814,7 @@ if __name__ == "__main__":
     conv2d_int16(seed(61))
     dense_int16(seed(62))
     transposed_conv(seed(20))
+    transposed_conv(seed(21), int16=True)
     for number, (operator, relus) in enumerate([("ADD", [0, 1, 3]), ("SUB", [0, 1]), ("MUL", [0, 1, 3])]):
         for dtype, name in [(INT8, operator.lower()), (INT16, f"{operator.lower()}_int16")]:
             kind = getattr(schema.BuiltinOperator, operator)
@@ -704,3 +825,7 @@ if __name__ == "__main__":
     quantize(seed(56))
     requantize(seed(57))
     dequantize(seed(58))
+    activations()
+    activations_int16()
+    prelu(seed(70))
+    softmax_int16(seed(71))

@@ -75,7 +75,7 @@ impl DepthwiseKernel for Int8 {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
         const { assert!(size_of::<E::Output>() == 1) };
         let out = output.cast();
@@ -327,22 +327,29 @@ const PASS: usize = 4;
 //   20 passes left   24 bytes from the end of a row's words to the next row   28 bytes of sums too many in a row
 //
 // r0 is the band, r1 the sums. Registers within: r0-r2 activations, r3 their address, r4-r9 weights, r10 and r11 sums,
-// r12 bytes between filter rows or, where the number of columns gives them, the bias; lr the next sums. Falls into the loop over rows at label 1. A row has steps between
-// its first words and its last, and so many words in all; a step has so many bytes of code, and the first pass begins
-// within it.
+// r12 bytes between filter rows or, where the number of columns gives them, the bias; lr the next sums. Falls into the
+// loop over rows at label 1. A row has steps between its first words and its last; a step has so many bytes of code, and
+// the first pass begins within it.
 macro_rules! prologue {
-    ($steps:literal, $words:literal, $bytes:literal) => {
+    ($steps:literal, $bytes:literal) => {
         concat!(
             cpu!(),
             "push {{r4-r11, lr}}\n",
             "sub sp, #36\n",
             "mov lr, r1\n",
-            "ldr r1, [r0, #8]\n",
-            "ldr r1, [r1]\n",
+            "ldr r1, [r0, #28]\n",
+            "ldr r2, [r0, #8]\n",
+            "str r1, [sp, #16]\n",
+            "ldr r3, [r0, #32]\n",
+            "lsls r3, r3, #1\n",
+            ".if {columns} == 0\n",
+            "ldr r1, [r2]\n",
             "strd r1, r1, [sp]\n",
             "ldr r2, [r0, #20]\n",
             $steps,
-            ".if {columns} == 0\n",
+            "adds r1, r2, #2\n",
+            "sub r3, r3, r1, lsl #2\n",
+            "str r3, [sp, #24]\n",
             "subs r3, r2, #1\n",
             "asrs r3, r3, {shift}\n",
             "str r3, [sp, #12]\n",
@@ -355,19 +362,12 @@ macro_rules! prologue {
             "mla r3, r3, r4, r1\n",
             "orr r3, r3, #1\n",
             "str r3, [sp, #8]\n",
-            ".endif\n",
-            "ldr r3, [r0, #28]\n",
-            "str r3, [sp, #16]\n",
-            $words,
-            "ldr r1, [r0, #32]\n",
-            "lsls r1, r1, #1\n",
-            "sub r1, r1, r2, lsl #2\n",
-            "str r1, [sp, #24]\n",
-            ".if {columns} == 0\n",
             "ldr r12, [r0, #36]\n",
             "lsl r12, r12, #1\n",
             ".else\n",
-            "ldr r12, [sp]\n",
+            "ldr r12, [r2]\n",
+            "sub r3, r3, #4 * {words}\n",
+            "str r3, [sp, #24]\n",
             ".endif\n",
             "ldr r3, [r0]\n",
             "ldr r2, [r0, #4]\n",
@@ -495,8 +495,8 @@ macro_rules! end_one {
 #[unsafe(naked)]
 unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     naked_asm!(
-        // Steps are pairs of pixels but the last, which may lack one. The words are two more.
-        prologue!("subs r2, r2, #1\nlsrs r2, r2, #1\n", "adds r2, r2, #2\n", "72"),
+        // Steps are pairs of pixels but the last, which may lack one.
+        prologue!("subs r2, r2, #1\nlsrs r2, r2, #1\n", "72"),
         // The last of an odd number of pixels is computed with a neighbour that is not there. Its sum has room behind
         // the last row's; the next row overwrites that of any other.
         ".if {columns} == 0",
@@ -543,6 +543,7 @@ unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, acc
         next_row!(),
         columns = const COLUMNS,
         pitch = const 2 * (COLUMNS + 2).next_multiple_of(2),
+        words = const COLUMNS.saturating_sub(1) / 2 + 2,
         steps = const if COLUMNS == 0 { PASS } else { (COLUMNS / 2).saturating_sub(1) },
         pass = const PASS,
         shift = const PASS.ilog2(),
@@ -559,9 +560,13 @@ unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, acc
 #[unsafe(naked)]
 unsafe extern "C" fn three_by_three_apart<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     naked_asm!(
-        // Steps are pixels but the last. The words are two more.
-        prologue!("subs r2, r2, #1\n", "adds r2, r2, #2\n", "40"),
+        // Steps are pixels but the last.
+        prologue!("subs r2, r2, #1\n", "40"),
+        ".if {columns} == 0",
         "ldr r11, [sp]",
+        ".else",
+        "mov r11, r12",
+        ".endif",
         "1:",
         load!(),
         begin_one!("r11"),
@@ -583,6 +588,7 @@ unsafe extern "C" fn three_by_three_apart<const COLUMNS: usize>(band: &Band<Int8
         next_row!(),
         columns = const COLUMNS,
         pitch = const 2 * (2 * COLUMNS + 2),
+        words = const COLUMNS + 1,
         steps = const if COLUMNS == 0 { PASS } else { COLUMNS - 1 },
         pass = const PASS,
         shift = const PASS.ilog2(),

@@ -30,17 +30,8 @@ impl DepthwiseKernel for Int8Avx2 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        /// # Safety
-        /// As the trait says.
-        #[target_feature(enable = "avx2")]
-        unsafe fn enabled(load: &Load<Int8Avx2>) {
-            for_each_pixel(load, |from, to| {
-                // SAFETY: see above.
-                unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
-            });
-        }
         // SAFETY: the caller's promise, AVX2 included.
-        unsafe { enabled(load) }
+        unsafe { load_rows(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -56,21 +47,14 @@ impl DepthwiseKernel for Int8Avx2 {
     }
 }
 
-/// Calls `pixel` with the places that each pixel comes from and goes to.
-#[inline(always)]
-fn for_each_pixel<K: DepthwiseKernel>(load: &Load<K>, pixel: impl Fn(*const K::Input, *mut K::Activation)) {
-    let (mut row, mut to_row) = (load.from, load.to);
-    for _ in 0..load.rows {
-        // The last steps may leave the memory, so they wrap.
-        let (mut from, mut to) = (row, to_row);
-        for _ in 0..load.pixels {
-            pixel(from, to);
-            from = from.wrapping_add(load.from_pixel);
-            to = to.wrapping_add(K::LAYOUT.lanes);
-        }
-        row = row.wrapping_add(load.from_row);
-        to_row = to_row.wrapping_add(load.to_row);
-    }
+/// # Safety
+/// As [`DepthwiseKernel::load_rows`], with AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn load_rows<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Load<K>) {
+    load.for_each_pixel(|from, to| {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+    });
 }
 
 impl Lanes for Int8Avx2 {
@@ -112,6 +96,81 @@ impl Lanes for Int8Avx2 {
     }
 }
 
+/// int8 with AVX-512 VNNI: as [`Int8Avx2`], where VPDPWSSD adds products to sums as it multiplies.
+pub struct Int8Avx512;
+
+impl Sealed for Int8Avx512 {}
+
+impl DepthwiseKernel for Int8Avx512 {
+    type Input = i8;
+    type Weight = i16;
+    type Activation = i16;
+    type Accumulator = i32;
+    const LAYOUT: Layout = Int8Avx2::LAYOUT;
+
+    #[inline(always)]
+    fn widen(value: i8) -> i16 {
+        value.into()
+    }
+
+    unsafe fn load_rows(load: &Load<Self>) {
+        // SAFETY: the caller's promise; a machine with AVX-512 has AVX2.
+        unsafe { load_rows(load) }
+    }
+
+    unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
+        /// # Safety
+        /// As the trait says.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        unsafe fn sums(band: &Band<Int8Avx512>, accumulators: *mut i32) {
+            // SAFETY: the caller's promise.
+            unsafe { in_lanes::<Int8Avx512, 8>(band, accumulators) }
+        }
+        // SAFETY: the caller's promise, AVX-512 with VNNI included.
+        unsafe { sums(band, accumulators) }
+    }
+}
+
+impl Lanes for Int8Avx512 {
+    const COUNT: usize = LANES;
+    type Sums = [__m256i; 2];
+    type Weights = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn start(from: *const i32) -> [__m256i; 2] {
+        // SAFETY: see above.
+        unsafe { Int8Avx2::start(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i16) -> [__m256i; 2] {
+        // SAFETY: see above.
+        unsafe { Int8Avx2::weights(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(
+        sums: [__m256i; 2],
+        [first, second]: [*const i16; 2],
+        weights: [__m256i; 2],
+    ) -> [__m256i; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let (first, second) = (_mm256_loadu_si256(first.cast()), _mm256_loadu_si256(second.cast()));
+            [
+                _mm256_dpwssd_epi32(sums[0], _mm256_unpacklo_epi16(first, second), weights[0]),
+                _mm256_dpwssd_epi32(sums[1], _mm256_unpackhi_epi16(first, second), weights[1]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: [__m256i; 2], to: *mut i32) {
+        // SAFETY: see above.
+        unsafe { Int8Avx2::store(sums, to) }
+    }
+}
+
 /// A vector of the 128 bits at `even` and those `distance` values further, and one of those at `odd`.
 ///
 /// # Safety
@@ -147,7 +206,7 @@ impl DepthwiseKernel for FloatAvx2 {
 
     unsafe fn load_rows(load: &Load<Self>) {
         // SAFETY: the caller's promise.
-        for_each_pixel(load, |from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
+        load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
@@ -218,7 +277,7 @@ impl DepthwiseKernel for Int8Sse2 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        for_each_pixel(load, |from, to| {
+        load.for_each_pixel(|from, to| {
             // SAFETY: the caller's promise.
             unsafe {
                 let bytes = from.cast::<[i8; LANES]>().read();

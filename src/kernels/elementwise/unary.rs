@@ -8,12 +8,13 @@ use bytemuck::{Pod, Zeroable};
 use core::marker::PhantomData;
 
 /// A function of a value.
-trait Function: Copy {
+pub(crate) trait Function: Copy {
     type From: Pod;
     type To: Pod;
     /// Whether it takes so few instructions that loops over four values at a time pay on cores without vectors.
     const IS_SHORT: bool = false;
 
+    /// The output for one value.
     fn apply(self, value: Self::From) -> Self::To;
 
     /// Applies it to as many whole vectors as there are; returns how many values that was, or `None` without vectors.
@@ -96,6 +97,32 @@ impl<F: Function> Apply<'_, F> {
         }
         done
     }
+}
+
+/// The function of every value.
+///
+/// # Errors
+/// Where the slices' lengths differ.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub(crate) fn map<B: Backend, F: Function>(
+    function: F,
+    input: &[F::From],
+    output: &mut [F::To],
+) -> Result<(), ShapeError> {
+    run::<B>(Apply::new(function, input, output)?);
+    Ok(())
+}
+
+/// [`map`], in place.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub(crate) fn map_in_place<B: Backend, T: Pod, F: Function<From = T, To = T>>(function: F, values: &mut [T]) {
+    run::<B>(Apply::in_place(function, values));
 }
 
 /// Steps of a scale, from a zero point.
