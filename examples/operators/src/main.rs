@@ -184,7 +184,7 @@ fn pooling() {
 fn activations() {
     measure!("relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| Relu::int8(3).run(x.view(), y.view_mut()));
     measure!("relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| Relu::float().run(x.view(), y.view_mut()));
-    static LEAKY: LeakyReluInt8 = LeakyReluInt8::new(0.1, Q, Q);
+    static LEAKY: Int8Table = Int8Table::leaky_relu(0.1, Q, Q);
     measure!("leaky-relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| LEAKY.run(x.view(), y.view_mut()));
     measure!("leaky-relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
         |x, y, memory| LeakyReluF32::default().run(x.view(), y.view_mut()));
