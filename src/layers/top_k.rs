@@ -26,18 +26,18 @@ use heapless::Vec;
 /// Does not compile for `K` above `N`.
 pub fn top_k<const K: usize, T: Copy + PartialOrd, const N: usize>(scores: View<'_, T, 1, 1, N>) -> Vec<(usize, T), K> {
     const { assert!(K <= N, "a ranking is no longer than the vector") };
-    let mut ranking = Vec::new();
+    let mut ranking = Vec::<(usize, T), K>::new();
     for (i, &value) in scores.as_slice().iter().enumerate() {
-        // Behind all that are not less: those came first.
-        let rank =
-            ranking.iter().rposition(|&(_, other)| !reference::is_greater(value, other)).map_or(0, |last| last + 1);
-        if rank < K {
-            if ranking.is_full() {
-                ranking.pop();
+        // It takes the place of the first that is less, and all from there on move by one.
+        let (mut moved, mut displaced) = ((i, value), false);
+        for place in &mut ranking {
+            displaced |= reference::is_greater(value, place.1);
+            if displaced {
+                core::mem::swap(place, &mut moved);
             }
-            let fits = ranking.insert(rank, (i, value));
-            debug_assert!(fits.is_ok());
         }
+        // Where the ranking is full, what is left over is not in it.
+        let _ = ranking.push(moved);
     }
     ranking
 }

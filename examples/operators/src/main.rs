@@ -119,6 +119,46 @@ fn convolutions() {
     measure!("conv2d-f32": F32<8, 8, 4> => F32<8, 8, 8>, SHAPE.scratch_words::<Clamp>();
         |x, y, memory| FLOAT.run(x.view(), y.view_mut(), memory));
 
+    const SHORTS: Int16Filters<'static> = Int16Filters {
+        filters: &[1; 8 * 36],
+        bias: &[0; 8],
+        scales: &SCALES,
+        input: 0.001,
+        output: 0.001,
+        activation: Activation::Relu,
+    };
+    macro_rules! int16 {
+        ($name:literal, $rounding:ty) => {{
+            static LAYER: Conv2d<
+                I16<8, 8, 4>,
+                I16<8, 8, 8>,
+                { SHAPE.packed_words::<Int16x8<$rounding>>() },
+                Int16x8<$rounding>,
+            > = Conv2d::int16(SHAPE, SHORTS);
+            measure!($name: I16<8, 8, 4> => I16<8, 8, 8>, SHAPE.scratch_words::<Int16x8<$rounding>>();
+                |x, y, memory| LAYER.run(x.view(), y.view_mut(), memory));
+        }};
+    }
+    int16!("conv2d-int16-single", SingleRounding);
+    int16!("conv2d-int16-reduced", ReducedRounding);
+
+    const NIBBLES: Int4Filters<'static> = Int4Filters {
+        filters: &[0x11; 4 * 36],
+        bias: &[0; 8],
+        scales: &SCALES,
+        input: Q,
+        output: Q,
+        activation: Activation::Relu,
+    };
+    static INT4: Conv2d<
+        I8<8, 8, 4>,
+        I8<8, 8, 8>,
+        { SHAPE.packed_words::<Int4<SingleRounding>>() },
+        Int4<SingleRounding>,
+    > = Conv2d::int4(SHAPE, NIBBLES);
+    measure!("conv2d-int4": I8<8, 8, 4> => I8<8, 8, 8>, SHAPE.scratch_words::<Int4<SingleRounding>>();
+        |x, y, memory| INT4.run(x.view(), y.view_mut(), memory));
+
     const ENLARGED: TransposedConv2dShape = TransposedConv2dShape::new([4, 4, 4], 4, [2, 2]).stride(2);
     static TRANSPOSED: TransposedConv2d<
         I8<4, 4, 4>,
@@ -178,6 +218,42 @@ fn pooling() {
     const AVERAGE_F32: AveragePool2d<F32<8, 8, 6>, F32<4, 4, 6>> = AveragePool2d::float(SHAPE);
     measure!("average-pool-f32": F32<8, 8, 6> => F32<4, 4, 6>, 0;
         |x, y, memory| AVERAGE_F32.run(x.view(), y.view_mut()));
+
+    measure!("global-max-pool-int8": I8<8, 8, 6> => I8<1, 1, 6>, 0;
+        |x, y, memory| GlobalMaxPool2d.run(x.view(), y.view_mut()));
+    measure!("global-average-pool-int8": I8<8, 8, 6> => I8<1, 1, 6>, 0;
+        |x, y, memory| GlobalAveragePool2d.run(x.view(), y.view_mut()));
+    const MEAN: Mean2d<I8<8, 8, 6>, I8<1, 1, 6>> = Mean2d::<I8<8, 8, 6>, I8<1, 1, 6>>::int8(Q, Q);
+    measure!("mean-int8": I8<8, 8, 6> => I8<1, 1, 6>, 0; |x, y, memory| MEAN.run(x.view(), y.view_mut()));
+    const PYRAMID: SpatialPyramidPool<1, 2, 4> = SpatialPyramidPool;
+    measure!("spatial-pyramid-max-int8": I8<8, 8, 2> => I8<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.max(x.view(), y.view_mut()));
+    measure!("spatial-pyramid-average-f32": F32<8, 8, 2> => F32<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.average(x.view(), y.view_mut()));
+    const BLURRED: BlurPool2dShape = BlurPool2dShape::new([8, 8, 6], 3, 2);
+    const BLUR: BlurPool2d<I8<8, 8, 6>, I8<4, 4, 6>> = BlurPool2d::<I8<8, 8, 6>, I8<4, 4, 6>>::int8(BLURRED, 0);
+    measure!("blur-pool-int8": I8<8, 8, 6> => I8<4, 4, 6>, 0; |x, y, memory| BLUR.run(x.view(), y.view_mut()));
+    const BLUR_F32: BlurPool2d<F32<8, 8, 6>, F32<4, 4, 6>> = BlurPool2d::<F32<8, 8, 6>, F32<4, 4, 6>>::float(BLURRED);
+    measure!("blur-pool-f32": F32<8, 8, 6> => F32<4, 4, 6>, 0; |x, y, memory| BLUR_F32.run(x.view(), y.view_mut()));
+}
+
+/// Batch and local response normalization.
+fn normalization() {
+    const NORM: BatchNormParameters<'static> =
+        BatchNormParameters { gamma: &[1.0; 6], beta: &[0.5; 6], mean: &[2.0; 6], variance: &[4.0; 6], epsilon: 0.001 };
+    const BATCH: BatchNormInt8<6> = BatchNormInt8::new(NORM, Q, Q);
+    measure!("batch-norm-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| BATCH.run(x.view(), y.view_mut()));
+    const BATCH_F32: BatchNormF32<6> = BatchNormF32::new(NORM);
+    measure!("batch-norm-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| BATCH_F32.run(x.view(), y.view_mut()));
+    const LOCAL: LocalResponseNormInt8 = LocalResponseNormInt8::new(LocalResponse::ALEXNET, Q, Q);
+    measure!("local-response-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| LOCAL.run(x.view(), y.view_mut()));
+    const LOCAL_F32: LocalResponseNormF32 = LocalResponseNormF32::new(LocalResponse::ALEXNET);
+    measure!("local-response-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| LOCAL_F32.run(x.view(), y.view_mut()));
+    const ANY_POWER: LocalResponseNormF32 = LocalResponseNormF32::new(LocalResponse::new(3, 0.1, 0.6, 1.0));
+    measure!("local-response-f32-powf": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| ANY_POWER.run(x.view(), y.view_mut()));
 }
 
 /// Activations of every type.
@@ -191,6 +267,25 @@ fn activations() {
     const SOFTMAX: SoftmaxInt8 = SoftmaxInt8::new(0.125, 1.0);
     measure!("softmax-int8": I8<1, 1, 10> => I8<1, 1, 10>, 0; |x, y, memory| SOFTMAX.run(x.view(), y.view_mut()));
     measure!("softmax-f32": F32<1, 1, 10> => F32<1, 1, 10>, 0; |x, y, memory| SoftmaxF32.run(x.view(), y.view_mut()));
+    static SIGMOID: Int8Table = Int8Table::sigmoid(Q);
+    measure!("table-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| SIGMOID.run(x.view(), y.view_mut()));
+    const PRELU: PReluInt8<6> = PReluInt8::new([64; 6], Quantization::new(1.0 / 128.0, 0), Q, Q);
+    measure!("prelu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| PRELU.run(x.view(), y.view_mut()));
+    const LEAKY16: LeakyReluInt16 = LeakyReluInt16::new(0.1, 0.001, 0.001);
+    measure!("leaky-relu-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| LEAKY16.run(x.view(), y.view_mut()));
+    const SIGMOID16: SigmoidInt16 = SigmoidInt16::new(0.001);
+    measure!("sigmoid-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| SIGMOID16.run(x.view(), y.view_mut()));
+    const TANH16: TanhInt16 = TanhInt16::new(0.001);
+    measure!("tanh-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| TANH16.run(x.view(), y.view_mut()));
+    const SOFTMAX16: SoftmaxInt16 = SoftmaxInt16::new(0.001, 1.0);
+    measure!("softmax-int16": I16<1, 1, 10> => I16<1, 1, 10>, 0; |x, y, memory| SOFTMAX16.run(x.view(), y.view_mut()));
+    measure!("hard-swish-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| HardSwishF32.run(x.view(), y.view_mut()));
+    measure!("sigmoid-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| SigmoidF32.run(x.view(), y.view_mut()));
+    measure!("tanh-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| TanhF32.run(x.view(), y.view_mut()));
+    measure!("top-k-int8": I8<1, 1, 10> => I8<1, 1, 1>, 0; |x, y, memory| {
+        black_box(top_k::<3, _, 10>(x.view()));
+    });
     measure!("argmax-int8": I8<1, 1, 10> => I8<1, 1, 1>, 0; |x, y, memory| {
         black_box(argmax(x.view()));
     });
@@ -225,6 +320,7 @@ fn joining() {
 fn run() -> i32 {
     convolutions();
     pooling();
+    normalization();
     activations();
     joining();
     0

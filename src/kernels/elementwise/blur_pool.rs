@@ -113,9 +113,9 @@ impl<T: Blur> BlurPool<'_, T> {
         let count = self.shape.taps.min(TAPS);
         cover(channels, N, |channel| {
             let mut sums = [T::ZERO; N];
-            for (row, &row_weight) in taps.rows[..count].iter().zip(weights) {
+            for (row, &row_weight) in taps.rows.iter().zip(weights).take(count) {
                 let mut row_sums = [T::ZERO; N];
-                for (column, &weight) in taps.columns[..count].iter().zip(weights) {
+                for (column, &weight) in taps.columns.iter().zip(weights).take(count) {
                     let values = match (row, column) {
                         (&Some(row), &Some(column)) => {
                             let mut row = self.input.as_ptr().wrapping_add(row + column + channel);
