@@ -144,6 +144,8 @@ pub trait Epilogue: sealed::Epilogue + Copy + 'static {
     type Kernel<B: Backend>: MicroKernel<Input = Self::Input, Accumulator = Self::Accumulator>;
     /// Words of parameters for each channel.
     const WORDS: usize;
+    /// Bits of a packed weight. Where they are 4 and the kernel's weights have 8, a block is unpacked before its strips.
+    const WEIGHT_BITS: usize = 8;
     /// The output value.
     fn finish(accumulator: Self::Accumulator, parameters: &[u32], common: &Self::Common) -> Self::Output;
     /// Finishes a strip with the vectors of `B`.
@@ -247,6 +249,37 @@ impl<R: crate::quant::Rounding> IntegerEpilogue for Int16x8<R> {
     type Rounding = R;
 }
 
+/// The epilogue of int8 activations with int4 weights, with rounding `R`: the results are those of the same weights in int8.
+///
+/// Weights stay two to a byte in flash. For every strip of pixels a block of four to 64 output channels is unpacked into
+/// scratch memory, a few instructions for eight weights, which costs little where a strip has many pixels and much in a
+/// dense layer, where it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Int4<R>(core::marker::PhantomData<R>);
+
+impl<R: crate::quant::Rounding> sealed::Epilogue for Int4<R> {}
+
+impl<R: crate::quant::Rounding> Epilogue for Int4<R> {
+    type Input = i8;
+    type Accumulator = i32;
+    type Output = i8;
+    type Common = crate::quant::CommonRequantization;
+    type Kernel<B: Backend> = B::Int8;
+    const WORDS: usize = R::WORDS;
+    const WEIGHT_BITS: usize = 4;
+
+    #[inline(always)]
+    fn finish(accumulator: i32, parameters: &[u32], common: &Self::Common) -> i8 {
+        common.clamp(R::scale_folded(accumulator, parameters, common))
+    }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+}
+
 /// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clamp;
@@ -260,6 +293,7 @@ impl Epilogue for Clamp {
     type Common = [f32; 2];
     type Kernel<B: Backend> = B::Float;
     const WORDS: usize = 0;
+    const WEIGHT_BITS: usize = 32;
 
     #[inline(always)]
     fn finish(accumulator: f32, _: &[u32], &[low, high]: &[f32; 2]) -> f32 {

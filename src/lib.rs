@@ -19,9 +19,9 @@ pub mod reference;
 mod shape;
 mod tensor;
 
-pub use kernels::{Clamp, Int16x8};
+pub use kernels::{Clamp, Int4, Int16x8};
 pub use layers::*;
-pub use pack::{Activation, F32Filters, Int8Filters, Int16Filters, flipped};
+pub use pack::{Activation, F32Filters, Int4Filters, Int8Filters, Int16Filters, flipped, nibbles};
 pub use quant::{DoubleRounding, PowerOfTwo, Quantization, ReducedRounding, SingleRounding};
 pub use shape::{
     Axis, BlurPadding, BlurPool2dShape, Broadcast, Conv1dShape, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Region,

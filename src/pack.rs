@@ -70,13 +70,18 @@ pub const BYTE_PAIR_TAPS: usize = 508;
 pub const fn narrow(filters: &[i8], len: usize) -> bool {
     let mut start = 0;
     while start + len <= filters.len() {
-        let (_, magnitude) = sums(filters, start, len);
+        let (_, magnitude) = Weights::Int8(filters).sums(start, len);
         if 128 * magnitude >= 1 << 23 {
             return false;
         }
         start += len;
     }
     true
+}
+
+/// [`narrow`] for any int4 weights.
+pub const fn narrow_i4(len: usize) -> bool {
+    128 * 8 * (len as u64) < 1 << 23
 }
 
 /// How a filter is cut into runs.
@@ -178,13 +183,18 @@ impl Layout {
         if left >= self.block { self.block } else { left.next_multiple_of(self.tail) }
     }
 
-    /// Words of the weights of a block of `channels`; `weight_bytes` is 1 or 4.
-    pub const fn weight_words(&self, runs: &Runs, channels: usize, weight_bytes: usize) -> usize {
-        (runs.count() * runs.taps * channels * weight_bytes).div_ceil(4)
+    /// Words of the weights of a block of `channels`; `weight_bits` is 4, 8 or 32.
+    pub const fn weight_words(&self, runs: &Runs, channels: usize, weight_bits: usize) -> usize {
+        let weights = runs.count() * runs.taps * channels;
+        match weight_bits {
+            4 => weights.div_ceil(8),
+            8 => weights.div_ceil(4),
+            _ => weights,
+        }
     }
 
     /// Words of all blocks of a layer, with `parameter_words` words of parameters for each channel.
-    pub const fn packed_words(&self, shape: &Conv2dShape, weight_bytes: usize, parameter_words: usize) -> usize {
+    pub const fn packed_words(&self, shape: &Conv2dShape, weight_bits: usize, parameter_words: usize) -> usize {
         let part = shape.part();
         let runs = Runs::new(&part, self);
         let all = part.filters * runs.phases;
@@ -192,7 +202,7 @@ impl Layout {
         let mut first = 0;
         while first < all {
             let channels = self.block_at(first, all);
-            words += channels * (1 + parameter_words) + self.weight_words(&runs, channels, weight_bytes);
+            words += channels * (1 + parameter_words) + self.weight_words(&runs, channels, weight_bits);
             first += channels;
         }
         words * shape.groups
@@ -430,10 +440,110 @@ pub const fn flipped<T: Copy, const O: usize, const H: usize, const W: usize, co
     turned
 }
 
+/// The numbers of a convolution of int8 values with int4 weights, in canonical order.
+#[derive(Clone, Copy, Debug)]
+pub struct Int4Filters<'a> {
+    /// `[filter][height][width][channel]`, each in -8..=7: two to a byte, the first in the low half, as TensorFlow Lite
+    /// stores them. [`nibbles`] makes them of int8 values.
+    pub filters: &'a [u8],
+    /// One for each output channel, of scale `input.scale * scales[channel]`.
+    pub bias: &'a [i32],
+    /// The scale of each output channel's weights.
+    pub scales: &'a [f32],
+    /// The input's quantization.
+    pub input: Quantization,
+    /// The output's quantization.
+    pub output: Quantization,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl<'a> Int4Filters<'a> {
+    /// The same without the weights.
+    const fn without_weights(&self) -> Int8Filters<'a> {
+        let &Self { bias, scales, input, output, activation, .. } = self;
+        Int8Filters { filters: &[], bias, scales, input, output, activation }
+    }
+}
+
+/// Values in -8..=7, two to a byte, the first in the low half: what [`Int4Filters`] takes.
+///
+/// ```
+/// const FILTERS: [u8; 2] = bareconv::nibbles(&[1, -1, 7]);
+/// assert_eq!(FILTERS, [0xf1, 0x07]);
+/// ```
+///
+/// # Panics
+/// Where a value is not in the range, or `BYTES` is not half of `N`, rounded up; in a constant, that is a compile error.
+pub const fn nibbles<const N: usize, const BYTES: usize>(values: &[i8; N]) -> [u8; BYTES] {
+    if BYTES != N.div_ceil(2) {
+        panic!("{}", ShapeError::Filters.message());
+    }
+    let mut packed = [0; BYTES];
+    let mut i = 0;
+    while i < N {
+        if values[i] < -8 || values[i] > 7 {
+            panic!("{}", ShapeError::Weight.message());
+        }
+        packed[i / 2] |= (values[i] as u8 & 15) << (i % 2 * 4);
+        i += 1;
+    }
+    packed
+}
+
+/// Weights as a model stores them.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    Int8(&'a [i8]),
+    /// Two to a byte.
+    Int4(&'a [u8]),
+}
+
+impl Weights<'_> {
+    const fn get(self, i: usize) -> i8 {
+        match self {
+            Self::Int8(values) => values[i],
+            Self::Int4(nibbles) => ((nibbles[i / 2] << (4 - i % 2 * 4)) as i8) >> 4,
+        }
+    }
+
+    const fn bits(self) -> usize {
+        match self {
+            Self::Int8(_) => 8,
+            Self::Int4(_) => 4,
+        }
+    }
+
+    /// Whether there are `len` of them.
+    const fn are(self, len: usize) -> bool {
+        match self {
+            Self::Int8(values) => values.len() == len,
+            Self::Int4(nibbles) => nibbles.len() == len.div_ceil(2),
+        }
+    }
+
+    /// Sum and sum of magnitudes of `len` weights from `start`; the latter is -1 where one is -128.
+    const fn sums(self, start: usize, len: usize) -> (i64, i64) {
+        let (mut sum, mut magnitude) = (0, 0);
+        let mut i = start;
+        while i < start + len {
+            let weight = self.get(i) as i64;
+            if weight == -128 {
+                return (0, -1);
+            }
+            sum += weight;
+            magnitude += if weight < 0 { -weight } else { weight };
+            i += 1;
+        }
+        (sum, magnitude)
+    }
+}
+
 /// Checks lengths, scales, weights and the bound of every accumulator.
 const fn check(
     shape: &Conv2dShape,
     numbers: &Int8Filters<'_>,
+    weights: Weights<'_>,
     mode: RoundingMode,
     activations: Activations,
 ) -> Result<(), ShapeError> {
@@ -441,7 +551,7 @@ const fn check(
         return Err(error);
     }
     let len = shape.filter_len();
-    if numbers.filters.len() != shape.filters * len {
+    if !weights.are(shape.filters * len) {
         return Err(ShapeError::Filters);
     }
     if numbers.bias.len() != shape.filters || numbers.scales.len() != shape.filters {
@@ -452,7 +562,7 @@ const fn check(
     }
     let mut o = 0;
     while o < shape.filters {
-        let (sum, magnitude) = sums(numbers.filters, o * len, len);
+        let (sum, magnitude) = weights.sums(o * len, len);
         if magnitude < 0 {
             return Err(ShapeError::Weight);
         }
@@ -541,22 +651,6 @@ const fn usable_scale(scale: f32) -> bool {
 /// The real number that takes channel `o`'s accumulators to outputs.
 const fn multiplier(numbers: &Int8Filters<'_>, o: usize) -> f64 {
     numbers.input.scale as f64 * numbers.scales[o] as f64 / numbers.output.scale as f64
-}
-
-/// Sum and sum of magnitudes of `len` weights from `start`; the latter is -1 where one is -128.
-const fn sums(filters: &[i8], start: usize, len: usize) -> (i64, i64) {
-    let (mut sum, mut magnitude) = (0, 0);
-    let mut i = start;
-    while i < start + len {
-        let weight = filters[i] as i64;
-        if weight == -128 {
-            return (0, -1);
-        }
-        sum += weight;
-        magnitude += if weight < 0 { -weight } else { weight };
-        i += 1;
-    }
-    (sum, magnitude)
 }
 
 /// What the channels share, for these numbers and a rounding mode.
@@ -702,7 +796,7 @@ pub(crate) const fn pack_i8_with(
     common: &CommonRequantization,
     packed: &mut [u32],
 ) -> Result<(), ShapeError> {
-    pack_integers(shape, layout, numbers, mode, Activations::Int8, common, packed)
+    pack_integers(shape, layout, numbers, Weights::Int8(numbers.filters), mode, Activations::Int8, common, packed)
 }
 
 /// Packs a convolution of int16 values with int8 weights. The accumulators have 32 bits:
@@ -722,26 +816,72 @@ pub const fn pack_i16(
         return Err(error);
     }
     let common = common(&numbers, mode, Activations::Int16);
-    match pack_integers(shape, layout, &numbers, mode, Activations::Int16, &common, packed) {
+    let weights = Weights::Int8(numbers.filters);
+    match pack_integers(shape, layout, &numbers, weights, mode, Activations::Int16, &common, packed) {
         Ok(()) => Ok(common),
         Err(error) => Err(error),
     }
+}
+
+/// Packs a convolution of int8 values with int4 weights. They stay nibbles, in the layout's order: nibble `n` of a
+/// block's words `2 * i` and `2 * i + 1` of int8 weights shares byte `n` of word `i`, the former in its low half, both
+/// plus 8. [`unpack`] undoes it.
+///
+/// # Errors
+/// As [`pack_i8`].
+pub const fn pack_i4(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int4Filters<'_>,
+    mode: RoundingMode,
+    packed: &mut [u32],
+) -> Result<CommonRequantization, ShapeError> {
+    let (numbers, weights) = (numbers.without_weights(), Weights::Int4(numbers.filters));
+    if let Err(error) = check_scales(&numbers) {
+        return Err(error);
+    }
+    let common = common(&numbers, mode, Activations::Int8);
+    match pack_integers(shape, layout, &numbers, weights, mode, Activations::Int8, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+impl Format {
+    /// The sign bits of values in this format.
+    pub(crate) const fn signs(self) -> u32 {
+        match self {
+            Self::Channels | Self::Interleaved => 0x8080_8080,
+            Self::BytePairs => 0x8000_8000,
+        }
+    }
+}
+
+/// The two words of int8 weights that a word of nibbles stands for, in a format with these sign bits.
+///
+/// 8 is taken from each nibble in its byte. A set sign bit keeps the difference from borrowing across values, and is put
+/// right after it.
+#[inline(always)]
+pub(crate) const fn unpack(word: u32, signs: u32) -> [u32; 2] {
+    let (low, high) = (word & 0x0f0f_0f0f, (word >> 4) & 0x0f0f_0f0f);
+    [((low | signs) - 0x0808_0808) ^ signs, ((high | signs) - 0x0808_0808) ^ signs]
 }
 
 const fn pack_integers(
     shape: &Conv2dShape,
     layout: &Layout,
     numbers: &Int8Filters<'_>,
+    values: Weights<'_>,
     mode: RoundingMode,
     activations: Activations,
     common: &CommonRequantization,
     packed: &mut [u32],
 ) -> Result<(), ShapeError> {
-    if let Err(error) = check(shape, numbers, mode, activations) {
+    if let Err(error) = check(shape, numbers, values, mode, activations) {
         return Err(error);
     }
     let words = parameter_words(mode);
-    if packed.len() != layout.packed_words(shape, 1, words) {
+    if packed.len() != layout.packed_words(shape, values.bits(), words) {
         return Err(ShapeError::Packed);
     }
     clear(packed);
@@ -754,10 +894,18 @@ const fn pack_integers(
         let channels = layout.block_at(first, all);
         let present = if all - first < channels { all - first } else { channels };
         let weights = at + channels * (1 + words);
+        let end = weights + layout.weight_words(&runs, channels, values.bits());
+        if let Weights::Int4(_) = values {
+            let mut word = weights;
+            while word < end {
+                packed[word] = 0x8888_8888;
+                word += 1;
+            }
+        }
         let mut c = 0;
         while c < present {
             let (o, phase) = (group * part.filters + (first + c) / runs.phases, (first + c) % runs.phases);
-            let (sum, _) = sums(numbers.filters, o * len, len);
+            let (sum, _) = values.sums(o * len, len);
             // With an offset it may wrap, and the sums wrap back.
             let zero = numbers.input.zero_point as i64 + layout.offset as i64;
             let bias = numbers.bias[o] as i64 - zero * sum + folded_term(numbers, mode, o) as i64;
@@ -769,11 +917,11 @@ const fn pack_integers(
                 packed[at + channels * (1 + word) + c] = parameters[word];
                 word += 1;
             }
-            let filter = numbers.filters.split_at(o * len).1;
-            pack_channel_i8(&runs, layout, filter, phase * runs.step, channels, c, packed.split_at_mut(weights).1);
+            let block = packed.split_at_mut(weights).1;
+            pack_channel(&runs, layout, values, o * len, phase * runs.step, channels, c, block);
             c += 1;
         }
-        at = weights + layout.weight_words(&runs, channels, 1);
+        at = end;
         first += channels;
         if first >= all {
             (first, group) = (0, group + 1);
@@ -782,11 +930,13 @@ const fn pack_integers(
     Ok(())
 }
 
-/// Adds channel `c`'s filter, moved by `shift` taps, to a block's weights, which hold zeros before the first channel.
-const fn pack_channel_i8(
+/// Adds channel `c`'s filter, which begins at value `filter`, moved by `shift` taps, to a block's weights, which hold
+/// zeros before the first channel.
+const fn pack_channel(
     runs: &Runs,
     layout: &Layout,
-    filter: &[i8],
+    values: Weights<'_>,
+    filter: usize,
     shift: usize,
     channels: usize,
     c: usize,
@@ -796,28 +946,30 @@ const fn pack_channel_i8(
     while stretch < runs.stretches {
         let mut tap = 0;
         while tap < runs.stretch {
-            let weight = filter[stretch * runs.stretch + tap];
+            let weight = values.get(filter + stretch * runs.stretch + tap);
             let position = stretch * runs.parts * runs.taps + tap + shift;
             let (group, within) = (position / layout.group, position % layout.group);
-            match layout.format {
-                Format::Channels => {
-                    let byte = (group * channels + c) * layout.group + within;
-                    packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8);
-                }
-                Format::Interleaved => {
+            let byte = match layout.format {
+                Format::Channels => (group * channels + c) * layout.group + within,
+                Format::Interleaved | Format::BytePairs => {
                     let pair = group * (channels / 2) + c / 2;
-                    let byte = (pair * layout.group + within) * 2 + c % 2;
-                    packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8);
+                    (pair * layout.group + within) * 2 + c % 2
                 }
-                Format::BytePairs => {
-                    let half = (group * (channels / 2) + c / 2) * layout.group + within;
+            };
+            match (values, layout.format) {
+                (Weights::Int4(_), _) => {
+                    let nibble = byte % 4 * 8 + byte / 4 % 2 * 4;
+                    packed[byte / 8] ^= (((weight + 8) ^ 8) as u32) << nibble;
+                }
+                (_, Format::BytePairs) => {
                     // The even channel's sign is borrowed from the odd one; 16-bit addition carries it there.
                     let value = if c % 2 == 1 { (weight as i16) << 8 } else { weight as i16 };
-                    let bits = half % 2 * 16;
-                    let word = packed[half / 2];
+                    let bits = byte / 2 % 2 * 16;
+                    let word = packed[byte / 4];
                     let sum = ((word >> bits) as u16).wrapping_add(value as u16);
-                    packed[half / 2] = word & !(0xffff << bits) | (sum as u32) << bits;
+                    packed[byte / 4] = word & !(0xffff << bits) | (sum as u32) << bits;
                 }
+                _ => packed[byte / 4] |= (weight as u8 as u32) << (byte % 4 * 8),
             }
             tap += 1;
         }
@@ -876,7 +1028,7 @@ pub const fn pack_f32(
     if numbers.bias.len() != shape.filters {
         return Err(ShapeError::Channels);
     }
-    if packed.len() != layout.packed_words(shape, 4, 0) {
+    if packed.len() != layout.packed_words(shape, 32, 0) {
         return Err(ShapeError::Packed);
     }
     clear(packed);

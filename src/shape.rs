@@ -68,7 +68,7 @@ pub enum ShapeError {
     Packed,
     /// The memory given as scratch is less than the shape needs.
     Scratch,
-    /// A weight is -128: the quantization specification allows -127..=127.
+    /// A weight is -128: the quantization specification allows -127..=127. Or an int4 weight is not in -8..=7.
     Weight,
     /// A scale is not positive and finite.
     Scale,
@@ -112,7 +112,9 @@ impl ShapeError {
             Self::Channels => "there must be one bias and one weight scale for each output channel",
             Self::Packed => "the packed filters need exactly the shape's packed_words()",
             Self::Scratch => "the scratch memory must have at least the layer's scratch_words()",
-            Self::Weight => "int8 weights lie in -127..=127, as the quantization specification has it",
+            Self::Weight => {
+                "int8 weights lie in -127..=127, as the quantization specification has it, int4 weights in -8..=7"
+            }
             Self::Scale => "scales must be positive and finite, and their ratio below 2^30",
             Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",

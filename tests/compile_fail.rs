@@ -119,7 +119,7 @@ fn programs() -> Vec<(&'static str, String)> {
             "PowerOfTwo",
             "const SHAPE: Conv2dShape = Conv2dShape::dense(1, 1);
              static LAYER: Dense<I8<1, 1, 1>, I8<1, 1, 1>, { SHAPE.packed_words::<PowerOfTwo>() }, PowerOfTwo> =
-                 Conv2d::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
+                 Dense::int8(SHAPE, numbers(&[1], &[0], &[0.3]));",
         ),
         plain(
             "DepthwiseFilters",

@@ -6,8 +6,8 @@ use bareconv::arch::{Portable, Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, PowerOfTwo,
-    Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
+    PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -144,6 +144,27 @@ impl Int8Case {
         let mut output = self.output();
         let fill = self.quantization[0].zero_point;
         dynamic::run::<B, R>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch).unwrap();
+        output
+    }
+}
+
+/// Two to a byte, the first in the low half.
+fn nibbles(values: &[i8]) -> Vec<u8> {
+    let nibble = |value: Option<&i8>| value.map_or(0, |&value| value as u8 & 15);
+    values.chunks(2).map(|pair| nibble(pair.first()) | nibble(pair.get(1)) << 4).collect()
+}
+
+impl Int8Case {
+    fn run_int4<B: Backend, R: Rounding>(&self) -> Vec<i8> {
+        let Int8Filters { bias, scales, input, output, activation, .. } = self.numbers();
+        let numbers = Int4Filters { filters: &nibbles(&self.filters), bias, scales, input, output, activation };
+        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Int4<R>>(&self.shape)];
+        let common = dynamic::pack_int4::<B, R>(&self.shape, &numbers, &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, Int4<R>>(&self.shape)];
+        let mut output = self.output();
+        let fill = input.zero_point;
+        dynamic::run::<B, Int4<R>>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch)
+            .unwrap();
         output
     }
 }
@@ -349,6 +370,29 @@ proptest! {
         check.2?;
     }
 
+    /// int4 weights give the bits of the same weights in int8.
+    #[test]
+    fn int4_backends_agree_with_the_reference(case in int8_cases()) {
+        let mut case = case;
+        case.filters.iter_mut().for_each(|weight| *weight >>= 4);
+        struct Check<'a>(&'a Int8Case, [Vec<i8>; 2], Result<(), TestCaseError>);
+        impl Visitor for Check<'_> {
+            fn visit<B: Backend>(&mut self) {
+                let Self(case, [single, double], result) = self;
+                let check = || {
+                    prop_assert_eq!(&case.run_int4::<B, SingleRounding>(), &*single, "{}", B::NAME);
+                    prop_assert_eq!(&case.run_int4::<B, DoubleRounding>(), &*double, "{}", B::NAME);
+                    Ok(())
+                };
+                *result = result.clone().and_then(|()| check());
+            }
+        }
+        let expected = [case.reference::<SingleRounding>(), case.reference::<DoubleRounding>()];
+        let mut check = Check(&case, expected, Ok(()));
+        visit_all(&mut check);
+        check.2?;
+    }
+
     #[test]
     fn int16_backends_agree_with_the_reference(case in int16_cases()) {
         struct Check<'a>(&'a Int16Case, [Vec<i16>; 3], Result<(), TestCaseError>);
@@ -519,6 +563,38 @@ fn int16_sums_reach_the_accumulators_bound() {
     };
     // -(2^31 - 1) / 65536 is nearest to -32768.
     assert_eq!(case.run::<Portable, SingleRounding>(), [-32768]);
+}
+
+#[test]
+fn int4_weights_have_their_own_rules() {
+    let shape = Conv2dShape::dense(3, 3);
+    let words = dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape);
+    let q = Quantization::new(0.5, -3);
+    let good = Int4Filters {
+        filters: &[0x78, 0x12, 0x34, 0x56, 0x07],
+        bias: &[1, 2, 3],
+        scales: &[1.0; 3],
+        input: q,
+        output: q,
+        activation: Activation::Identity,
+    };
+    let pack = |numbers: Int4Filters<'_>, words: usize| {
+        dynamic::pack_int4::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+    };
+    assert_eq!(pack(good, words), Ok(()));
+    assert_eq!(pack(good, words + 1), Err(ShapeError::Packed));
+    assert_eq!(pack(Int4Filters { filters: &[0; 4], ..good }, words), Err(ShapeError::Filters));
+    assert_eq!(pack(Int4Filters { filters: &[0; 6], ..good }, words), Err(ShapeError::Filters));
+    assert_eq!(pack(Int4Filters { scales: &[1.0, 0.0, 1.0], ..good }, words), Err(ShapeError::Scale));
+    assert_eq!(pack(Int4Filters { bias: &[1], ..good }, words), Err(ShapeError::Channels));
+    assert_eq!(pack(Int4Filters { bias: &[i32::MAX, 0, 0], ..good }, words), Err(ShapeError::Accumulator));
+    // A 3 x 3 convolution of 64 channels takes half a byte a weight.
+    let shape = Conv2dShape::new([8, 8, 64], 64, [3, 3]);
+    let [half, whole] = [
+        dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape),
+        dynamic::packed_words::<Portable, SingleRounding>(&shape),
+    ];
+    assert_eq!(4 * (whole - half), shape.filters * shape.filter_len() / 2);
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod finish;
 mod float;
 
 use super::portable::depthwise::{Float, Plain};
-use super::portable::{Blocks, Own};
 use crate::kernels::{Backend, sealed::Sealed};
 
 /// Arm with the M-profile vector extension (Helium): VMLADAVA, sixteen int8 products and their sum in an instruction.
@@ -25,7 +24,7 @@ impl Sealed for Helium {}
 impl Backend for Helium {
     const NAME: &'static str = "helium";
     type Int8 = conv::Int8;
-    type Int16 = Blocks<i16, Own>;
+    type Int16 = conv::Int16;
     type Float = float::Float;
     type DepthwiseInt8 = depthwise::Int8;
     type DepthwiseFloat = Plain<Float>;

@@ -1,9 +1,9 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, Strip};
+use super::{Backend, Clamp, Epilogue, Int4, Int16x8, MicroKernel, Routine, Saturate, Strip};
 use crate::arch::{Native, routine, routine_i16};
-use crate::pack::{Layout, Runs};
+use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::{Conv2dShape, Shape, ShapeError};
 use core::hint::assert_unchecked;
@@ -20,7 +20,7 @@ pub(crate) const fn layout<K: MicroKernel>(shape: &Conv2dShape) -> Layout {
 }
 
 /// What follows from a shape for a kernel: how filters are cut and where things are in the scratch memory, which is run
-/// offsets, then accumulators of a strip, then the ring of input rows. In a layer it is a constant.
+/// offsets, then accumulators of a strip, then the ring of input rows, then a block of int4 weights. In a layer it is a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     runs: Runs,
@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pitch: usize,
     /// Words of the ring.
     ring: usize,
+    /// Words of the unpacked weights of a block, behind the ring.
+    unpacked: usize,
 }
 
 impl Plan {
@@ -53,11 +55,16 @@ impl Plan {
         if let Err(error) = shape.check() {
             panic!("{}", error.message());
         }
-        Self::for_kernel::<E::Kernel<B>>(&shape.part().merged(), E::WORDS, shape.groups)
+        Self::for_kernel::<E::Kernel<B>>(&shape.part().merged(), E::WORDS, E::WEIGHT_BITS, shape.groups)
     }
 
     /// The plan for the shape of a group.
-    const fn for_kernel<K: MicroKernel>(shape: &Conv2dShape, parameter_words: usize, groups: usize) -> Self {
+    const fn for_kernel<K: MicroKernel>(
+        shape: &Conv2dShape,
+        parameter_words: usize,
+        weight_bits: usize,
+        groups: usize,
+    ) -> Self {
         let layout = layout::<K>(shape);
         let runs = Runs::new(shape, &layout);
         let per_word = 4 / size_of::<K::Activation>();
@@ -77,13 +84,17 @@ impl Plan {
         let ring = ((rows + blank) * pitch + beyond).div_ceil(per_word);
         // In 64 bits: a window as large as a large tensor would not fit a 32-bit usize.
         let sums = positions as u64 * layout.block as u64 * shape.pool[0] as u64;
-        if table as u64 + sums + ring as u64 > 1 << 29 {
+        // Whole pairs of words: a word of nibbles is two.
+        let all = shape.filters * runs.phases;
+        let channels = layout.block_at(0, if all < layout.block { all } else { layout.block });
+        let unpacked = if weight_bits == 4 { 2 * layout.weight_words(&runs, channels, 4) } else { 0 };
+        if table as u64 + sums + ring as u64 + unpacked as u64 > 1 << 29 {
             panic!("{}", ShapeError::TooLarge.message());
         }
         Self {
             runs,
             output,
-            packed: layout.packed_words(shape, size_of::<K::Weight>(), parameter_words),
+            packed: layout.packed_words(shape, weight_bits, parameter_words),
             groups,
             columns,
             table,
@@ -91,6 +102,7 @@ impl Plan {
             rows,
             pitch,
             ring,
+            unpacked,
         }
     }
 
@@ -105,7 +117,7 @@ impl Plan {
         let blank = if shape.padding[0] + shape.padding[2] > 0 { 1 } else { 0 };
         let rows = shape.extent(0);
         let output = shape.output();
-        let packed = K::DENSE.packed_words(&pixel, size_of::<K::Weight>(), parameter_words);
+        let packed = K::DENSE.packed_words(&pixel, 8 * size_of::<K::Weight>(), parameter_words);
         if packed as u64 * output[0] as u64 * output[1] as u64 > 1 << 28 {
             panic!("{}", ShapeError::TooLarge.message());
         }
@@ -120,6 +132,7 @@ impl Plan {
             rows,
             pitch,
             ring: ((rows + blank) * pitch + runs.overhang()).div_ceil(per_word),
+            unpacked: 0,
         }
     }
 
@@ -130,7 +143,7 @@ impl Plan {
 
     /// Words of scratch memory.
     pub const fn scratch_words(&self) -> usize {
-        self.table + self.sums + self.ring
+        self.table + self.sums + self.ring + self.unpacked
     }
 }
 
@@ -184,6 +197,19 @@ impl<R: Rounding> Convolution<Native, R> {
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
         Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false))
     }
+}
+
+impl<R: Rounding> Convolution<Native, Int4<R>> {
+    /// A convolution of int8 values with int4 weights on the native backend.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int4(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
+        Self::new(shape, zero_point, common, routine(&shape.part(), false))
+    }
+}
+
+impl<E: Epilogue<Input = i8>> Convolution<Native, E> {
     /// The same with the routine for weights that keep to [`narrow`](crate::pack::narrow).
     pub const fn narrow(self) -> Self {
         Self { routine: routine(&self.part, true), ..self }
@@ -275,7 +301,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     pub const fn spread(self, steps: [usize; 2]) -> Self {
         // Merged rows have no place of their own.
         let part = self.shape().part();
-        let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, self.plan.groups);
+        let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
         Self { steps, part, plan, ..self }
     }
 
@@ -291,7 +317,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
             return Convolution::dynamic_unshared(self.part, self.fill, self.common);
         }
         let &Self { size, part, fill, common, dense, steps, unshared, .. } = self;
-        let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, self.plan.groups);
+        let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
         let finish = finish::<Other, E>(&part, &plan.runs);
         let routine = E::Kernel::<Other>::routine(&part);
         Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, backend: PhantomData }
@@ -371,6 +397,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         let sums = scratch.add(plan.table);
         (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
     };
+    // SAFETY: the unpacked weights are behind the ring.
+    let unpacked = unsafe { scratch.add(plan.table + plan.sums + plan.ring) };
     let mut rows = Rows::<K> { shape, input, ring, plan, first: 0, next: 0 };
     if shape.padding != [0; 4] {
         // SAFETY: as above.
@@ -427,7 +455,13 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
                     strip.bias = block.cast();
                     tiles.parameters = block.add(channels);
                     block = block.add(channels * (1 + E::WORDS));
-                    strip.weights = block.cast();
+                    let weight_words = layout.weight_words(&runs, channels, E::WEIGHT_BITS);
+                    strip.weights = if E::WEIGHT_BITS == 4 {
+                        unpack_block(block, unpacked, weight_words, layout.format);
+                        unpacked.cast()
+                    } else {
+                        block.cast()
+                    };
                     strip.runs = scratch;
                     for y in 0..pool_h {
                         K::strip(&strip, channels, sums.add(y * pixels * channels));
@@ -436,7 +470,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
                     let partial = tiles.present * runs.phases < layout.block;
                     convolution.finish[usize::from(partial)](&tiles, &convolution.common, out);
                     out = out.add(tiles.present);
-                    block = block.add(layout.weight_words(&runs, channels, size_of::<K::Weight>()));
+                    block = block.add(weight_words);
                 }
                 first += channels;
             }
@@ -453,6 +487,19 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             (out_row, out_y, groups) = (group_output, 0, groups - 1);
             (rows.next, rows.first) = (0, rows.first + shape.input[2]);
         }
+    }
+}
+
+/// Unpacks int4 weights.
+///
+/// # Safety
+/// `from` is valid for reads of `words` words, `to` for writes of twice as many.
+#[inline(never)]
+unsafe fn unpack_block(from: *const u32, to: *mut u32, words: usize, format: Format) {
+    let signs = format.signs();
+    for word in 0..words {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[u32; 2]>().add(word).write(unpack(*from.add(word), signs)) };
     }
 }
 
@@ -548,37 +595,51 @@ mod tests {
     use super::*;
     use crate::kernels::sealed::Sealed;
 
-    /// A kernel with the layouts of a core with DSP, which are the most intricate.
-    struct Dsp;
+    /// A kernel of a core that tests do not run on, for its layouts.
+    macro_rules! kernel {
+        ($(#[$doc:meta])* $kernel:ident, $activation:ty, [$convolution:expr, $dense:expr], $pixels:literal, $strip:literal) => {
+            $(#[$doc])*
+            struct $kernel;
 
-    impl Sealed for Dsp {}
+            impl Sealed for $kernel {}
 
-    impl MicroKernel for Dsp {
-        type Input = i8;
-        type Weight = i8;
-        type Activation = i16;
-        type Accumulator = i32;
-        const CONVOLUTION: Layout = Layout::byte_pairs(4);
-        const DENSE: Layout = Layout::byte_pairs(8);
-        const PIXELS: usize = 2;
-        const STRIP: usize = 16;
+            impl MicroKernel for $kernel {
+                type Input = i8;
+                type Weight = i8;
+                type Activation = $activation;
+                type Accumulator = i32;
+                const CONVOLUTION: Layout = $convolution;
+                const DENSE: Layout = $dense;
+                const PIXELS: usize = $pixels;
+                const STRIP: usize = $strip;
 
-        fn widen(value: i8) -> i16 {
-            value.into()
-        }
+                fn widen(_: i8) -> $activation {
+                    unreachable!("no body runs on this kernel")
+                }
 
-        fn load_row(_: &[i8], _: &mut [i16]) {
-            unreachable!("no body runs on this kernel")
-        }
+                fn load_row(_: &[i8], _: &mut [$activation]) {
+                    unreachable!("no body runs on this kernel")
+                }
 
-        unsafe fn strip(_: &Strip<Self>, _: usize, _: *mut i32) {
-            unreachable!("no body runs on this kernel")
-        }
+                unsafe fn strip(_: &Strip<Self>, _: usize, _: *mut i32) {
+                    unreachable!("no body runs on this kernel")
+                }
+            }
+        };
     }
+
+    kernel!(
+        /// A core with DSP: the most intricate layouts.
+        Dsp, i16, [Layout::byte_pairs(4), Layout::byte_pairs(8)], 2, 16
+    );
+    kernel!(
+        /// Helium: the longest groups.
+        Wide, i8, [Layout::channels(8, 2, 16), Layout::channels(8, 2, 16)], 2, 32
+    );
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.
     fn stays_inside<K: MicroKernel>(shape: &Conv2dShape) {
-        let plan = Plan::for_kernel::<K>(shape, 1, 1);
+        let plan = Plan::for_kernel::<K>(shape, 1, 8, 1);
         let (dense, runs) = (is_dense(shape), plan.runs);
         let pixels = if dense { 1 } else { K::PIXELS };
         let blank = usize::from(shape.padding[0] + shape.padding[2] > 0);
@@ -631,6 +692,7 @@ mod tests {
             }
             checked += 1;
             stays_inside::<Dsp>(&shape);
+            stays_inside::<Wide>(&shape);
             stays_inside::<<crate::arch::Portable as Backend>::Int8>(&shape);
             #[cfg(target_arch = "x86_64")]
             {

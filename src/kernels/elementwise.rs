@@ -6,8 +6,10 @@
 
 pub mod add;
 pub mod arrange;
+pub mod batch_norm;
 pub mod binary;
 pub mod blur_pool;
+pub mod local_response;
 pub mod spatial_pyramid;
 pub mod unary;
 
@@ -27,6 +29,26 @@ use sealed::Sealed;
 pub trait Element: Pod + PartialOrd + Sealed {
     /// The vectors of this type that a backend has.
     type Lanes<E: Elementwise>: Lanes<Element = Self>;
+
+    /// The backend's [`relu_int8`](Elementwise::relu_int8), for that type.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn relu<E: Elementwise>(zero: Self, from: *const Self, to: *mut Self, count: usize) -> usize {
+        let _ = (zero, from, to, count);
+        0
+    }
+
+    /// The backend's [`max_int8`](Elementwise::max_int8), for that type.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn max<E: Elementwise>(window: Window, input: *const Self, output: *mut Self) -> bool {
+        let _ = (window, input, output);
+        false
+    }
 }
 
 impl Sealed for i8 {}
@@ -35,6 +57,18 @@ impl Sealed for f32 {}
 
 impl Element for i8 {
     type Lanes<E: Elementwise> = E::Bytes;
+
+    #[inline(always)]
+    unsafe fn relu<E: Elementwise>(zero: i8, from: *const i8, to: *mut i8, count: usize) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { E::relu_int8(zero, from, to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn max<E: Elementwise>(window: Window, input: *const i8, output: *mut i8) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { E::max_int8(window, input, output) }
+    }
 }
 
 impl Element for i16 {
@@ -86,6 +120,39 @@ pub trait Elementwise: super::sealed::Sealed + Sized + 'static {
     unsafe fn look_up(table: &[i8; 256], from: *const i8, to: *mut i8, count: usize) -> Option<usize> {
         let _ = (table, from, to, count);
         None
+    }
+
+    /// Writes the larger of each value and `zero`, of as many values as it can; returns how many that was. For backends
+    /// whose vectors have no type in Rust, as the next ones.
+    ///
+    /// # Safety
+    /// As for [`look_up`](Self::look_up).
+    #[inline(always)]
+    unsafe fn relu_int8(zero: i8, from: *const i8, to: *mut i8, count: usize) -> usize {
+        let _ = (zero, from, to, count);
+        0
+    }
+
+    /// Writes the maximum of each channel over a window; returns whether it could.
+    ///
+    /// # Safety
+    /// The window was made for the input, the output has room for a pixel, and the backend is available.
+    #[inline(always)]
+    unsafe fn max_int8(window: Window, input: *const i8, output: *mut i8) -> bool {
+        let _ = (window, input, output);
+        false
+    }
+
+    /// Writes the average of each channel over a window, halves away from zero: its sum and `padded`, divided by `count`;
+    /// returns whether it could.
+    ///
+    /// # Safety
+    /// As for [`max_int8`](Self::max_int8); `count` is positive and not less than the window's pixels, and `padded` is
+    /// what so many values more could add up to.
+    #[inline(always)]
+    unsafe fn average_int8(window: Window, padded: i32, count: i32, input: *const i8, output: *mut i8) -> bool {
+        let _ = (window, padded, count, input, output);
+        false
     }
 
     /// Runs a task with this backend's instructions enabled for the compiler.
@@ -294,15 +361,16 @@ struct Pooling<'a, T> {
 
 /// The pixels of the input that an output pixel sees: always at least one.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Window {
     /// The place of the first pixel's first channel.
-    first: usize,
-    rows: usize,
-    columns: usize,
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
     /// From one row to the next, in values.
-    row_step: usize,
+    pub(crate) row_step: usize,
     /// Channels: from one column to the next, in values.
-    channels: usize,
+    pub(crate) channels: usize,
 }
 
 impl Window {
@@ -402,7 +470,8 @@ unsafe fn max_window<E: Elementwise, T: Element>(window: Window, input: *const T
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let _ = pool::<T::Lanes<E>>(window, input, output)
+        let _ = T::max::<E>(window, input, output)
+            || pool::<T::Lanes<E>>(window, input, output)
             || pool::<Array<T, 4>>(window, input, output)
             || pool::<Array<T, 1>>(window, input, output);
     }
@@ -478,16 +547,22 @@ unsafe fn average_integers<E: Elementwise, T: Integer>(
     input: *const T,
     output: *mut T,
 ) {
-    let inside = (window.rows * window.columns) as i32;
-    let (padded, count) = match padding {
-        Some(value) => ((size as i32 - inside) * value.into(), size as i32),
-        None => (0, inside),
-    };
+    let (padded, count) = padded(window, size, padding);
     // SAFETY: the caller's promise; `sums` calls back with channels of the pixel.
     unsafe {
         T::sums::<E>(window, input, |channel, sum| {
             output.wrapping_add(channel).write(T::saturate(rounded_average(padded + sum, count)));
         });
+    }
+}
+
+/// The sum of the pixels that padding adds to a window of so many, and what the window counts as.
+#[inline(always)]
+fn padded<T: Into<i32>>(window: Window, size: usize, padding: Option<T>) -> (i32, i32) {
+    let inside = (window.rows * window.columns) as i32;
+    match padding {
+        Some(value) => ((size as i32 - inside) * value.into(), size as i32),
+        None => (0, inside),
     }
 }
 
@@ -510,8 +585,13 @@ impl Average for i8 {
         input: *const i8,
         output: *mut i8,
     ) {
+        let (sum, count) = padded(window, size, padding);
         // SAFETY: the caller's promise.
-        unsafe { average_integers::<E, i8>(window, size, padding, input, output) }
+        unsafe {
+            if !E::average_int8(window, sum, count, input, output) {
+                average_integers::<E, i8>(window, size, padding, input, output);
+            }
+        }
     }
 }
 
@@ -713,6 +793,12 @@ impl<'a, T> Values<'a, T> {
         Self { from: to, to, len, slices: PhantomData }
     }
 
+    /// What is left after the first values, of which there are as many.
+    #[inline(always)]
+    fn skip(self, done: usize) -> Self {
+        Self { from: self.from.wrapping_add(done), to: self.to.wrapping_add(done), len: self.len - done, ..self }
+    }
+
     /// Maps as many whole vectors as there are, and returns the values that are left.
     ///
     /// # Safety
@@ -726,7 +812,7 @@ impl<'a, T> Values<'a, T> {
             unsafe { L::store(function(L::load(self.from.add(done))), self.to.add(done)) };
             done += L::COUNT;
         }
-        Self { from: self.from.wrapping_add(done), to: self.to.wrapping_add(done), len: self.len - done, ..self }
+        self.skip(done)
     }
 }
 
@@ -746,8 +832,12 @@ impl<T: Element> Task for Relu<'_, T> {
             // SAFETY: the caller's promise.
             unsafe { values.map::<L>(|x| L::larger(L::splat(zero), x)) }
         }
-        // SAFETY: the caller's promise.
-        unsafe { relu::<Array<T, 1>>(relu::<T::Lanes<E>>(self.values, self.zero), self.zero) };
+        let Self { values, zero } = self;
+        // SAFETY: the caller's promise; both pointers are valid for `len` values, and equal or apart.
+        unsafe {
+            let done = T::relu::<E>(zero, values.from, values.to, values.len);
+            relu::<Array<T, 1>>(relu::<T::Lanes<E>>(values.skip(done), zero), zero);
+        }
     }
 }
 

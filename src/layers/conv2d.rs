@@ -1,7 +1,9 @@
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution, Plan};
-use crate::kernels::{Backend, Clamp, Epilogue, Int16x8};
-use crate::pack::{F32Filters, Int8Filters, Int16Filters, narrow, pack_f32, pack_i8, pack_i16};
+use crate::kernels::{Backend, Clamp, Epilogue, Int4, Int16x8};
+use crate::pack::{
+    F32Filters, Int4Filters, Int8Filters, Int16Filters, narrow, narrow_i4, pack_f32, pack_i4, pack_i8, pack_i16,
+};
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
 use crate::tensor::{View, ViewMut};
@@ -11,7 +13,7 @@ use core::marker::PhantomData;
 ///
 /// `I` and `O` are the types of its input and output, `WORDS` is [`Conv2dShape::packed_words`], and `E` says how sums
 /// become outputs: [`SingleRounding`] or another [`Rounding`] for int8, [`Int16x8`] of one for int16 activations with
-/// int8 weights, [`Clamp`] for `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8),
+/// int8 weights, [`Int4`] of one for int8 activations with int4 weights, [`Clamp`] for `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8),
 /// [`conv2d_i16`](crate::reference::conv2d_i16) or [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every
 /// backend.
 ///
@@ -86,6 +88,61 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: us
                 let convolution = Convolution::int8(shape, numbers.input.zero_point, common);
                 let narrow = narrow(numbers.filters, shape.filter_len());
                 let convolution = if narrow { convolution.narrow() } else { convolution };
+                Self { convolution, packed, types: PhantomData }
+            }
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const WORDS: usize, R: Rounding>
+    Conv2d<I, O, WORDS, Int4<R>>
+{
+    /// A convolution of int8 activations with int4 weights, which take half a byte of flash each.
+    ///
+    /// ```
+    /// use bareconv::{Activation, Conv2d, Conv2dShape, Int4, Int4Filters, Quantization, SingleRounding, Tensor, nibbles};
+    ///
+    /// // Differences of neighbours.
+    /// const SHAPE: Conv2dShape = Conv2dShape::new([1, 4, 1], 1, [1, 2]);
+    /// const Q: Quantization = Quantization::new(1.0, 0);
+    /// const NUMBERS: Int4Filters<'_> = Int4Filters {
+    ///     filters: &nibbles::<2, 1>(&[-1, 1]),
+    ///     bias: &[0],
+    ///     scales: &[1.0],
+    ///     input: Q,
+    ///     output: Q,
+    ///     activation: Activation::Identity,
+    /// };
+    /// static LAYER: Conv2d<
+    ///     Tensor<i8, 1, 4, 1>,
+    ///     Tensor<i8, 1, 3, 1>,
+    ///     { SHAPE.packed_words::<Int4<SingleRounding>>() },
+    ///     Int4<SingleRounding>,
+    /// > = Conv2d::int4(SHAPE, NUMBERS);
+    ///
+    /// let mut output = Tensor::filled(0);
+    /// let mut scratch = [0; SHAPE.scratch_words::<Int4<SingleRounding>>()];
+    /// LAYER.run(Tensor([[[1], [4], [9], [16]]]).view(), output.view_mut(), &mut scratch);
+    /// assert_eq!(output.0, [[[3], [5], [7]]]);
+    /// ```
+    ///
+    /// Weights that are no nibbles do not compile:
+    ///
+    /// ```compile_fail
+    /// const FILTERS: [u8; 1] = bareconv::nibbles(&[-1, 8]); // int4 weights lie in -8..=7
+    /// ```
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int4(shape: Conv2dShape, numbers: Int4Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let layout = conv2d::layout::<<Native as Backend>::Int8>(&shape);
+        match pack_i4(&shape, &layout, &numbers, R::MODE, &mut packed) {
+            Ok(common) => {
+                let convolution = Convolution::int4(shape, numbers.input.zero_point, common);
+                let convolution = if narrow_i4(shape.filter_len()) { convolution.narrow() } else { convolution };
                 Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),
@@ -304,6 +361,21 @@ pub mod dynamic {
             return Err(error);
         }
         pack_i8(shape, &conv2d::layout::<B::Int8>(shape), numbers, R::MODE, packed)
+    }
+
+    /// Packs a convolution of int8 values with int4 weights for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// As [`pack_i4`].
+    pub const fn pack_int4<B: Backend, R: Rounding>(
+        shape: &Conv2dShape,
+        numbers: &Int4Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = shape.check() {
+            return Err(error);
+        }
+        pack_i4(shape, &conv2d::layout::<B::Int8>(shape), numbers, R::MODE, packed)
     }
 
     /// Packs a convolution of int16 values with int8 weights for backend `B`; returns what [`run`] needs besides.

@@ -4,12 +4,14 @@ use super::{Cases, Generator, Memory, Session, Space};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, PowerOfTwo,
-    Quantization, ReducedRounding, SingleRounding, dynamic, pack, reference,
+    Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
+    PowerOfTwo, Quantization, ReducedRounding, SingleRounding, dynamic, pack, reference,
 };
 
 /// Int8 convolutions, each with both roundings.
 const INT8_CASES: u32 = super::number_of_cases(1000);
+/// Convolutions with int4 weights.
+const INT4_CASES: u32 = super::number_of_cases(400);
 /// Convolutions of int16 values that every core runs, each with three roundings.
 const INT16_CASES: u32 = super::number_of_cases(400);
 /// Convolutions in single precision.
@@ -24,6 +26,7 @@ const CHANNELS: usize = 40;
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     session.operator(["conv2d", "int8", B::NAME], int8::<B>);
+    session.operator(["conv2d", "int4", B::NAME], int4::<B>);
     session.operator(["conv2d", "int16", B::NAME], int16::<B>);
     session.operator(["conv2d", "f32", B::NAME], float::<B>);
 }
@@ -123,6 +126,51 @@ fn power(exponent: usize) -> f32 {
     1.0 / (1 << exponent) as f32
 }
 
+fn int4<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+    for case in 0..INT4_CASES {
+        let shape = generator.shape();
+        let mut space = memory.space();
+        let (bias, scales) = (space.take(shape.filters), space.take(shape.filters));
+        for (bias, scale) in bias.iter_mut().zip(&mut *scales) {
+            *bias = generator.within(0, 4_000) as i32 - 2_000;
+            *scale = generator.real(0.001, 0.2);
+        }
+        let input = space.take(shape.input.iter().product());
+        let filters: &mut [i8] = space.take(shape.filters * shape.filter_len());
+        generator.int8(input, -128);
+        generator.int8(filters, -128);
+        filters.iter_mut().for_each(|weight| *weight >>= 4);
+        let nibbles: &mut [u8] = space.take(filters.len().div_ceil(2));
+        for (byte, pair) in nibbles.iter_mut().zip(filters.chunks(2)) {
+            *byte = pair[0] as u8 & 15 | pair.get(1).map_or(0, |&second| (second as u8) << 4);
+        }
+        let numbers = Int8Filters {
+            filters,
+            bias,
+            scales,
+            input: Quantization::new(0.02, generator.next() as i8),
+            output: Quantization::new(generator.real(0.0005, 2.0), generator.next() as i8),
+            activation: [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)],
+        };
+        let len = shape.output().iter().product();
+        let (output, expected) = (space.take(len), space.take(len));
+        specified_int8::<SingleRounding>(&shape, &numbers, input, expected);
+        let Int8Filters { input: from, output: to, activation, .. } = numbers;
+        let numbers = Int4Filters { filters: nibbles, bias, scales, input: from, output: to, activation };
+        let packed = space.take(dynamic::packed_words::<B, Int4<SingleRounding>>(&shape));
+        let common =
+            dynamic::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("the case obeys the rules");
+        let scratch = space.take(dynamic::scratch_words::<B, Int4<SingleRounding>>(&shape));
+        scratch.fill(0x7f80_80ff);
+        output.fill(99);
+        let fill = from.zero_point;
+        cases
+            .measure(|| dynamic::run::<B, Int4<SingleRounding>>(&shape, packed, fill, &common, input, output, scratch))
+            .expect("the case obeys the rules");
+        cases.compare(&(case, shape), output, expected);
+    }
+}
+
 fn int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..INT16_CASES {
         let shape = generator.shape();
@@ -212,8 +260,6 @@ pub fn specified_int8<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_
     reference::conv2d_i8::<R>(shape, input, zero_point, numbers.filters, numbers.bias, &parameters, &common, output);
 }
 
-/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
-const SMALL: f32 = f32::from_bits((127 - 63) << 23);
 /// The output that the reference specifies for int16.
 pub fn specified_int16<R: Rounding>(
     shape: &Conv2dShape,
@@ -228,6 +274,9 @@ pub fn specified_int16<R: Rounding>(
     }
     reference::conv2d_i16::<R>(shape, input, numbers.filters, numbers.bias, &parameters, &common, output);
 }
+
+/// 2^-63: a product of two such numbers is the smallest that is not subnormal.
+const SMALL: f32 = f32::from_bits((127 - 63) << 23);
 
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..FLOAT_CASES {

@@ -5,8 +5,9 @@ use super::convolution::{specified_int8, specified_int16};
 use super::depthwise;
 use super::{Cases, Generator, Session};
 use bareconv::{
-    Activation, Clamp, Conv2d, Conv2dShape, DepthwiseConv2d, DepthwiseConv2dShape, DoubleRounding, F32Filters,
-    Int8Filters, Int16Filters, Int16x8, Quantization, ReducedRounding, SingleRounding, Tensor, reference,
+    Activation, Clamp, Conv2d, Conv2dShape, DepthwiseConv2d, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int4,
+    Int4Filters, Int8Filters, Int16Filters, Int16x8, Quantization, ReducedRounding, SingleRounding, Tensor, nibbles,
+    reference,
 };
 
 /// Inputs that each layer is run with.
@@ -91,6 +92,57 @@ macro_rules! int8_layer {
     }};
 }
 
+/// Declares a layer of int4 weights and runs it.
+macro_rules! int4_layer {
+    ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $shape:expr) => {{
+        type Rounded = Int4<$rounding>;
+        const SHAPE: Conv2dShape = $shape;
+        const OUTPUT: [usize; 3] = SHAPE.output();
+        const LEN: usize = SHAPE.filters * SHAPE.filter_len();
+        const FILTERS: [i8; LEN] = {
+            let mut values = weights($number);
+            let mut i = 0;
+            while i < LEN {
+                values[i] >>= 4;
+                i += 1;
+            }
+            values
+        };
+        const BIAS: [i32; SHAPE.filters] = biases($number + 100);
+        const SCALES: [f32; SHAPE.filters] = reals($number + 200, 0.032, 0.128);
+        const QUANTIZATIONS: [Quantization; 2] = quantizations(&SHAPE, $number + 300);
+        const NUMBERS: Int8Filters<'static> = Int8Filters {
+            filters: &FILTERS,
+            bias: &BIAS,
+            scales: &SCALES,
+            input: QUANTIZATIONS[0],
+            output: QUANTIZATIONS[1],
+            activation: Activation::Relu,
+        };
+        type Input = Tensor<i8, { SHAPE.input[0] }, { SHAPE.input[1] }, { SHAPE.input[2] }>;
+        type Output = Tensor<i8, { OUTPUT[0] }, { OUTPUT[1] }, { OUTPUT[2] }>;
+        static LAYER: Conv2d<Input, Output, { SHAPE.packed_words::<Rounded>() }, Rounded> = Conv2d::int4(
+            SHAPE,
+            Int4Filters {
+                filters: &nibbles::<LEN, { LEN.div_ceil(2) }>(&FILTERS),
+                bias: &BIAS,
+                scales: &SCALES,
+                input: QUANTIZATIONS[0],
+                output: QUANTIZATIONS[1],
+                activation: Activation::Relu,
+            },
+        );
+        for _ in 0..INPUTS {
+            let (mut input, mut output, mut expected) = (Input::filled(0), Output::filled(99), Output::filled(-99));
+            $generator.int8(input.as_mut_slice(), -128);
+            let mut scratch = [0x7f80_80ff; SHAPE.scratch_words::<Rounded>()];
+            $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
+            specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
+            $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+        }
+    }};
+}
+
 /// Declares a layer of int16 activations and runs it.
 macro_rules! int16_layer {
     ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {{
@@ -156,6 +208,7 @@ macro_rules! float_layer {
 pub fn run(session: &mut Session<'_>) {
     let native = bareconv::arch::native();
     session.operator(["conv2d-layer", "int8", native], |cases, generator, _| int8(cases, generator));
+    session.operator(["conv2d-layer", "int4", native], |cases, generator, _| int4(cases, generator));
     session.operator(["conv2d-layer", "int16", native], |cases, generator, _| int16(cases, generator));
     session.operator(["conv2d-layer", "f32", native], |cases, generator, _| float(cases, generator));
     session.operator(["depthwise_conv2d-layer", "int8", native], |cases, generator, _| depthwise(cases, generator));
@@ -264,6 +317,13 @@ fn depthwise(cases: &mut Cases<'_>, generator: &mut Generator) {
     depthwise_layer!(cases, generator, 67: SingleRounding, Identity, 1, DepthwiseConv2dShape::new([8, 8, 6], 1, [3, 3]).dilation(2).padding(2));
     depthwise_layer!(cases, generator, 68: DoubleRounding, Identity, -7, DepthwiseConv2dShape::new([9, 8, 4], 1, [5, 5]).padding(2));
     depthwise_layer!(cases, generator, 69: SingleRounding, Identity, 0, DepthwiseConv2dShape::new([10, 6, 1], 8, [4, 2]).stride(2));
+}
+
+fn int4(cases: &mut Cases<'_>, generator: &mut Generator) {
+    int4_layer!(generator, cases, 61: SingleRounding, Conv2dShape::new([9, 8, 1], 5, [3, 3]).padding(1).max_pool(2));
+    int4_layer!(generator, cases, 62: DoubleRounding, Conv2dShape::new([5, 7, 64], 6, [3, 3]).padding(1));
+    int4_layer!(generator, cases, 63: SingleRounding, Conv2dShape::new([6, 6, 9], 9, [1, 1]).groups(3));
+    int4_layer!(generator, cases, 64: SingleRounding, Conv2dShape::dense(515, 9));
 }
 
 fn int16(cases: &mut Cases<'_>, generator: &mut Generator) {

@@ -14,6 +14,7 @@ pub mod depthwise;
 pub mod joining;
 pub mod layers;
 pub mod locally_connected;
+pub mod normalization;
 pub mod pooling;
 pub mod transposed;
 
@@ -28,6 +29,7 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     transposed::run_on::<B>(session);
     locally_connected::run_on::<B>(session);
     pooling::run_on::<B>(session);
+    normalization::run_on::<B>(session);
     activations::run_on::<B>(session);
     joining::run_on::<B>(session);
 }

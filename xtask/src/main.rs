@@ -62,6 +62,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Count the instructions of well-known networks' layers, by SIMD and by plain Rust.
     Bench(measure::BenchOptions),
+    /// Check that no layer can panic, and show the stack and the code that layers take.
+    Layers,
     /// Run every test there is.
     Test(test::Options),
 }
@@ -122,6 +124,7 @@ fn run(task: Task) -> Result<bool> {
             Ok(true)
         }
         Task::Conformance(options) => conformance::run(&options),
+        Task::Layers => measure::layers(),
         Task::Bench(options) => measure::bench(&options),
         Task::Test(options) => test::run(&options),
     }

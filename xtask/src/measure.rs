@@ -14,6 +14,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The cores on which no layer may panic.
+pub const NO_PANIC: [&Board; 4] = [&boards::CORTEX_M0, &CORTEX_M4, &boards::CORTEX_M55, &boards::RV32];
+/// The cores on which the growth of code is measured.
+pub const GROWTH: [&Board; 2] = [&boards::CORTEX_M0, &CORTEX_M4];
+
 /// The most stack that a layer may take, in bytes: a small microcontroller has 8 KB of RAM.
 const STACK_LIMIT: u64 = 1024;
 
@@ -115,6 +120,18 @@ pub fn growth_table(growths: &[Growth]) -> String {
         let _ = writeln!(text, "{core:28}{one:>9}{ten:>9}{:>11}", (ten - one) / 9);
     }
     text
+}
+
+/// Does all that is checked of layers. `false` never: what fails is an error.
+pub fn layers() -> Result<bool> {
+    for board in NO_PANIC {
+        no_panic(board)?;
+        println!("no layer can panic on {}", board.core);
+    }
+    println!("\n{}", stack_table(&stacks()?));
+    let growths = GROWTH.into_iter().map(growth).collect::<Result<Vec<_>>>()?;
+    print!("{}", growth_table(&growths));
+    Ok(true)
 }
 
 /// Options of `cargo xtask bench`.

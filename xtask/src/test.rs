@@ -72,11 +72,11 @@ pub fn run(options: &Options) -> Result<bool> {
         return Ok(steps.report(&reports));
     };
     let mut tables = String::new();
-    for board in [&boards::CORTEX_M0, &CORTEX_M4, &boards::CORTEX_M55, &boards::RV32] {
+    for board in measure::NO_PANIC {
         let name = format!("no layer can panic on {}", board.core);
         steps.step(&name, || measure::no_panic(board));
     }
-    let growths: Vec<_> = [&boards::CORTEX_M0, &CORTEX_M4]
+    let growths: Vec<_> = measure::GROWTH
         .into_iter()
         .filter_map(|board| {
             steps.step(&format!("code of another convolution on {}", board.core), || measure::growth(board))

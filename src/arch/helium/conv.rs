@@ -1,6 +1,6 @@
-//! int8 convolution with VMLADAVA: sixteen products of int8 values, added to a 32-bit register.
+//! Convolution with VMLADAVA: sixteen products of int8 values, or eight of int16, added to a 32-bit register.
 //!
-//! Activations and weights stay int8; a group is sixteen taps, the last of a run padded with zero weights. Eight sums
+//! Activations stay as they are; a group is sixteen taps or eight, the last of a run padded with zero weights. Eight sums
 //! are held in the even registers, the only ones that VMLADAVA writes: two pixels of four channels, or one pixel of
 //! eight. Loads and multiplications alternate, as they run side by side on the Cortex-M55.
 
@@ -11,50 +11,72 @@ use core::arch::naked_asm;
 /// int8 with VMLADAVA.
 pub struct Int8;
 
-impl Sealed for Int8 {}
+/// int16 activations with int8 weights, widened when they are loaded: VMLADAVA of eight values.
+pub struct Int16;
 
-/// Taps in a group: the bytes of a vector.
-const GROUP: usize = 16;
+macro_rules! kernel {
+    ($kernel:ident, $type:ty, $bits:literal) => {
+        impl Sealed for $kernel {}
 
-impl MicroKernel for Int8 {
-    type Input = i8;
-    type Weight = i8;
-    type Activation = i8;
-    type Accumulator = i32;
-    const CONVOLUTION: Layout = Layout::channels(8, 2, GROUP);
-    const DENSE: Layout = Layout::channels(8, 2, GROUP);
-    const PIXELS: usize = 2;
-    const STRIP: usize = 32;
-    const FINISHES_STRIPS: bool = true;
+        impl MicroKernel for $kernel {
+            type Input = $type;
+            type Weight = i8;
+            type Activation = $type;
+            type Accumulator = i32;
+            // A group is what fills a vector.
+            const CONVOLUTION: Layout = Layout::channels(8, 2, 16 >> $bits);
+            const DENSE: Layout = Self::CONVOLUTION;
+            const PIXELS: usize = 2;
+            const STRIP: usize = 32;
+            const FINISHES_STRIPS: bool = true;
 
-    #[inline(always)]
-    fn widen(value: i8) -> i8 {
-        value
-    }
-
-    fn load_row(input: &[i8], row: &mut [i8]) {
-        row.copy_from_slice(input);
-    }
-
-    unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
-        type Kernel = unsafe extern "C" fn(&Strip<Int8>, *mut i32, *const i8, *const i32);
-        let (pixel, four, two): (Kernel, Kernel, Kernel) = match channels {
-            2 => (one_by_block::<2>, two_by::<2, 4>, two_by::<2, 2>),
-            4 => (one_by_block::<4>, two_by::<4, 4>, two_by::<4, 2>),
-            6 => (one_by_block::<6>, two_by::<6, 4>, two_by::<6, 2>),
-            _ => (one_by_block::<8>, two_by::<8, 4>, two_by::<8, 2>),
-        };
-        // SAFETY: the caller's promise; these are all the sizes of blocks that the layouts have.
-        unsafe {
-            if job.pixels == 1 {
-                return pixel(job, accumulators, job.weights, job.bias);
+            #[inline(always)]
+            fn widen(value: $type) -> $type {
+                value
             }
-            let mut c = 0;
-            while c < channels {
-                let kernel = if channels - c == 2 { two } else { four };
-                kernel(job, accumulators.add(c), job.weights.add(c * GROUP), job.bias.add(c));
-                c += 4;
+
+            fn load_row(input: &[$type], row: &mut [$type]) {
+                row.copy_from_slice(input);
             }
+
+            unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
+                // SAFETY: the caller's promise; activations have `1 << BITS` bytes.
+                unsafe { strip::<Self, $bits>(job, channels, accumulators) }
+            }
+        }
+    };
+}
+
+kernel!(Int8, i8, 0);
+kernel!(Int16, i16, 1);
+
+/// [`MicroKernel::strip`] for activations of `1 << BITS` bytes.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn strip<K: MicroKernel<Weight = i8, Accumulator = i32>, const BITS: usize>(
+    job: &Strip<K>,
+    channels: usize,
+    accumulators: *mut i32,
+) {
+    type Kernel<K> = unsafe extern "C" fn(&Strip<K>, *mut i32, *const i8, *const i32);
+    let (pixel, four, two): (Kernel<K>, Kernel<K>, Kernel<K>) = match channels {
+        2 => (one_by_block::<K, BITS, 2>, two_by::<K, BITS, 2, 4>, two_by::<K, BITS, 2, 2>),
+        4 => (one_by_block::<K, BITS, 4>, two_by::<K, BITS, 4, 4>, two_by::<K, BITS, 4, 2>),
+        6 => (one_by_block::<K, BITS, 6>, two_by::<K, BITS, 6, 4>, two_by::<K, BITS, 6, 2>),
+        _ => (one_by_block::<K, BITS, 8>, two_by::<K, BITS, 8, 4>, two_by::<K, BITS, 8, 2>),
+    };
+    // SAFETY: the caller's promise; these are all the sizes of blocks that the layouts have.
+    unsafe {
+        if job.pixels == 1 {
+            return pixel(job, accumulators, job.weights, job.bias);
+        }
+        let mut c = 0;
+        while c < channels {
+            let kernel = if channels - c == 2 { two } else { four };
+            kernel(job, accumulators.add(c), job.weights.add(c * (16 >> BITS)), job.bias.add(c));
+            c += 4;
         }
     }
 }
@@ -80,7 +102,8 @@ macro_rules! prologue {
             "add r3, r2, r3, lsl #2\n",
             "strd r2, r3, [sp]\n",
             "ldr r5, [r0, #16]\n",
-            // Passes: ceil(groups / PASS), the first of which begins within the code, 56 bytes a group in.
+            "lsls r5, r5, #{bits}\n",
+            // Passes: ceil(groups / PASS), the first of which begins within the code, so many bytes a group in.
             "adds r3, r4, #{pass} - 1\n",
             "lsrs r3, r3, {shift}\n",
             "strd r5, r3, [sp, #8]\n",
@@ -99,14 +122,31 @@ macro_rules! prologue {
     };
 }
 
+// Instructions on int8 or int16 activations, and int8 weights.
+macro_rules! activations {
+    ($operands:literal) => {
+        concat!(".if {bits} == 0\nvldrb.u8 ", $operands, "\n.else\nvldrh.u16 ", $operands, "\n.endif\n")
+    };
+}
+macro_rules! weights {
+    ($operands:literal) => {
+        concat!(".if {bits} == 0\nvldrw.u32 ", $operands, "\n.else\nvldrb.s16 ", $operands, "\n.endif\n")
+    };
+}
+macro_rules! multiply {
+    ($operands:literal) => {
+        concat!(".if {bits} == 0\nvmladava.s8 ", $operands, "\n.else\nvmladava.s16 ", $operands, "\n.endif\n")
+    };
+}
+
 /// A strip of pixels and `CHANNELS`, two or four, of a block of `BLOCK`, two pixels at a time: with four channels 128
 /// multiply-accumulates in 14 instructions.
 ///
 /// # Safety
 /// As [`MicroKernel::strip`], for the channels whose sums, weights and biases begin there.
 #[unsafe(naked)]
-unsafe extern "C" fn two_by<const BLOCK: usize, const CHANNELS: usize>(
-    job: &Strip<Int8>,
+unsafe extern "C" fn two_by<K: MicroKernel, const BITS: usize, const BLOCK: usize, const CHANNELS: usize>(
+    job: &Strip<K>,
     accumulators: *mut i32,
     weights: *const i8,
     bias: *const i32,
@@ -127,30 +167,30 @@ unsafe extern "C" fn two_by<const BLOCK: usize, const CHANNELS: usize>(
         "2:",
         "ldr r3, [r9], #4",
         "ldrd r5, r11, [sp, #8]",
-        "add r3, r7",
+        "add r3, r7, r3, lsl #{bits}",
         "add r5, r3",
         "ldr pc, [sp, #16]",
         ".balign 4",
         "3:",
         ".rept {pass}",
-        "vldrb.u8 q0, [r3], #16",
-        "vldrw.u32 q2, [r1, #16]",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.u8 q1, [r5], #16",
-        "vmladava.s8 r10, q1, q2",
+        activations!("q0, [r3], #16"),
+        weights!("q2, [r1, #{group}]"),
+        multiply!("r2, q0, q2"),
+        activations!("q1, [r5], #16"),
+        multiply!("r10, q1, q2"),
         ".if {channels} == 4",
-        "vldrw.u32 q3, [r1, #32]",
-        "vmladava.s8 r4, q0, q3",
-        "vldrw.u32 q2, [r1, #48]",
-        "vmladava.s8 r12, q1, q3",
+        weights!("q3, [r1, #2 * {group}]"),
+        multiply!("r4, q0, q3"),
+        weights!("q2, [r1, #3 * {group}]"),
+        multiply!("r12, q1, q3"),
         ".endif",
-        "vldrw.u32 q3, [r1], #{block} * 16",
+        weights!("q3, [r1], #{block} * {group}"),
         ".if {channels} == 4",
-        "vmladava.s8 r6, q0, q2",
-        "vmladava.s8 lr, q1, q2",
+        multiply!("r6, q0, q2"),
+        multiply!("lr, q1, q2"),
         ".endif",
-        "vmladava.s8 r0, q0, q3",
-        "vmladava.s8 r8, q1, q3",
+        multiply!("r0, q0, q3"),
+        multiply!("r8, q1, q3"),
         ".endr",
         "subs r11, r11, #1",
         "bne 3b",
@@ -173,6 +213,8 @@ unsafe extern "C" fn two_by<const BLOCK: usize, const CHANNELS: usize>(
         "bgt 1b",
         "add sp, #44",
         "pop {{r4-r11, pc}}",
+        bits = const BITS,
+        group = const 16usize >> BITS,
         block = const BLOCK,
         pass = const PASS,
         shift = const PASS.ilog2(),
@@ -186,8 +228,8 @@ unsafe extern "C" fn two_by<const BLOCK: usize, const CHANNELS: usize>(
 /// # Safety
 /// As [`MicroKernel::strip`], for one pixel.
 #[unsafe(naked)]
-unsafe extern "C" fn one_by_block<const BLOCK: usize>(
-    job: &Strip<Int8>,
+unsafe extern "C" fn one_by_block<K: MicroKernel, const BITS: usize, const BLOCK: usize>(
+    job: &Strip<K>,
     accumulators: *mut i32,
     weights: *const i8,
     bias: *const i32,
@@ -209,34 +251,34 @@ unsafe extern "C" fn one_by_block<const BLOCK: usize>(
         "2:",
         "ldr r3, [r9], #4",
         "ldr r11, [sp, #12]",
-        "add r3, r7",
+        "add r3, r7, r3, lsl #{bits}",
         "ldr pc, [sp, #16]",
         ".balign 4",
         "3:",
         ".rept {pass}",
-        "vldrb.u8 q0, [r3], #16",
-        "vldrw.u32 q1, [r1, #16]",
-        "vmladava.s8 r2, q0, q1",
+        activations!("q0, [r3], #16"),
+        weights!("q1, [r1, #{group}]"),
+        multiply!("r2, q0, q1"),
         ".if {block} >= 4",
-        "vldrw.u32 q2, [r1, #32]",
-        "vmladava.s8 r4, q0, q2",
-        "vldrw.u32 q3, [r1, #48]",
-        "vmladava.s8 r6, q0, q3",
+        weights!("q2, [r1, #2 * {group}]"),
+        multiply!("r4, q0, q2"),
+        weights!("q3, [r1, #3 * {group}]"),
+        multiply!("r6, q0, q3"),
         ".endif",
         ".if {block} >= 6",
-        "vldrw.u32 q1, [r1, #64]",
-        "vmladava.s8 r8, q0, q1",
-        "vldrw.u32 q2, [r1, #80]",
-        "vmladava.s8 r10, q0, q2",
+        weights!("q1, [r1, #4 * {group}]"),
+        multiply!("r8, q0, q1"),
+        weights!("q2, [r1, #5 * {group}]"),
+        multiply!("r10, q0, q2"),
         ".endif",
         ".if {block} >= 8",
-        "vldrw.u32 q3, [r1, #96]",
-        "vmladava.s8 r12, q0, q3",
-        "vldrw.u32 q1, [r1, #112]",
-        "vmladava.s8 lr, q0, q1",
+        weights!("q3, [r1, #6 * {group}]"),
+        multiply!("r12, q0, q3"),
+        weights!("q1, [r1, #7 * {group}]"),
+        multiply!("lr, q0, q1"),
         ".endif",
-        "vldrw.u32 q2, [r1], #{block} * 16",
-        "vmladava.s8 r0, q0, q2",
+        weights!("q2, [r1], #{block} * {group}"),
+        multiply!("r0, q0, q2"),
         ".endr",
         "subs r11, r11, #1",
         "bne 3b",
@@ -256,6 +298,8 @@ unsafe extern "C" fn one_by_block<const BLOCK: usize>(
         ".endif",
         "add sp, #44",
         "pop {{r4-r11, pc}}",
+        bits = const BITS,
+        group = const 16usize >> BITS,
         block = const BLOCK,
         pass = const PASS,
         shift = const PASS.ilog2(),

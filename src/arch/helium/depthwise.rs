@@ -1,6 +1,6 @@
 //! int8 depthwise convolution, eight channels of two pixels at once.
 
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Order};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
 use crate::kernels::sealed::Sealed;
 use core::arch::naked_asm;
 
@@ -24,16 +24,24 @@ impl DepthwiseKernel for Int8 {
         value
     }
 
-    unsafe fn load_row(mut from: *const i8, stride: usize, pixels: usize, mut to: *mut i8, _: usize) {
-        if stride == LANES {
-            // SAFETY: the caller's promise: the pixels lie side by side.
-            return unsafe { core::ptr::copy_nonoverlapping(from, to, pixels * LANES) };
-        }
-        for _ in 0..pixels {
-            // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
-            unsafe { to.cast::<[i8; LANES]>().write(from.cast::<[i8; LANES]>().read()) };
-            from = from.wrapping_add(stride);
-            to = to.wrapping_add(LANES);
+    unsafe fn load_rows(load: &Load<Self>) {
+        let (mut row, mut to_row) = (load.from, load.to);
+        for _ in 0..load.rows {
+            let (mut from, mut to) = (row, to_row);
+            if load.from_pixel == LANES {
+                // SAFETY: the caller's promise: the pixels lie side by side.
+                unsafe { core::ptr::copy_nonoverlapping(from, to, load.pixels * LANES) };
+            } else {
+                for _ in 0..load.pixels {
+                    // SAFETY: the caller's promise. The last steps of all these pointers may leave the memory, so they wrap
+                    // and are not followed.
+                    unsafe { to.cast::<[i8; LANES]>().write(from.cast::<[i8; LANES]>().read()) };
+                    from = from.wrapping_add(load.from_pixel);
+                    to = to.wrapping_add(LANES);
+                }
+            }
+            row = row.wrapping_add(load.from_row);
+            to_row = to_row.wrapping_add(load.to_row);
         }
     }
 

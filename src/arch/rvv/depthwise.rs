@@ -1,6 +1,6 @@
 //! Depthwise convolution, as many channels as a vector has of four pixels at once.
 
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Order};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
 use crate::kernels::sealed::Sealed;
 use core::arch::naked_asm;
 
@@ -26,9 +26,9 @@ impl DepthwiseKernel for Int8 {
         value
     }
 
-    unsafe fn load_row(from: *const i8, stride: usize, pixels: usize, to: *mut i8, _: usize) {
+    unsafe fn load_rows(load: &Load<Self>) {
         // SAFETY: the caller's promise.
-        unsafe { load_row::<i8, 0>(from, stride, pixels, to) }
+        unsafe { load_rows::<Self, 0>(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
@@ -54,9 +54,9 @@ impl DepthwiseKernel for Float {
         value
     }
 
-    unsafe fn load_row(from: *const f32, stride: usize, pixels: usize, to: *mut f32, _: usize) {
+    unsafe fn load_rows(load: &Load<Self>) {
         // SAFETY: the caller's promise.
-        unsafe { load_row::<f32, 2>(from, stride, pixels, to) }
+        unsafe { load_rows::<Self, 2>(load) }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
@@ -65,7 +65,21 @@ impl DepthwiseKernel for Float {
     }
 }
 
-/// [`DepthwiseKernel::load_row`], of elements of `1 << BITS` bytes. Vectors have at least 128 bits, so that four of them hold
+/// [`DepthwiseKernel::load_rows`], of elements of `1 << BITS` bytes.
+///
+/// # Safety
+/// As there.
+unsafe fn load_rows<K: DepthwiseKernel<Activation = <K as DepthwiseKernel>::Input>, const BITS: usize>(load: &Load<K>) {
+    let (mut from, mut to) = (load.from, load.to);
+    for _ in 0..load.rows {
+        // SAFETY: the caller's promise. The last steps may leave the memory, so they wrap and are not followed.
+        unsafe { load_row::<K::Input, BITS>(from, load.from_pixel, load.pixels, to) };
+        from = from.wrapping_add(load.from_row);
+        to = to.wrapping_add(load.to_row);
+    }
+}
+
+/// A row of [`load_rows`]. Vectors have at least 128 bits, so that four of them hold
 /// the lanes.
 ///
 /// # Safety

@@ -172,7 +172,12 @@ unsafe fn stretch<E: Elementwise, T: Pod, F: Function<T>>(
         let mut done = vectors.unwrap_or(0);
         let wide = <E::Bytes as super::Lanes>::COUNT >= 16;
         if vectors.is_none() && wide {
-            done = groups::<T, F, 16>(function, [a, b], to, done, count);
+            // No more than a register of 256 bits holds: compilers are better at that.
+            done = if size_of::<T>() == 4 {
+                groups::<T, F, 8>(function, [a, b], to, done, count)
+            } else {
+                groups::<T, F, 16>(function, [a, b], to, done, count)
+            };
         }
         if wide {
             done = groups::<T, F, 4>(function, [a, b], to, done, count);

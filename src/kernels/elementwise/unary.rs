@@ -115,12 +115,15 @@ impl<T: Quantized> Function for Quantize<T> {
     #[inline(always)]
     fn apply(self, value: f32) -> T {
         let steps = value / self.scale;
-        // Beyond these bounds every result is saturated. A NaN fails both comparisons, and becomes 0.
+        // Beyond these bounds every result is saturated.
         let steps = if steps > 65536.0 { 65536.0 } else { steps };
         let steps = if steps < -65536.0 { -65536.0 } else { steps };
+        let steps = if steps.is_nan() { 0.0 } else { steps };
         // Rounds halves away from zero: with the number just below a half, no sum of less reaches the next integer,
         // and a half does, by rounding to even.
-        let steps = (steps + f32::from_bits(0.499_999_97f32.to_bits() | steps.to_bits() & 1 << 31)) as i32;
+        let steps = steps + f32::from_bits(0.499_999_97f32.to_bits() | steps.to_bits() & 1 << 31);
+        // SAFETY: a number between -65537 and 65537. Saturation, which is what `as` adds, keeps compilers from vectors.
+        let steps = unsafe { steps.to_int_unchecked::<i32>() };
         T::from_i32((steps + self.zero_point).max(self.low).min(self.high))
     }
 }
