@@ -817,8 +817,10 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         let Layout { lanes, planes, .. } = K::LAYOUT;
         let [height, width, channels] = shape.input;
         let [stride, extent] = [shape.stride[0], shape.extent(0)];
+        // A copy: what is written to the band cannot change it, so that the assumption lasts.
+        let multiplier = shape.multiplier;
         // SAFETY: a channel has a filter. The division needs no test then.
-        unsafe { assert_unchecked(shape.multiplier > 0) };
+        unsafe { assert_unchecked(multiplier > 0) };
         let parts = if planes > 0 { planes } else { 1 };
         let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
 
@@ -871,7 +873,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 let (channel, to, step) = if planes > 0 {
                     (first + c, load.to.wrapping_add(c * plan.plane), 1)
                 } else {
-                    ((first + c) / shape.multiplier, load.to.wrapping_add(c), lanes)
+                    ((first + c) / multiplier, load.to.wrapping_add(c), lanes)
                 };
                 for row in 0..load.rows {
                     let (from, to) = (load.from.add(row * from_row + channel), to.add(row * plan.pitch));

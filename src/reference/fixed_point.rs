@@ -123,9 +123,9 @@ pub(crate) const fn round(x: f64) -> i64 {
     let whole = x as i64;
     let fraction = x - whole as f64;
     if fraction >= 0.5 {
-        whole + 1
+        whole.saturating_add(1)
     } else if fraction <= -0.5 {
-        whole - 1
+        whole.saturating_sub(1)
     } else {
         whole
     }

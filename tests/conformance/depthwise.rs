@@ -22,9 +22,9 @@ const CHANNELS: usize = 72;
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
-    session.operator(["depthwise_conv2d", "int8", B::NAME], int8::<B>);
-    session.operator(["depthwise_conv2d", "int16", B::NAME], int16::<B>);
-    session.operator(["depthwise_conv2d", "f32", B::NAME], float::<B>);
+    session.operator(["depthwise", "int8", B::NAME], int8::<B>);
+    session.operator(["depthwise", "int16", B::NAME], int16::<B>);
+    session.operator(["depthwise", "f32", B::NAME], float::<B>);
 }
 
 impl Generator {
