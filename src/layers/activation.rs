@@ -1,12 +1,9 @@
-#[cfg(feature = "micromath")]
 mod approximate;
 mod float;
 mod int16;
 mod prelu;
 mod table;
 
-#[cfg(feature = "micromath")]
-#[cfg_attr(docsrs, doc(cfg(feature = "micromath")))]
 pub use approximate::Approximate;
 pub use float::{HardSigmoidF32, HardSwishF32, Relu6, SigmoidF32, TanhF32};
 pub use int16::{LeakyReluInt16, SigmoidInt16, TanhInt16};
