@@ -1,22 +1,4 @@
 //! Layers of fixed shape. A layer is a constant: its shape is checked and its filters are packed when it compiles.
-//!
-//! # Activations
-//!
-//! | operator | int8 | int16 | `f32` |
-//! |---|---|---|---|
-//! | ReLU, ReLU6 | [`Relu`], [`Relu6`]; [`Int8Table`] changes the quantization | [`Relu`], [`Relu6`]; [`LeakyReluInt16`] with a slope of 0 changes the scale | [`Relu`], [`Relu6`] |
-//! | leaky ReLU | [`Int8Table`] | [`LeakyReluInt16`] | [`LeakyReluF32`] |
-//! | PReLU | [`PReluInt8`] | [`PReluInt16`] | [`PReluF32`] |
-//! | hard swish | [`Int8Table`] | | [`HardSwishF32`] |
-//! | hard sigmoid | [`Int8Table`] | | [`HardSigmoidF32`] |
-//! | sigmoid | [`Int8Table`] | [`SigmoidInt16`] | [`SigmoidF32`] |
-//! | tanh | [`Int8Table`] | [`TanhInt16`] | [`TanhF32`] |
-//! | softmax | [`SoftmaxInt8`] | [`SoftmaxInt16`] | [`SoftmaxF32`] |
-//! | [`argmax`], [`top_k`] | ✓ | ✓ | ✓ |
-//!
-//! Hard swish and hard sigmoid stand in for swish and sigmoid where these are dear. In int16 they are left out: TensorFlow
-//! Lite defines neither, and its int16 sigmoid, a table with interpolation, costs hardly more. Everything in int8 and
-//! int16 but the hard sigmoid has TensorFlow Lite Micro's bits.
 
 mod activation;
 mod add;

@@ -280,3 +280,32 @@ fn parameters_that_break_a_rule_are_refused() {
     assert_eq!(run(&[[1, 1]; 2], 20, None, &mut [0; 3]), Err(ShapeError::Output));
     assert_eq!(run(&[[1, 1]; 2], 20, Some(&[0; 4]), &mut [0; 2]), Err(ShapeError::Output));
 }
+
+/// The approximation of micromath's: how far it is from the exact layer, as its documentation says.
+#[cfg(feature = "micromath")]
+#[test]
+fn the_approximation_is_as_near_as_documented() {
+    use bareconv::Approximate;
+    for (beta, documented) in [(0.5, 6e-6), (0.75, 1.3e-5), (1.0, 2e-7), (0.6, 3e-3)] {
+        let layer = LocalResponseNormF32::new(LocalResponse::new(5, 0.02, beta, 2.0));
+        let mut largest = 0.0f64;
+        let mut state = 1u32;
+        for _ in 0..20_000 {
+            let mut input = Tensor::<f32, 1, 1, 16>::filled(0.0);
+            for x in input.as_mut_slice() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *x = (state >> 8) as f32 / (1 << 24) as f32 * 2.0f32.powi((state >> 28) as i32 - 6);
+            }
+            let (mut exact, mut estimate) = (input, input);
+            layer.run(input.view(), exact.view_mut());
+            Approximate(layer).estimate(input.view(), estimate.view_mut());
+            for (&exact, &estimate) in exact.as_slice().iter().zip(estimate.as_slice()) {
+                if exact != 0.0 {
+                    largest = largest.max((f64::from(estimate) / f64::from(exact) - 1.0).abs());
+                }
+            }
+        }
+        println!("power {beta}: relative error {largest:.2e}");
+        assert!(largest <= documented && largest > documented / 10.0, "power {beta}: {largest:e}");
+    }
+}

@@ -28,7 +28,7 @@ use crate::tensor::{View, ViewMut};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LocalResponseNormF32 {
-    norm: LocalResponse,
+    pub(super) norm: LocalResponse,
 }
 
 impl LocalResponseNormF32 {

@@ -57,6 +57,18 @@ impl LocalResponse {
         self.radius
     }
 
+    /// `k + alpha * squares` and `beta`.
+    #[cfg(feature = "micromath")]
+    pub(crate) fn power(&self, squares: f32) -> (f32, f32) {
+        let beta = match self.power {
+            Power::Half => 0.5,
+            Power::ThreeQuarters => 0.75,
+            Power::One => 1.0,
+            Power::Other(beta) => beta,
+        };
+        (self.k + self.alpha * squares, beta)
+    }
+
     /// `(k + alpha * squares)^beta`, each operation rounded.
     pub(crate) fn divisor(&self, alpha: f32, squares: f32) -> f32 {
         let base = self.k + alpha * squares;

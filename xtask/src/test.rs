@@ -41,11 +41,20 @@ pub fn run(options: &Options) -> Result<bool> {
     // These commands have a profile of their own, as nothing in them is worth optimizing.
     steps.command(
         "tests of the workspace",
-        &mut host(&["test", "--workspace", "--exclude", "xtask", "--quiet", "--no-fail-fast"]),
+        &mut host(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--features",
+            "bareconv/micromath",
+            "--quiet",
+            "--no-fail-fast",
+        ]),
     );
     steps.command("tests of xtask", &mut host(&["test", "--package", "xtask", "--profile", "xtask", "--quiet"]));
     // The workspace's tests run with the features its crates ask for; these are the others.
-    for features in ["", "std", "defmt", "std,defmt"] {
+    for features in ["", "std", "defmt", "std,defmt,micromath"] {
         let mut check = host(&["check", "--package", "bareconv", "--quiet", "--features", features]);
         let name = if features.is_empty() { "no features" } else { features };
         steps.command(&format!("bareconv with {name}"), &mut check);

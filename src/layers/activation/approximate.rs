@@ -18,7 +18,10 @@ use crate::tensor::{View, ViewMut};
 /// | softmax | 1.05e-6 | 50 | 72 |
 ///
 /// The exponential of the crate `micromath` was measured in its place: errors of 5e-4, 1e-3 and 5e-4, and 103, 106 and 115
-/// instructions, more than the exact layers.
+/// instructions, more than the exact layers. Its reciprocal square root is another matter: with the feature `micromath`
+/// and two steps of Newton's method it approximates [`LocalResponseNormF32`](crate::LocalResponseNormF32). AlexNet's
+/// (5 channels, power 0.75) has a largest relative error of 1.2e-5 and takes 111 instructions for a value instead of 161,
+/// 152 cycles instead of 234.
 ///
 /// ```
 /// use bareconv::{Approximate, SigmoidF32, Tensor};
@@ -123,4 +126,52 @@ fn share(input: &[f32], output: &mut [f32]) {
     for out in output {
         *out *= factor;
     }
+}
+
+#[cfg(feature = "micromath")]
+impl Approximate<crate::LocalResponseNormF32> {
+    /// Estimates the layer's output. Powers other than 0.5, 0.75 and 1 are those of micromath, with relative errors of 3e-3
+    /// and more.
+    pub fn estimate<const H: usize, const W: usize, const C: usize>(
+        self,
+        input: View<'_, f32, H, W, C>,
+        mut output: ViewMut<'_, f32, H, W, C>,
+    ) {
+        let pixels = input.as_slice().as_chunks::<C>().0;
+        for (pixel, out) in pixels.iter().zip(output.as_mut_slice().as_chunks_mut::<C>().0) {
+            normalize(&self.0.norm, pixel, out);
+        }
+    }
+}
+
+#[cfg(feature = "micromath")]
+#[inline(never)]
+fn normalize(norm: &crate::LocalResponse, input: &[f32], output: &mut [f32]) {
+    for (channel, out) in output.iter_mut().enumerate() {
+        let first = channel.saturating_sub(norm.radius());
+        let seen = input.iter().skip(first).take(channel + norm.radius() + 1 - first);
+        let (base, power) = norm.power(seen.fold(0.0, |sum, x| sum + x * x));
+        let root = reciprocal_square_root(base);
+        let factor = if power == 0.75 {
+            root * root * reciprocal_square_root(root)
+        } else if power == 0.5 {
+            root
+        } else if power == 1.0 {
+            1.0 / base
+        } else {
+            // Spelled out: with std linked, the method is std's.
+            micromath::F32Ext::powf(base, -power)
+        };
+        *out = input.get(channel).map_or(0.0, |x| x * factor);
+    }
+}
+
+/// `1 / sqrt(x)` of a positive number: micromath's guess, and two steps of Newton's method.
+#[cfg(feature = "micromath")]
+#[inline(always)]
+fn reciprocal_square_root(x: f32) -> f32 {
+    let half = 0.5 * x;
+    let mut root = micromath::F32Ext::invsqrt(x);
+    root *= 1.5 - half * root * root;
+    root * (1.5 - half * root * root)
 }
