@@ -19,6 +19,7 @@ pub mod reference;
 mod shape;
 mod tensor;
 
+pub use heapless;
 pub use kernels::{Clamp, Int4, Int16x8};
 pub use layers::*;
 pub use pack::{Activation, F32Filters, Int4Filters, Int8Filters, Int16Filters, flipped, nibbles};

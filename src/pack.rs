@@ -844,7 +844,7 @@ pub const fn pack_i16(
 
 /// Packs a convolution of int8 values with int4 weights. They stay nibbles, in the layout's order: nibble `n` of a
 /// block's words `2 * i` and `2 * i + 1` of int8 weights shares byte `n` of word `i`, the former in its low half, both
-/// plus 8. [`unpack`] undoes it.
+/// plus 8. `unpack` undoes it.
 ///
 /// # Errors
 /// As [`pack_i8`].

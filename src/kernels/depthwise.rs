@@ -762,10 +762,10 @@ const fn finish<B: Backend, E: DepthwiseEpilogue>() -> Finish<E> {
     if <E::Kernel<B> as MicroKernel>::FINISHES_STRIPS && whole { E::finish_strip::<B> } else { E::finish_channels::<B> }
 }
 
-/// [`Finish`] without vectors: channel after channel, whose parameters stay in registers.
+/// `Finish` without vectors: channel after channel, whose parameters stay in registers.
 ///
 /// # Safety
-/// As [`Finish`]; without pooling and phases.
+/// As `Finish`; without pooling and phases.
 #[inline(never)]
 pub unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
     const { assert!(E::WORDS <= 2) };

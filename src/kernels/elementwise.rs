@@ -1,4 +1,4 @@
-//! Pooling and activations: bodies written once over small vectors of neighbouring channels.
+//! Pooling, activations, normalization, joining and conversion: bodies written once over small vectors of neighbouring channels.
 //!
 //! A window's pixels are gone through with the running maxima or sums of a group of channels in a register; a backend
 //! supplies the vector and four or five instructions on it. Whatever the vector's length, each channel meets the

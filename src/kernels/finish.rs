@@ -224,7 +224,7 @@ const fn finish_by_one<K: MicroKernel<Accumulator = E::Accumulator>, E: Epilogue
 /// [`Finish`] for a window of `POOL` by `POOL`. Where the block is `WHOLE`, every place in a tile is a constant.
 ///
 /// # Safety
-/// As [`Finish`]; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
+/// As `Finish`; `POOL` and `PHASES` are the strip's, its pixels are `PIXELS`; a `WHOLE` block has the channels of a
 /// convolution's full block.
 // Not inlined: in a body of its own its few pointers stay in registers.
 #[inline(never)]
@@ -276,7 +276,7 @@ unsafe fn finish_tiles<
 /// [`Finish`] for whole blocks of dense layers.
 ///
 /// # Safety
-/// As [`Finish`]; the strip has one pixel and the channels of a dense layer's full block.
+/// As `Finish`; the strip has one pixel and the channels of a dense layer's full block.
 #[inline(never)]
 unsafe fn finish_dense<K: MicroKernel, E: Epilogue>(
     strip: &Sums<E::Accumulator>,
@@ -293,10 +293,10 @@ unsafe fn finish_dense<K: MicroKernel, E: Epilogue>(
     }
 }
 
-/// [`Finish`] for any window and any block.
+/// `Finish` for any window and any block.
 ///
 /// # Safety
-/// As [`Finish`].
+/// As `Finish`.
 #[inline(never)]
 pub unsafe fn finish_any<E: Epilogue>(strip: &Sums<E::Accumulator>, common: &E::Common, output: *mut E::Output) {
     for x in 0..strip.columns {
@@ -348,7 +348,7 @@ const MAX_WORDS: usize = 2;
 /// The largest sum of output column `x` and channel `c`.
 ///
 /// # Safety
-/// As [`Finish`].
+/// As `Finish`.
 #[inline(never)]
 unsafe fn pooled_sum<A: Copy + PartialOrd>(strip: &Sums<A>, x: usize, c: usize) -> A {
     let [pool_h, pool_w] = strip.pool;
@@ -367,7 +367,7 @@ unsafe fn pooled_sum<A: Copy + PartialOrd>(strip: &Sums<A>, x: usize, c: usize) 
 /// The sum of a pixel of a convolution row.
 ///
 /// # Safety
-/// As [`Finish`]; the row is of the window, the pixel of the strip.
+/// As `Finish`; the row is of the window, the pixel of the strip.
 #[inline(never)]
 unsafe fn sum_at<A: Copy>(strip: &Sums<A>, row: usize, pixel: usize, c: usize) -> A {
     // SAFETY: neither is ever zero. The divisions need no test then.

@@ -1,5 +1,5 @@
 //! Requantization of vectors of sums, written once over a handful of instructions, for
-//! [`finish_in_vectors`](super::finish::finish_in_vectors).
+//! [`finish_in_vectors`].
 
 use super::elementwise::FloatLanes;
 use super::finish::{IntegerEpilogue, SumVectors, Sums, finish_any, finish_in_vectors};

@@ -278,7 +278,7 @@ impl<
     }
 }
 
-/// Words of memory that [`locally_connected_int8`] or [`locally_connected_float`] needs on backend `B`.
+/// Words of memory that [`locally_connected_int8`], [`locally_connected_int16`] or [`locally_connected_float`] needs on backend `B`.
 ///
 /// # Panics
 /// Where the shape breaks a rule.

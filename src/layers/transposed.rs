@@ -337,7 +337,7 @@ impl<E: Epilogue> PlacedConvolution<E> {
     }
 }
 
-/// Words of memory that [`transposed_int8`] or [`transposed_float`] needs on backend `B`.
+/// Words of memory that [`transposed_int8`], [`transposed_int16`] or [`transposed_float`] needs on backend `B`.
 ///
 /// # Panics
 /// Where the shape breaks a rule.

@@ -25,14 +25,13 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     weights                     int8 values, ordered as filter_shape says
     weight_scales               one for each output channel
     bias                        int32, one for each output channel
-    relu                        1 where a ReLU is fused into the operator, otherwise 0
     second, second_shape, second_scale, second_zero_point
                                 the second input of an operator that has two
-    activation                  0, 1 for a fused ReLU, or 3 for a fused ReLU6
     before, after               rows, columns and channels of padding
     bits, input_bits, output_bits
                                 8 or 16: the type of integers
-    activation                  0 for none fused into the operator, 1 for ReLU, 2 for ReLU6
+    activation                  0 for none fused into the operator, 1 for ReLU; ReLU6 is 2 in the files of depthwise
+                                convolution and 3 in those of operators with two inputs
     relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
     groups                      of the input channels and the filters
     bias_bits                   32 or 64: the type of the bias

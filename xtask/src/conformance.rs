@@ -176,7 +176,12 @@ impl Host {
         let lines: Vec<_> = shell::output(&mut cargo)?.lines().map(str::to_owned).collect();
         let report = Report::parse(self.name(), &lines)?;
         report.check(self.backend())?;
-        Ok(report)
+        let short = match self {
+            Self::Detected => "PC",
+            Self::WithoutStd => "no std",
+            Self::Portable => "plain",
+        };
+        Ok(Report { short: short.to_owned(), ..report })
     }
 }
 

@@ -2,7 +2,7 @@ use crate::layers::{SigmoidF32, SoftmaxF32, TanhF32};
 use crate::tensor::{View, ViewMut};
 
 /// A layer that is fast and approximate: [`SigmoidF32`], [`TanhF32`] or [`SoftmaxF32`] with an exponential of a few
-/// multiplications.
+/// multiplications, or, with the feature `micromath`, [`LocalResponseNormF32`](crate::LocalResponseNormF32).
 ///
 /// It is outside the contract of this library: not the reference's bits, and not the same bits in every version. To make
 /// that impossible to miss, it is a type of its own without the methods of the exact layers: `estimate` in place of

@@ -112,7 +112,12 @@ impl Int8Table {
 
     /// Hard sigmoid, from one quantization to another: [`reference::hard_sigmoid_i8`], with the parameters of
     /// [`HardSigmoidF32`](crate::HardSigmoidF32). TensorFlow Lite has no such operator.
+    ///
+    /// # Panics
+    /// Where a scale is not positive and finite. In a constant this is a compile error.
     pub const fn hard_sigmoid(function: crate::HardSigmoidF32, from: Quantization, to: Quantization) -> Self {
+        let usable = from.scale > 0.0 && from.scale.is_finite() && to.scale > 0.0 && to.scale.is_finite();
+        assert!(usable, "scales must be positive and finite");
         table!(x => reference::hard_sigmoid(function.alpha, function.beta, from, to, x))
     }
 
