@@ -669,6 +669,10 @@ pub(crate) const fn check_scales(numbers: &Int8Filters<'_>) -> Result<(), ShapeE
         if !usable_scale(numbers.scales[o]) || real >= 1_073_741_824.0 || real.is_nan() {
             return Err(ShapeError::Scale);
         }
+        // Just below the limit the significand is rounded up to it.
+        if Multiplier::from_real(real).exponent > 30 {
+            return Err(ShapeError::Scale);
+        }
         o += 1;
     }
     Ok(())

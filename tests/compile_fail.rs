@@ -85,6 +85,23 @@ fn programs() -> Vec<(&'static str, String)> {
                  );",
         ),
         plain(
+            "Packed",
+            "const SHAPE: TransposedConv2dShape = TransposedConv2dShape::new([2, 2, 8], 8, [4, 4]).stride(2);
+             static LAYER: TransposedConv2d<I8<2, 2, 8>, I8<6, 6, 8>, { SHAPE.phases() }, 3> =
+                 TransposedConv2d::int8(SHAPE, numbers(&[1; 1024], &[0; 8], &[1.0; 8]));",
+        ),
+        // A ratio so near to the limit that its significand is rounded up to it.
+        plain(
+            "Scale",
+            "const SHAPE: Conv2dShape = Conv2dShape::dense(1, 1);
+             const NUMBERS: Int8Filters<'static> = Int8Filters {
+                 input: Quantization::new(1.0 - 1.0 / 131072.0, 0),
+                 ..numbers(&[1], &[0], &[(1.0 + 1.0 / 131072.0) * 1073741824.0])
+             };
+             static LAYER: Dense<I8<1, 1, 1>, I8<1, 1, 1>, { SHAPE.packed_words::<SingleRounding>() }> =
+                 Conv2d::int8(SHAPE, NUMBERS);",
+        ),
+        plain(
             "Phases",
             "const SHAPE: TransposedConv2dShape = TransposedConv2dShape::new([2, 2, 1], 1, [2, 2]).stride(2);
              static LAYER: TransposedConv2d<I8<2, 2, 1>, I8<4, 4, 1>, 3, { SHAPE.packed_words::<SingleRounding>() }> =

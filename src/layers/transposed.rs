@@ -137,8 +137,11 @@ const fn phase_weights<T: Copy>(shape: &TransposedConv2dShape, phase: &Phase, al
     }
 }
 
-/// Checks types and number of phases, and the number of filters, before the phases' own checks.
-const fn check<I: TensorShape, O: TensorShape>(shape: &TransposedConv2dShape, phases: usize, filters: usize) {
+/// Checks types, numbers of phases and packed words, and the number of filters, before the phases' own checks.
+const fn check<I: TensorShape, O: TensorShape, E: Epilogue>(
+    shape: &TransposedConv2dShape,
+    [phases, words, filters]: [usize; 3],
+) {
     shape.assert();
     if !same(shape.input, I::SHAPE) {
         panic!("{}", ShapeError::Input.message());
@@ -148,6 +151,9 @@ const fn check<I: TensorShape, O: TensorShape>(shape: &TransposedConv2dShape, ph
     }
     if phases != shape.phases() {
         panic!("{}", ShapeError::Phases.message());
+    }
+    if words != shape.packed_words::<E>() {
+        panic!("{}", ShapeError::Packed.message());
     }
     if filters != shape.filters * shape.filter_len() {
         panic!("{}", ShapeError::Filters.message());
@@ -170,7 +176,7 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const PHASES: u
     /// # Panics
     /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
     pub const fn int8(shape: TransposedConv2dShape, numbers: Int8Filters<'_>) -> Self {
-        check::<I, O>(&shape, PHASES, numbers.filters.len());
+        check::<I, O, R>(&shape, [PHASES, WORDS, numbers.filters.len()]);
         let zero_point = numbers.input.zero_point;
         if let Err(error) = check_scales(&numbers) {
             panic!("{}", error.message());
@@ -198,9 +204,6 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const PHASES: u
             at += words;
             number += 1;
         }
-        if at != WORDS {
-            panic!("{}", ShapeError::Packed.message());
-        }
         Self { phases, packed, types: PhantomData }
     }
 }
@@ -214,7 +217,7 @@ impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const PHASES:
     /// # Panics
     /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
     pub const fn int16(shape: TransposedConv2dShape, numbers: Int16Filters<'_>) -> Self {
-        check::<I, O>(&shape, PHASES, numbers.filters.len());
+        check::<I, O, Int16x8<R>>(&shape, [PHASES, WORDS, numbers.filters.len()]);
         let all = numbers.with_zero_points();
         if let Err(error) = check_scales(&all) {
             panic!("{}", error.message());
@@ -241,9 +244,6 @@ impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const PHASES:
             at += words;
             number += 1;
         }
-        if at != WORDS {
-            panic!("{}", ShapeError::Packed.message());
-        }
         Self { phases, packed, types: PhantomData }
     }
 }
@@ -257,7 +257,7 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const PHASES:
     /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule. One of them
     /// is of single precision alone: [`ShapeError::MissingTaps`].
     pub const fn float(shape: TransposedConv2dShape, numbers: F32Filters<'_>) -> Self {
-        check::<I, O>(&shape, PHASES, numbers.filters.len());
+        check::<I, O, Clamp>(&shape, [PHASES, WORDS, numbers.filters.len()]);
         let bounds = numbers.activation.bounds();
         let convolution = Convolution::float(shape.phase(0).shape, bounds);
         let mut phases = [PlacedConvolution { convolution, first: 0, packed: 0 }; PHASES];
@@ -282,9 +282,6 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const PHASES:
             phases[number] = PlacedConvolution { convolution, first, packed: at };
             at += words;
             number += 1;
-        }
-        if at != WORDS {
-            panic!("{}", ShapeError::Packed.message());
         }
         Self { phases, packed, types: PhantomData }
     }

@@ -124,10 +124,11 @@ impl MeanParameters {
     /// `31 + e`, the multiplier is `floor(m * 2^s / pixels) * 2^(e - s - 31)`: `QuantizedMeanOrSum` of TensorFlow Lite.
     ///
     /// # Panics
-    /// Where there are no pixels or more than 2^20, or the ratio of the scales is not finite or not below 2^30. In a
-    /// constant this is a compile error.
+    /// Where there are no pixels or more than 2^20, the input's zero point is no int8 value, or the ratio of the scales is
+    /// not finite or not below 2^30. In a constant this is a compile error.
     pub const fn new(pixels: usize, scales: [f32; 2], zero_points: [i16; 2]) -> Self {
         assert!(pixels > 0 && pixels <= Pool2dShape::MAX_WINDOW, "a mean is taken of 1 to 2^20 pixels");
+        assert!(zero_points[0] >= -128 && zero_points[0] <= 127, "the input's zero point is that of int8, or 0");
         let ratio = Multiplier::from_real(scales[0] as f64 / scales[1] as f64);
         let log2 = pixels.ilog2() as i32;
         let shift = if log2 < 31 + ratio.exponent { log2 } else { 31 + ratio.exponent };
