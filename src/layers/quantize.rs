@@ -1,3 +1,4 @@
+use super::activation::Int8Table;
 use super::add::obeys;
 use crate::arch::{Job, dispatch};
 use crate::kernels::Backend;
@@ -283,8 +284,7 @@ impl<T: Quantized, R: ProductRounding> Requantize<T, T, R> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequantizeInt8 {
-    /// The output for -128, -127, ..., 127.
-    table: [i8; 256],
+    table: Int8Table,
 }
 
 impl RequantizeInt8 {
@@ -300,13 +300,13 @@ impl RequantizeInt8 {
             table[i] = parameters.apply(i as i32 - 128) as i8;
             i += 1;
         }
-        Self { table }
+        Self { table: Int8Table::new(table) }
     }
 
     /// The output for one value.
     #[inline(always)]
     pub const fn apply(&self, x: i8) -> i8 {
-        self.table[(x as u8 ^ 0x80) as usize]
+        self.table.apply(x)
     }
 
     /// Computes the layer's output.
@@ -319,32 +319,15 @@ impl RequantizeInt8 {
         self.run_on(input.as_slice(), output.as_mut_slice());
     }
 
-    /// Computes as many outputs as there are inputs, or as there is room for.
+    /// Computes the outputs of a slice; both have the same length.
     #[inline]
     pub(super) fn run_on(&self, input: &[i8], output: &mut [i8]) {
-        struct Map<'a>(&'a [i8; 256], &'a [i8], &'a mut [i8]);
-        impl Job for Map<'_> {
-            type Output = Result<(), ShapeError>;
-            #[inline(always)]
-            fn run<B: Backend>(self) -> Self::Output {
-                unary::look_up::<B>(self.0, self.1, self.2)
-            }
-        }
-        let same_length = dispatch(Map(&self.table, input, output));
-        debug_assert!(same_length.is_ok());
+        self.table.run_on(input, output);
     }
 
     /// Replaces the values by the layer's output.
     #[inline]
-    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, mut values: ViewMut<'_, i8, H, W, C>) {
-        struct Map<'a>(&'a [i8; 256], &'a mut [i8]);
-        impl Job for Map<'_> {
-            type Output = ();
-            #[inline(always)]
-            fn run<B: Backend>(self) {
-                unary::look_up_in_place::<B>(self.0, self.1);
-            }
-        }
-        dispatch(Map(&self.table, values.as_mut_slice()));
+    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, values: ViewMut<'_, i8, H, W, C>) {
+        self.table.run_in_place(values);
     }
 }

@@ -168,7 +168,7 @@ impl Int8Table {
 
     /// Compiled once for all functions and shapes.
     #[inline(never)]
-    fn run_on(&self, input: &[i8], output: &mut [i8]) {
+    pub(in crate::layers) fn run_on(&self, input: &[i8], output: &mut [i8]) {
         struct Map<'a>(&'a [i8; 256], &'a [i8], &'a mut [i8]);
         impl Job for Map<'_> {
             type Output = Result<(), ShapeError>;
