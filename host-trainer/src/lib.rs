@@ -19,6 +19,7 @@
 
 pub mod data;
 pub mod export;
+pub mod graph;
 pub mod lenet;
 pub mod nn;
 pub mod output;

@@ -387,18 +387,18 @@ impl<E: Epilogue> Job for Inference<'_, E> {
 /// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 ///
 /// ```
-/// use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, arch::Portable, dynamic};
+/// use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, arch::Portable, dynamic::conv2d};
 ///
 /// let shape = Conv2dShape::dense(2, 1);
 /// let q = Quantization::new(0.5, 0);
 /// let numbers = Int8Filters {
 ///     filters: &[1, 2], bias: &[4], scales: &[1.0], input: q, output: q, activation: Activation::Identity,
 /// };
-/// let mut packed = vec![0; dynamic::packed_words::<Portable, SingleRounding>(&shape)];
-/// let common = dynamic::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed)?;
-/// let mut scratch = vec![0; dynamic::scratch_words::<Portable, SingleRounding>(&shape)];
+/// let mut packed = vec![0; conv2d::packed_words::<Portable, SingleRounding>(&shape)];
+/// let common = conv2d::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed)?;
+/// let mut scratch = vec![0; conv2d::scratch_words::<Portable, SingleRounding>(&shape)];
 /// let mut output = [0];
-/// dynamic::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &[10, 20], &mut output, &mut scratch)?;
+/// conv2d::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &[10, 20], &mut output, &mut scratch)?;
 /// assert_eq!(output, [54]);
 /// # Ok::<(), bareconv::ShapeError>(())
 /// ```

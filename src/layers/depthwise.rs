@@ -222,8 +222,8 @@ const fn check_types<I: TensorShape, O: TensorShape>(shape: &DepthwiseConv2dShap
 
 impl<I, O, const WORDS: usize, E: DepthwiseEpilogue> DepthwiseConv2d<I, O, WORDS, E> {
     /// Its geometry.
-    pub const fn shape(&self) -> &DepthwiseConv2dShape {
-        self.convolution.shape()
+    pub const fn shape(&self) -> DepthwiseConv2dShape {
+        *self.convolution.shape()
     }
 
     /// Bytes of flash that filters, biases and requantization parameters take.
