@@ -6,7 +6,9 @@
 
 use bareconv::arch::{Visitor, visit_all};
 use bareconv::kernels::Backend;
-use bareconv::{Activation, Clamp, Conv2dShape, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic};
+use bareconv::{
+    Activation, Clamp, Conv2dShape, F32Filters, Int8Filters, Quantization, SingleRounding, dynamic::conv2d,
+};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -72,13 +74,13 @@ fn int8<B: Backend>(shape: Conv2dShape) -> Contender {
     let q = Quantization::new(0.1, -128);
     let activation = Activation::Relu;
     let numbers = Int8Filters { filters: &filters, bias: &bias, scales: &scales, input: q, output: q, activation };
-    let mut packed = vec![0; dynamic::packed_words::<B, SingleRounding>(&shape)];
-    let common = dynamic::pack_int8::<B, SingleRounding>(&shape, &numbers, &mut packed).expect("the shape is valid");
-    let mut scratch = vec![0; dynamic::scratch_words::<B, SingleRounding>(&shape)];
+    let mut packed = vec![0; conv2d::packed_words::<B, SingleRounding>(&shape)];
+    let common = conv2d::pack_int8::<B, SingleRounding>(&shape, &numbers, &mut packed).expect("the shape is valid");
+    let mut scratch = vec![0; conv2d::scratch_words::<B, SingleRounding>(&shape)];
     let input: Vec<i8> = noise(shape.input.iter().product()).collect();
     let mut output = vec![0; shape.output().iter().product()];
     Contender::new(B::NAME, move || {
-        dynamic::run::<B, SingleRounding>(&shape, &packed, -128, &common, black_box(&input), &mut output, &mut scratch)
+        conv2d::run::<B, SingleRounding>(&shape, &packed, -128, &common, black_box(&input), &mut output, &mut scratch)
             .expect("the lengths are the shape's");
         black_box(&mut output);
     })
@@ -88,14 +90,14 @@ fn float<B: Backend>(shape: Conv2dShape) -> Contender {
     let filters: Vec<f32> = noise(shape.filters * shape.filter_len()).map(f32::from).collect();
     let bias = vec![0.0; shape.filters];
     let numbers = F32Filters { filters: &filters, bias: &bias, activation: Activation::Relu };
-    let mut packed = vec![0; dynamic::packed_words::<B, Clamp>(&shape)];
-    dynamic::pack_float::<B>(&shape, &numbers, &mut packed).expect("the shape is valid");
-    let mut scratch = vec![0; dynamic::scratch_words::<B, Clamp>(&shape)];
+    let mut packed = vec![0; conv2d::packed_words::<B, Clamp>(&shape)];
+    conv2d::pack_float::<B>(&shape, &numbers, &mut packed).expect("the shape is valid");
+    let mut scratch = vec![0; conv2d::scratch_words::<B, Clamp>(&shape)];
     let input: Vec<f32> = noise(shape.input.iter().product()).map(f32::from).collect();
     let mut output = vec![0.0; shape.output().iter().product()];
     let bounds = Activation::Relu.bounds();
     Contender::new(B::NAME, move || {
-        dynamic::run::<B, Clamp>(&shape, &packed, 0.0, &bounds, black_box(&input), &mut output, &mut scratch)
+        conv2d::run::<B, Clamp>(&shape, &packed, 0.0, &bounds, black_box(&input), &mut output, &mut scratch)
             .expect("the lengths are the shape's");
         black_box(&mut output);
     })

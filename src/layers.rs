@@ -43,13 +43,18 @@ pub use top_k::top_k;
 pub use transposed::TransposedConv2d;
 pub use upsample::Upsample;
 
-/// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
+/// Layers whose shape is known at run time only, on any backend: for tools on a PC and for tests.
+///
+/// Each module has `packed_words` and `scratch_words` of a shape, `pack_int8` and its like, and `run`.
 pub mod dynamic {
+    #[doc(inline)]
+    pub use super::conv2d::dynamic as conv2d;
+    #[doc(hidden)]
     pub use super::conv2d::dynamic::*;
     #[doc(inline)]
     pub use super::depthwise::dynamic as depthwise;
-    pub use super::locally_connected::{
-        locally_connected_float, locally_connected_int8, locally_connected_int16, locally_connected_words,
-    };
-    pub use super::transposed::{transposed_float, transposed_int8, transposed_int16, transposed_words};
+    #[doc(inline)]
+    pub use super::locally_connected::dynamic as locally_connected;
+    #[doc(inline)]
+    pub use super::transposed::dynamic as transposed;
 }

@@ -28,6 +28,54 @@ fn lines<B: Backend>() -> Vec<String> {
     console.0.iter().map(|line| line.replace(&name, "")).collect()
 }
 
+/// The operators of the README's table, by the first words of a row, and what their lines are called.
+const OPERATORS: [(&str, &[&str]); 18] = [
+    ("2-D and 1-D convolution", &["conv2d"]),
+    ("depthwise convolution", &["depthwise"]),
+    ("transposed convolution", &["transposed"]),
+    ("locally connected", &["locally"]),
+    ("max and average pooling", &["max-pool2d", "average-pool2d"]),
+    ("mean", &["mean2d"]),
+    ("spatial pyramid, anti-aliased pooling", &["spatial-pyramid", "blur-pool2d"]),
+    ("ReLU, ReLU6, leaky ReLU", &["relu", "relu6", "leaky-relu"]),
+    ("PReLU", &["prelu"]),
+    ("sigmoid, tanh, softmax", &["sigmoid", "tanh", "softmax"]),
+    ("hard swish, hard sigmoid", &["hard-swish", "hard-sigmoid"]),
+    ("argmax, top-k", &["argmax", "top-k"]),
+    ("batch normalization", &["batch-norm"]),
+    ("local response normalization", &["local-response"]),
+    ("add, subtract, multiply", &["add", "subtract", "multiply"]),
+    ("concatenate, pad", &["concatenate", "pad"]),
+    ("nearest upsampling", &["upsample"]), // flattening and reshaping move nothing
+    ("quantize", &["quantize", "dequantize", "requantize"]),
+];
+
+/// Every operator of the README's table has a line in each of its types.
+#[test]
+fn every_operator_has_a_line() {
+    let lines = lines::<bareconv::arch::Portable>();
+    let table = include_str!("../README.md").lines().skip_while(|line| !line.starts_with("| operator |"));
+    let rows: Vec<Vec<_>> = table.take_while(|line| line.starts_with('|')).map(cells).collect();
+    assert_eq!(rows[0][..5], ["operator", "int8", "int16", "int4 weights", "`f32`"]);
+    assert_eq!(rows.len() - 2, OPERATORS.len(), "rows of the README's table");
+    for row in &rows[2..] {
+        let named = OPERATORS.iter().find(|(name, _)| row[0].starts_with(name));
+        let (_, names) = named.unwrap_or_else(|| panic!("no operator is named for the row `{}`", row[0]));
+        for (element, mark) in ["int8", "int16", "int4", "f32"].iter().zip(&row[1..]) {
+            for name in *names {
+                let prefix = format!("operator={name} type={element} ");
+                let has_line = lines.iter().any(|line| line.starts_with(&prefix));
+                assert_eq!(has_line, !mark.is_empty(), "{name} in {element}, marked `{mark}`");
+            }
+        }
+    }
+}
+
+/// The cells of a table's row.
+fn cells(row: &str) -> Vec<&str> {
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
 #[test]
 fn backends_have_the_references_bits() {
     /// Names of backends, and the lines that all of them share.

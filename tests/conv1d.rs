@@ -1,7 +1,7 @@
 //! 1-D convolution against the sum of its definition, in `i64`.
 
 use bareconv::arch::Portable;
-use bareconv::{Activation, Conv1dShape, Int8Filters, Quantization, SingleRounding, dynamic};
+use bareconv::{Activation, Conv1dShape, Int8Filters, Quantization, SingleRounding, dynamic::conv2d};
 use proptest::prelude::*;
 
 /// `output[t][o] = bias[o] + sum of input[t * stride + k * dilation - before][c] * weights[o][k][c]`, then the maximum
@@ -55,11 +55,11 @@ proptest! {
             filters: &weights, bias: &bias, scales: &scales, input: q, output: q, activation: Activation::Identity,
         };
         let plane = shape.to_2d();
-        let mut packed = vec![0; dynamic::packed_words::<Portable, SingleRounding>(&plane)];
-        let common = dynamic::pack_int8::<Portable, SingleRounding>(&plane, &numbers, &mut packed)?;
-        let mut scratch = vec![0; dynamic::scratch_words::<Portable, SingleRounding>(&plane)];
+        let mut packed = vec![0; conv2d::packed_words::<Portable, SingleRounding>(&plane)];
+        let common = conv2d::pack_int8::<Portable, SingleRounding>(&plane, &numbers, &mut packed)?;
+        let mut scratch = vec![0; conv2d::scratch_words::<Portable, SingleRounding>(&plane)];
         let mut output = vec![0; plane.output().iter().product()];
-        dynamic::run::<Portable, SingleRounding>(&plane, &packed, 0, &common, &input, &mut output, &mut scratch)?;
+        conv2d::run::<Portable, SingleRounding>(&plane, &packed, 0, &common, &input, &mut output, &mut scratch)?;
         prop_assert_eq!(output, naive(&shape, &input, &weights, &bias));
     }
 }

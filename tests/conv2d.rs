@@ -7,7 +7,7 @@ use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
-    PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic, pack, reference,
+    PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic::conv2d, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -91,8 +91,8 @@ fn int8_cases() -> impl Strategy<Value = Int8Case> {
                 })
         })
         .prop_filter("sums that cannot overflow", |case| {
-            let mut packed = vec![0; dynamic::packed_words::<Portable, DoubleRounding>(&case.shape)];
-            dynamic::pack_int8::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
+            let mut packed = vec![0; conv2d::packed_words::<Portable, DoubleRounding>(&case.shape)];
+            conv2d::pack_int8::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
         })
 }
 
@@ -137,13 +137,13 @@ impl Int8Case {
     }
 
     fn run<B: Backend, R: Rounding>(&self) -> Vec<i8> {
-        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, R>(&self.shape)];
-        let common = dynamic::pack_int8::<B, R>(&self.shape, &self.numbers(), &mut packed).unwrap();
+        let mut packed = vec![0xdead_beef; conv2d::packed_words::<B, R>(&self.shape)];
+        let common = conv2d::pack_int8::<B, R>(&self.shape, &self.numbers(), &mut packed).unwrap();
         // Whatever the scratch memory held before must not matter.
-        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, R>(&self.shape)];
+        let mut scratch = vec![0x7f80_80ff; conv2d::scratch_words::<B, R>(&self.shape)];
         let mut output = self.output();
         let fill = self.quantization[0].zero_point;
-        dynamic::run::<B, R>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch).unwrap();
+        conv2d::run::<B, R>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch).unwrap();
         output
     }
 }
@@ -158,13 +158,12 @@ impl Int8Case {
     fn run_int4<B: Backend, R: Rounding>(&self) -> Vec<i8> {
         let Int8Filters { bias, scales, input, output, activation, .. } = self.numbers();
         let numbers = Int4Filters { filters: &nibbles(&self.filters), bias, scales, input, output, activation };
-        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Int4<R>>(&self.shape)];
-        let common = dynamic::pack_int4::<B, R>(&self.shape, &numbers, &mut packed).unwrap();
-        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, Int4<R>>(&self.shape)];
+        let mut packed = vec![0xdead_beef; conv2d::packed_words::<B, Int4<R>>(&self.shape)];
+        let common = conv2d::pack_int4::<B, R>(&self.shape, &numbers, &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; conv2d::scratch_words::<B, Int4<R>>(&self.shape)];
         let mut output = self.output();
         let fill = input.zero_point;
-        dynamic::run::<B, Int4<R>>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch)
-            .unwrap();
+        conv2d::run::<B, Int4<R>>(&self.shape, &packed, fill, &common, &self.input, &mut output, &mut scratch).unwrap();
         output
     }
 }
@@ -222,8 +221,8 @@ fn int16_cases() -> impl Strategy<Value = Int16Case> {
                 Int16Case { shape, input, filters, bias, scales, output, activation }
             })
             .prop_filter("multiples that fit 32 bits", |case| {
-                let mut packed = vec![0; dynamic::packed_words::<Portable, Int16x8<DoubleRounding>>(&case.shape)];
-                dynamic::pack_int16::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
+                let mut packed = vec![0; conv2d::packed_words::<Portable, Int16x8<DoubleRounding>>(&case.shape)];
+                conv2d::pack_int16::<Portable, DoubleRounding>(&case.shape, &case.numbers(), &mut packed).is_ok()
             })
     })
 }
@@ -254,12 +253,11 @@ impl Int16Case {
     }
 
     fn run<B: Backend, R: Rounding>(&self) -> Vec<i16> {
-        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Int16x8<R>>(&self.shape)];
-        let common = dynamic::pack_int16::<B, R>(&self.shape, &self.numbers(), &mut packed).unwrap();
-        let mut scratch = vec![0x7f80_80ff; dynamic::scratch_words::<B, Int16x8<R>>(&self.shape)];
+        let mut packed = vec![0xdead_beef; conv2d::packed_words::<B, Int16x8<R>>(&self.shape)];
+        let common = conv2d::pack_int16::<B, R>(&self.shape, &self.numbers(), &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; conv2d::scratch_words::<B, Int16x8<R>>(&self.shape)];
         let mut output = vec![0; self.shape.output().iter().product()];
-        dynamic::run::<B, Int16x8<R>>(&self.shape, &packed, 0, &common, &self.input, &mut output, &mut scratch)
-            .unwrap();
+        conv2d::run::<B, Int16x8<R>>(&self.shape, &packed, 0, &common, &self.input, &mut output, &mut scratch).unwrap();
         output
     }
 }
@@ -311,12 +309,12 @@ impl F32Case {
     fn run<B: Backend>(&self) -> Vec<u32> {
         let [h, w, c] = self.shape.output();
         let mut output = vec![0.0; h * w * c];
-        let mut packed = vec![0xdead_beef; dynamic::packed_words::<B, Clamp>(&self.shape)];
+        let mut packed = vec![0xdead_beef; conv2d::packed_words::<B, Clamp>(&self.shape)];
         let numbers = F32Filters { filters: &self.filters, bias: &self.bias, activation: self.activation };
-        dynamic::pack_float::<B>(&self.shape, &numbers, &mut packed).unwrap();
-        let mut scratch = vec![0xffff_ffff; dynamic::scratch_words::<B, Clamp>(&self.shape)];
+        conv2d::pack_float::<B>(&self.shape, &numbers, &mut packed).unwrap();
+        let mut scratch = vec![0xffff_ffff; conv2d::scratch_words::<B, Clamp>(&self.shape)];
         let bounds = self.activation.bounds();
-        dynamic::run::<B, Clamp>(&self.shape, &packed, 0.0, &bounds, &self.input, &mut output, &mut scratch).unwrap();
+        conv2d::run::<B, Clamp>(&self.shape, &packed, 0.0, &bounds, &self.input, &mut output, &mut scratch).unwrap();
         bits(&output)
     }
 
@@ -476,11 +474,11 @@ fn scratch_memory_that_no_core_has_is_refused() {
     let mut shape = Conv2dShape::new([1 << 15, 1 << 15, 1], 1, [1, 1]);
     shape.pool = [1 << 15, 1 << 15];
     assert_eq!(shape.check(), Ok(()));
-    let _ = dynamic::scratch_words::<Portable, Clamp>(&shape);
+    let _ = conv2d::scratch_words::<Portable, Clamp>(&shape);
 }
 
 fn pack_in(shape: &Conv2dShape, numbers: Int8Filters<'_>, words: usize) -> Result<(), ShapeError> {
-    dynamic::pack_int8::<Portable, DoubleRounding>(shape, &numbers, &mut vec![0; words]).map(|_| ())
+    conv2d::pack_int8::<Portable, DoubleRounding>(shape, &numbers, &mut vec![0; words]).map(|_| ())
 }
 
 #[test]
@@ -495,7 +493,7 @@ fn numbers_that_break_a_rule_are_refused() {
         output: q,
         activation: Activation::Identity,
     };
-    let words = dynamic::packed_words::<Portable, DoubleRounding>(&shape);
+    let words = conv2d::packed_words::<Portable, DoubleRounding>(&shape);
     let pack = |numbers| pack_in(&shape, numbers, words);
     assert_eq!(pack(good), Ok(()));
     assert_eq!(pack(Int8Filters { filters: &[1; 5], ..good }), Err(ShapeError::Filters));
@@ -522,7 +520,7 @@ fn numbers_that_break_a_rule_are_refused() {
         output: Quantization::new(1.0, 0),
         activation: Activation::Identity,
     };
-    let words = dynamic::packed_words::<Portable, DoubleRounding>(&wide);
+    let words = conv2d::packed_words::<Portable, DoubleRounding>(&wide);
     assert_eq!(pack_in(&wide, numbers, words), Err(ShapeError::Accumulator));
     assert_eq!(pack_in(&wide, Int8Filters { bias: &[0], ..numbers }, words), Ok(()));
 }
@@ -542,10 +540,10 @@ fn int16_sums_reach_the_accumulators_bound() {
         output: 65536.0,
         activation: Activation::Identity,
     };
-    let words = dynamic::packed_words::<Portable, Int16x8<SingleRounding>>(&shape);
+    let words = conv2d::packed_words::<Portable, Int16x8<SingleRounding>>(&shape);
     let pack = |bias: &[i32]| {
         let numbers = Int16Filters { bias, ..numbers };
-        dynamic::pack_int16::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+        conv2d::pack_int16::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
     };
     assert_eq!(pack(&[most as i32]), Ok(()));
     assert_eq!(pack(&[-most as i32]), Ok(()));
@@ -568,7 +566,7 @@ fn int16_sums_reach_the_accumulators_bound() {
 #[test]
 fn int4_weights_have_their_own_rules() {
     let shape = Conv2dShape::dense(3, 3);
-    let words = dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape);
+    let words = conv2d::packed_words::<Portable, Int4<SingleRounding>>(&shape);
     let q = Quantization::new(0.5, -3);
     let good = Int4Filters {
         filters: &[0x78, 0x12, 0x34, 0x56, 0x07],
@@ -579,7 +577,7 @@ fn int4_weights_have_their_own_rules() {
         activation: Activation::Identity,
     };
     let pack = |numbers: Int4Filters<'_>, words: usize| {
-        dynamic::pack_int4::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+        conv2d::pack_int4::<Portable, SingleRounding>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
     };
     assert_eq!(pack(good, words), Ok(()));
     assert_eq!(pack(good, words + 1), Err(ShapeError::Packed));
@@ -591,8 +589,8 @@ fn int4_weights_have_their_own_rules() {
     // A 3 x 3 convolution of 64 channels takes half a byte a weight.
     let shape = Conv2dShape::new([8, 8, 64], 64, [3, 3]);
     let [half, whole] = [
-        dynamic::packed_words::<Portable, Int4<SingleRounding>>(&shape),
-        dynamic::packed_words::<Portable, SingleRounding>(&shape),
+        conv2d::packed_words::<Portable, Int4<SingleRounding>>(&shape),
+        conv2d::packed_words::<Portable, SingleRounding>(&shape),
     ];
     assert_eq!(4 * (whole - half), shape.filters * shape.filter_len() / 2);
 }
@@ -600,7 +598,7 @@ fn int4_weights_have_their_own_rules() {
 #[test]
 fn powers_of_two_have_their_own_rules() {
     let shape = Conv2dShape::dense(1, 1);
-    let words = dynamic::packed_words::<Portable, PowerOfTwo>(&shape);
+    let words = conv2d::packed_words::<Portable, PowerOfTwo>(&shape);
     let pack = |scale: f32, bias: i32, zero_point: i8| {
         let numbers = Int8Filters {
             filters: &[1],
@@ -610,7 +608,7 @@ fn powers_of_two_have_their_own_rules() {
             output: Quantization::new(0.5, zero_point),
             activation: Activation::Identity,
         };
-        dynamic::pack_int8::<Portable, PowerOfTwo>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
+        conv2d::pack_int8::<Portable, PowerOfTwo>(&shape, &numbers, &mut vec![0; words]).map(|_| ())
     };
     assert_eq!(pack(2.0, 0, 0), Ok(()));
     assert_eq!(pack(4.0, 0, 0), Err(ShapeError::PowerOfTwo));
@@ -628,12 +626,12 @@ fn powers_of_two_have_their_own_rules() {
 #[test]
 fn memory_of_another_size_is_refused() {
     let shape = Conv2dShape::dense(3, 2);
-    let packed = vec![0; dynamic::packed_words::<Portable, Clamp>(&shape)];
-    let mut scratch = vec![0; dynamic::scratch_words::<Portable, Clamp>(&shape)];
+    let packed = vec![0; conv2d::packed_words::<Portable, Clamp>(&shape)];
+    let mut scratch = vec![0; conv2d::scratch_words::<Portable, Clamp>(&shape)];
     let mut run = |packed: &[u32], input: usize, output: usize, short: usize| {
         let (input, mut output, words) = (vec![0.0; input], vec![0.0; output], scratch.len() - short);
         let scratch = &mut scratch[..words];
-        dynamic::run::<Portable, Clamp>(&shape, packed, 0.0, &[0.0, 1.0], &input, &mut output, scratch)
+        conv2d::run::<Portable, Clamp>(&shape, packed, 0.0, &[0.0, 1.0], &input, &mut output, scratch)
     };
     assert_eq!(run(&packed, 3, 2, 0), Ok(()));
     assert_eq!(run(&packed, 4, 2, 0), Err(ShapeError::Input));

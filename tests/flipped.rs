@@ -2,7 +2,7 @@
 //! it is known for.
 
 use bareconv::arch::Portable;
-use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, dynamic, flipped};
+use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, dynamic::conv2d, flipped};
 use proptest::prelude::*;
 
 const N: usize = 5;
@@ -31,12 +31,12 @@ fn layer<const H: usize, const W: usize>(picture: &[Vec<i64>], filter: &[[[[i8; 
     };
     let q = Quantization::new(1.0, 0);
     let numbers = Int8Filters::new(filter, &[0], &[1.0], q, q, Activation::Identity);
-    let mut packed = vec![0; dynamic::packed_words::<Portable, SingleRounding>(&shape)];
-    let common = dynamic::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed).unwrap();
+    let mut packed = vec![0; conv2d::packed_words::<Portable, SingleRounding>(&shape)];
+    let common = conv2d::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed).unwrap();
     let input: Vec<i8> = picture.concat().iter().map(|&x| x as i8).collect();
     let mut output = vec![0; shape.output().iter().product()];
-    let mut scratch = vec![0; dynamic::scratch_words::<Portable, SingleRounding>(&shape)];
-    dynamic::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &input, &mut output, &mut scratch).unwrap();
+    let mut scratch = vec![0; conv2d::scratch_words::<Portable, SingleRounding>(&shape)];
+    conv2d::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &input, &mut output, &mut scratch).unwrap();
     output.chunks(shape.output()[1]).map(|row| row.iter().map(|&x| i64::from(x)).collect()).collect()
 }
 

@@ -2,11 +2,12 @@
 //! the layer is where all pixels have the same filters; every backend against the reference.
 
 use bareconv::arch::Portable;
+use bareconv::dynamic::{conv2d, locally_connected};
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, LocallyConnected2d,
-    Quantization, ShapeError, SingleRounding, Tensor, dynamic, pack, reference,
+    Quantization, ShapeError, SingleRounding, Tensor, pack, reference,
 };
 use proptest::prelude::*;
 
@@ -53,15 +54,22 @@ fn specified<R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_>, input:
 
 fn backend_int8<B: Backend, R: Rounding>(shape: &Conv2dShape, numbers: &Int8Filters<'_>, input: &[i8]) -> Vec<i8> {
     let mut output = vec![99; numbers.bias.len()];
-    let mut memory = vec![0x7f80_80ff; dynamic::locally_connected_words::<B, R>(shape)];
-    dynamic::locally_connected_int8::<B, R>(shape, numbers, input, &mut output, &mut memory).expect("the rules");
+    let mut packed = vec![0xdead_beef; locally_connected::packed_words::<B, R>(shape)];
+    let common = locally_connected::pack_int8::<B, R>(shape, numbers, &mut packed).expect("the rules");
+    let mut scratch = vec![0x7f80_80ff; locally_connected::scratch_words::<B, R>(shape)];
+    let fill = numbers.input.zero_point;
+    locally_connected::run::<B, R>(shape, &packed, fill, &common, input, &mut output, &mut scratch).expect("the rules");
     output
 }
 
 fn backend_float<B: Backend>(shape: &Conv2dShape, numbers: &F32Filters<'_>, input: &[f32]) -> Vec<u32> {
     let mut output = vec![99.0; numbers.bias.len()];
-    let mut memory = vec![0xffff_ffff; dynamic::locally_connected_words::<B, Clamp>(shape)];
-    dynamic::locally_connected_float::<B>(shape, numbers, input, &mut output, &mut memory).expect("the rules");
+    let mut packed = vec![0xdead_beef; locally_connected::packed_words::<B, Clamp>(shape)];
+    locally_connected::pack_float::<B>(shape, numbers, &mut packed).expect("the rules");
+    let mut scratch = vec![0xffff_ffff; locally_connected::scratch_words::<B, Clamp>(shape)];
+    let bounds = numbers.activation.bounds();
+    locally_connected::run::<B, Clamp>(shape, &packed, 0.0, &bounds, input, &mut output, &mut scratch)
+        .expect("the rules");
     output.into_iter().map(f32::to_bits).collect()
 }
 
@@ -95,10 +103,10 @@ proptest! {
         let scales = vec![0.25; bias.len()];
         let one = numbers(&filters, &bias, &scales, 100.0);
         let mut convolved = vec![0; h * w * bias.len()];
-        let mut packed = vec![0; dynamic::packed_words::<Portable, DoubleRounding>(&shape)];
-        let common = dynamic::pack_int8::<Portable, DoubleRounding>(&shape, &one, &mut packed)?;
-        let mut scratch = vec![0; dynamic::scratch_words::<Portable, DoubleRounding>(&shape)];
-        dynamic::run::<Portable, DoubleRounding>(&shape, &packed, -7, &common, &input, &mut convolved, &mut scratch)?;
+        let mut packed = vec![0; conv2d::packed_words::<Portable, DoubleRounding>(&shape)];
+        let common = conv2d::pack_int8::<Portable, DoubleRounding>(&shape, &one, &mut packed)?;
+        let mut scratch = vec![0; conv2d::scratch_words::<Portable, DoubleRounding>(&shape)];
+        conv2d::run::<Portable, DoubleRounding>(&shape, &packed, -7, &common, &input, &mut convolved, &mut scratch)?;
         let (filters, bias, scales) = (filters.repeat(h * w), bias.repeat(h * w), scales.repeat(h * w));
         let all = numbers(&filters, &bias, &scales, 100.0);
         prop_assert_eq!(specified::<DoubleRounding>(&shape, &all, &input), convolved);
@@ -122,9 +130,13 @@ proptest! {
         );
         fn output<B: Backend>(shape: &Conv2dShape, numbers: &Int16Filters<'_>, input: &[i16]) -> Vec<i16> {
             let mut output = vec![99; numbers.bias.len()];
-            let mut memory = vec![0x7f80_80ff; dynamic::locally_connected_words::<B, Int16x8<DoubleRounding>>(shape)];
-            dynamic::locally_connected_int16::<B, DoubleRounding>(shape, numbers, input, &mut output, &mut memory)
-                .expect("the rules are obeyed");
+            type Wide = Int16x8<DoubleRounding>;
+            let mut packed = vec![0xdead_beef; locally_connected::packed_words::<B, Wide>(shape)];
+            let common =
+                locally_connected::pack_int16::<B, DoubleRounding>(shape, numbers, &mut packed).expect("the rules");
+            let mut scratch = vec![0x7f80_80ff; locally_connected::scratch_words::<B, Wide>(shape)];
+            locally_connected::run::<B, Wide>(shape, &packed, 0, &common, input, &mut output, &mut scratch)
+                .expect("the rules");
             output
         }
         prop_assert_eq!(&output::<Portable>(&shape, &numbers, &input), &expected);
@@ -212,17 +224,14 @@ fn layers_are_the_reference() {
 #[test]
 fn broken_rules_are_named() {
     let shape = Conv2dShape::new([4, 4, 2], 2, [3, 3]);
-    let run = |shape: &Conv2dShape, filters: usize, outputs: usize| {
+    let words = locally_connected::packed_words::<Portable, SingleRounding>(&shape);
+    let pack = |shape: &Conv2dShape, filters: usize, outputs: usize, words: usize| {
         let (filters, bias, scales) = (vec![1; filters], vec![0; outputs], vec![1.0; outputs]);
-        let mut memory = vec![0; 4096];
-        dynamic::locally_connected_int8::<Portable, SingleRounding>(
-            shape,
-            &numbers(&filters, &bias, &scales, 1.0),
-            &[0; 32],
-            &mut vec![0; outputs],
-            &mut memory,
-        )
+        let numbers = numbers(&filters, &bias, &scales, 1.0);
+        locally_connected::pack_int8::<Portable, SingleRounding>(shape, &numbers, &mut vec![0; words]).map(|_| ())
     };
+    assert_eq!(pack(&shape, 8 * 18, 8, words - 1), Err(ShapeError::Packed));
+    let run = |shape: &Conv2dShape, filters: usize, outputs: usize| pack(shape, filters, outputs, words);
     assert_eq!(run(&shape, 8 * 18, 8), Ok(()));
     assert_eq!(run(&shape, 8 * 17, 8), Err(ShapeError::Filters));
     assert_eq!(run(&shape, 8 * 18, 7), Err(ShapeError::Channels));

@@ -8,8 +8,8 @@ use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization,
-    ReducedRounding, ShapeError, SingleRounding, Tensor, TransposedConv2d, TransposedConv2dShape, dynamic, pack,
-    reference,
+    ReducedRounding, ShapeError, SingleRounding, Tensor, TransposedConv2d, TransposedConv2dShape, dynamic::transposed,
+    pack, reference,
 };
 use golden::cases;
 use proptest::prelude::*;
@@ -78,15 +78,21 @@ fn backend_int8<B: Backend, R: Rounding>(
     input: &[i8],
 ) -> Vec<i8> {
     let mut output = vec![99; shape.output().iter().product()];
-    let mut memory = vec![0x7f80_80ff; dynamic::transposed_words::<B, R>(shape)];
-    dynamic::transposed_int8::<B, R>(shape, numbers, input, &mut output, &mut memory).expect("the rules are obeyed");
+    let mut packed = vec![0xdead_beef; transposed::packed_words::<B, R>(shape)];
+    let mut scratch = vec![0x7f80_80ff; transposed::scratch_words::<B, R>(shape)];
+    let common = transposed::pack_int8::<B, R>(shape, numbers, &mut packed, &mut scratch).expect("the rules");
+    let fill = numbers.input.zero_point;
+    transposed::run::<B, R>(shape, &packed, fill, &common, input, &mut output, &mut scratch).expect("the rules");
     output
 }
 
 fn backend_float<B: Backend>(shape: &TransposedConv2dShape, numbers: &F32Filters<'_>, input: &[f32]) -> Vec<u32> {
     let mut output = vec![99.0; shape.output().iter().product()];
-    let mut memory = vec![0xffff_ffff; dynamic::transposed_words::<B, Clamp>(shape)];
-    dynamic::transposed_float::<B>(shape, numbers, input, &mut output, &mut memory).expect("the rules are obeyed");
+    let mut packed = vec![0xdead_beef; transposed::packed_words::<B, Clamp>(shape)];
+    let mut scratch = vec![0xffff_ffff; transposed::scratch_words::<B, Clamp>(shape)];
+    transposed::pack_float::<B>(shape, numbers, &mut packed, &mut scratch).expect("the rules");
+    let bounds = numbers.activation.bounds();
+    transposed::run::<B, Clamp>(shape, &packed, 0.0, &bounds, input, &mut output, &mut scratch).expect("the rules");
     output.into_iter().map(f32::to_bits).collect()
 }
 
@@ -157,8 +163,9 @@ proptest! {
         let mut expected = vec![0.0; shape.output().iter().product()];
         reference::transposed_conv2d_f32(&shape, &x, &weights, &b, activation.bounds(), &mut expected);
         let expected: Vec<u32> = expected.into_iter().map(f32::to_bits).collect();
-        let mut memory = vec![0; dynamic::transposed_words::<Portable, Clamp>(&shape)];
-        let whole = dynamic::transposed_float::<Portable>(&shape, &numbers_f32, &x, &mut vec![0.0; expected.len()], &mut memory)
+        let mut packed = vec![0; transposed::packed_words::<Portable, Clamp>(&shape)];
+        let mut scratch = vec![0; transposed::scratch_words::<Portable, Clamp>(&shape)];
+        let whole = transposed::pack_float::<Portable>(&shape, &numbers_f32, &mut packed, &mut scratch)
             != Err(ShapeError::MissingTaps);
         if whole {
             prop_assert_eq!(&backend_float::<Portable>(&shape, &numbers_f32, &x), &expected);
@@ -247,8 +254,10 @@ fn backend_int16<B: Backend, R: Rounding>(
     input: &[i16],
 ) -> Vec<i16> {
     let mut output = vec![99; shape.output().iter().product()];
-    let mut memory = vec![0x7f80_80ff; dynamic::transposed_words::<B, Int16x8<R>>(shape)];
-    dynamic::transposed_int16::<B, R>(shape, numbers, input, &mut output, &mut memory).expect("the rules are obeyed");
+    let mut packed = vec![0xdead_beef; transposed::packed_words::<B, Int16x8<R>>(shape)];
+    let mut scratch = vec![0x7f80_80ff; transposed::scratch_words::<B, Int16x8<R>>(shape)];
+    let common = transposed::pack_int16::<B, R>(shape, numbers, &mut packed, &mut scratch).expect("the rules");
+    transposed::run::<B, Int16x8<R>>(shape, &packed, 0, &common, input, &mut output, &mut scratch).expect("the rules");
     output
 }
 

@@ -27,6 +27,7 @@ pub mod output;
 pub mod parameters;
 pub mod quantize;
 pub mod random;
+pub mod run;
 pub mod train;
 pub mod verify;
 pub mod visualize;

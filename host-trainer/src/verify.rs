@@ -5,7 +5,7 @@ use crate::quantize::QuantizedNetwork;
 use bareconv::arch::{Visitor, visit_all};
 use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
-use bareconv::{Activation, Conv2dShape, Int8Filters, SingleRounding, dynamic, pack, reference};
+use bareconv::{Activation, Conv2dShape, Int8Filters, SingleRounding, dynamic::conv2d, pack, reference};
 use rayon::prelude::*;
 
 /// Images that a thread takes at a time.
@@ -145,14 +145,14 @@ pub fn on<B: Backend>(network: &QuantizedNetwork, inputs: &[i8]) -> Result<Outpu
         .iter()
         .zip(&network.layers)
         .map(|(Layer { shape, numbers }, named)| {
-            let mut words = vec![0; dynamic::packed_words::<B, SingleRounding>(shape)];
-            let common = dynamic::pack_int8::<B, SingleRounding>(shape, numbers, &mut words)
+            let mut words = vec![0; conv2d::packed_words::<B, SingleRounding>(shape)];
+            let common = conv2d::pack_int8::<B, SingleRounding>(shape, numbers, &mut words)
                 .map_err(|error| rule(&named.name, error))?;
             Ok(Packed { shape: *shape, zero_point: numbers.input.zero_point, common, words })
         })
         .collect::<Result<Vec<_>, ExportError>>()?;
     let scratch =
-        packed.iter().map(|layer| dynamic::scratch_words::<B, SingleRounding>(&layer.shape)).max().unwrap_or_default();
+        packed.iter().map(|layer| conv2d::scratch_words::<B, SingleRounding>(&layer.shape)).max().unwrap_or_default();
     let len = network.layers.first().map_or(1, |layer| layer.input_shape.iter().product());
     let parts = inputs
         .par_chunks(CHUNK * len)
@@ -163,7 +163,7 @@ pub fn on<B: Backend>(network: &QuantizedNetwork, inputs: &[i8]) -> Result<Outpu
                 let mut values = input.to_vec();
                 for (Packed { shape, zero_point, common, words }, named) in packed.iter().zip(&network.layers) {
                     let mut output = vec![0; shape.output().iter().product()];
-                    dynamic::run::<B, SingleRounding>(
+                    conv2d::run::<B, SingleRounding>(
                         shape,
                         words,
                         *zero_point,

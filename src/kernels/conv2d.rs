@@ -174,6 +174,8 @@ pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     steps: [usize; 2],
     /// Whether every output pixel has filters of its own.
     unshared: bool,
+    /// Values of memory that input and output take where they overlap; more than there are where they may not.
+    overlapping: usize,
     backend: PhantomData<B>,
 }
 
@@ -270,7 +272,8 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let [_, width, _] = plan.output;
         let steps = [width * shape.filters, shape.filters];
         let size = [shape.input[0], shape.input[1]];
-        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared: false, backend: PhantomData }
+        let (unshared, overlapping, backend) = (false, shape.overlapping_len(), PhantomData);
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// A convolution whose every output pixel has filters of its own. The routine is that of [`Conv2dShape::pixel`].
@@ -282,8 +285,8 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let finish = finish::<B, E>(&shape.pixel(), &plan.runs);
         let steps = [plan.output[1] * shape.filters, shape.filters];
         let size = [shape.input[0], shape.input[1]];
-        let (part, backend) = (shape, PhantomData);
-        Self { size, part, plan, fill, common, dense: true, finish, routine, steps, unshared: true, backend }
+        let (part, dense, unshared, overlapping, backend) = (shape, true, true, usize::MAX, PhantomData);
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// The plan of a convolution whose every output pixel has filters of its own.
@@ -310,7 +313,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         // Merged rows have no place of their own.
         let part = self.shape().part();
         let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
-        Self { steps, part, plan, ..self }
+        Self { steps, part, plan, overlapping: usize::MAX, ..self }
     }
 
     /// The number of values from the first output to behind the last.
@@ -324,11 +327,12 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         if self.unshared {
             return Convolution::dynamic_unshared(self.part, self.fill, self.common);
         }
-        let &Self { size, part, fill, common, dense, steps, unshared, .. } = self;
+        let &Self { size, part, fill, common, dense, steps, unshared, overlapping, .. } = self;
         let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
         let finish = finish::<Other, E>(&part, &plan.runs);
         let routine = E::Kernel::<Other>::routine(&part);
-        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, backend: PhantomData }
+        let backend = PhantomData;
+        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// Its geometry.
@@ -358,36 +362,87 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         output: &mut [E::Output],
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
-        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
-        let len = |[h, w, c]: Shape| h * w * c;
-        if input.len() != len(self.part.input) * self.plan.groups {
+        if input.len() != self.input_len() {
             return Err(ShapeError::Input);
         }
         if output.len() != self.reach() {
             return Err(ShapeError::Output);
         }
+        self.check(packed, scratch)?;
+        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
+        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        unsafe {
+            body::<B, E, E::Kernel<B>>(
+                self,
+                packed.as_ptr(),
+                input.as_ptr(),
+                output.as_mut_ptr(),
+                scratch.as_mut_ptr(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The number of input values.
+    const fn input_len(&self) -> usize {
+        let [height, width, channels] = self.part.input;
+        height * width * channels * self.plan.groups
+    }
+
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    fn check(&self, packed: &[u32], scratch: &[u32]) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         if packed.len() != self.plan.packed_words() {
             return Err(ShapeError::Packed);
         }
         if scratch.len() < self.plan.scratch_words() {
             return Err(ShapeError::Scratch);
         }
-        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
-        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        Ok(())
+    }
+}
+
+impl<B: Backend, T: bytemuck::Pod, E: Epilogue<Input = T, Output = T>> Convolution<B, E> {
+    /// [`run`](Self::run) of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, `memory` is shorter than [`Conv2dShape::overlapping_len`], or the
+    /// convolution is spread or unshared.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run_overlapping(&self, packed: &[u32], memory: &mut [T], scratch: &mut [u32]) -> Result<(), ShapeError> {
+        if memory.len() < self.overlapping {
+            return Err(ShapeError::Overlap);
+        }
+        self.check(packed, scratch)?;
+        let output = memory.as_mut_ptr();
+        // SAFETY: as in `run`. The memory has room for the input, which ends with it, and for the output, which begins
+        // with it: no shorter than `overlapping_len`, it keeps the output from values that are still to be read.
         unsafe {
-            body::<B, E, E::Kernel<B>>(self, packed.as_ptr(), input, output.as_mut_ptr(), scratch.as_mut_ptr());
+            let input = output.add(memory.len() - self.input_len());
+            body::<B, E, E::Kernel<B>>(self, packed.as_ptr(), input, output, scratch.as_mut_ptr());
         }
         Ok(())
     }
 }
 
+/// Rows are read and written in the order that [`Conv2dShape::overlap`] tells of.
+///
 /// # Safety
-/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory.
+/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory. Input and output may
+/// overlap as [`Convolution::run_overlapping`] has it, where the types are the same.
 #[inline(never)]
 unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Convolution<B, E>,
     packed: *const u32,
-    input: &[E::Input],
+    input: *const E::Input,
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
@@ -514,7 +569,7 @@ unsafe fn unpack_block(from: *const u32, to: *mut u32, words: usize, format: For
 /// The ring of widened input rows.
 struct Rows<'a, K: MicroKernel> {
     shape: &'a Conv2dShape,
-    input: &'a [K::Input],
+    input: *const K::Input,
     ring: *mut K::Activation,
     plan: &'a Plan,
     /// The first input channel of the group.
@@ -537,7 +592,8 @@ impl<K: MicroKernel> Rows<'_, K> {
     /// Loads the input rows that output row `out_y` sees and writes the offsets of its runs.
     ///
     /// # Safety
-    /// The scratch memory has room for the table and the ring, and nothing else refers to it.
+    /// The scratch memory has room for the table and the ring, and nothing else refers to it. The input is valid for
+    /// reads of the rows that are yet to be loaded.
     unsafe fn prepare(&mut self, out_y: usize, table: *mut u32) {
         let (shape, plan) = (self.shape, self.plan);
         let runs = &plan.runs;
@@ -557,12 +613,12 @@ impl<K: MicroKernel> Rows<'_, K> {
             unsafe {
                 let row = self.ring.add(start);
                 if plan.groups == 1 {
-                    let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
+                    let from = core::slice::from_raw_parts(self.input.add(self.next * len), len);
                     K::load_row(from, core::slice::from_raw_parts_mut(row, len));
                 } else {
                     for x in 0..width {
                         let pixel = (self.next * width + x) * channels * plan.groups + self.first;
-                        let from = self.input.get_unchecked(pixel..pixel + channels);
+                        let from = core::slice::from_raw_parts(self.input.add(pixel), channels);
                         K::load_row(from, core::slice::from_raw_parts_mut(row.add(x * channels), channels));
                     }
                 }

@@ -535,6 +535,8 @@ pub(crate) struct Depthwise<B: Backend, E: DepthwiseEpilogue> {
     finish: Finish<E>,
     /// The routine that the backend has for the shape.
     routine: Option<Routine>,
+    /// Values of memory that input and output take where they overlap.
+    overlapping: usize,
     backend: PhantomData<B>,
 }
 
@@ -584,7 +586,8 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
     /// The routine is the one that the backend chooses for the shape.
     const fn new(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
         let plan = Plan::new::<B, E>(&shape);
-        Self { shape, plan, fill, common, finish: finish::<B, E>(), routine, backend: PhantomData }
+        let (finish, overlapping, backend) = (finish::<B, E>(), shape.overlapping_len(), PhantomData);
+        Self { shape, plan, fill, common, finish, routine, overlapping, backend }
     }
 
     /// The same on another backend.
@@ -617,7 +620,6 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         output: &mut [E::Output],
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
-        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         let len = |[h, w, c]: Shape| h * w * c;
         if input.len() != len(self.shape.input) {
             return Err(ShapeError::Input);
@@ -625,12 +627,7 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         if output.len() != len(self.plan.output) {
             return Err(ShapeError::Output);
         }
-        if packed.len() != self.plan.packed {
-            return Err(ShapeError::Packed);
-        }
-        if scratch.len() < self.plan.scratch_words() {
-            return Err(ShapeError::Scratch);
-        }
+        self.check(packed, scratch)?;
         // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
         // is that of `B` for the shape, and its routine the one that `B` chose for it.
         unsafe {
@@ -644,10 +641,61 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         }
         Ok(())
     }
+
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    fn check(&self, packed: &[u32], scratch: &[u32]) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+        if packed.len() != self.plan.packed {
+            return Err(ShapeError::Packed);
+        }
+        if scratch.len() < self.plan.scratch_words() {
+            return Err(ShapeError::Scratch);
+        }
+        Ok(())
+    }
 }
 
+impl<B: Backend, T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>> Depthwise<B, E> {
+    /// [`run`](Self::run) of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, `memory` is shorter than
+    /// [`DepthwiseConv2dShape::overlapping_len`], or the input does not begin whole pixels behind the output.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run_overlapping(&self, packed: &[u32], memory: &mut [T], scratch: &mut [u32]) -> Result<(), ShapeError> {
+        let [height, width, channels] = self.shape.input;
+        // SAFETY: a shape has a channel. The division needs no test then.
+        unsafe { assert_unchecked(channels > 0) };
+        if memory.len() < self.overlapping || !memory.len().is_multiple_of(channels) {
+            return Err(ShapeError::Overlap);
+        }
+        self.check(packed, scratch)?;
+        let output = memory.as_mut_ptr();
+        // SAFETY: as in `run`. The memory has room for the input, which ends with it, and for the output, which begins
+        // with it: no shorter than `overlapping_len` and of whole pixels, it keeps the output from values that are still
+        // to be read.
+        unsafe {
+            let input = output.add(memory.len() - height * width * channels);
+            body::<B, E, E::Depthwise<B>>(self, packed.as_ptr(), input, output, scratch.as_mut_ptr());
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a block of channels are read and written in the order that [`DepthwiseConv2dShape::overlap`] tells of, or
+/// several rows are read before as many are written.
+///
 /// # Safety
-/// As [`Depthwise::run`]; the pointers are to as much memory as the shape says.
+/// As [`Depthwise::run`]; the pointers are to as much memory as the shape says. Input and output may overlap as
+/// [`Depthwise::run_overlapping`] has it, where the types are the same.
 #[inline(never)]
 unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Depthwise<B, E>,

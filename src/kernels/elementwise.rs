@@ -410,7 +410,25 @@ impl<'a, T> Pooling<'a, T> {
         Ok(Self { shape, input: input.as_ptr(), output: output.as_mut_ptr(), slices: PhantomData })
     }
 
-    /// Calls `pool(window, pointer to the output pixel)` for every pixel of the output.
+    /// The same of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the memory is shorter than [`Pool2dShape::overlapping_len`].
+    #[inline(always)]
+    fn overlapping(shape: &'a CheckedPool2dShape, memory: &'a mut [T]) -> Result<Self, ShapeError> {
+        if memory.len() < shape.overlapping_len() {
+            return Err(ShapeError::Overlap);
+        }
+        let shape = shape.get();
+        let [h, w, c] = shape.input;
+        let output = memory.as_mut_ptr();
+        // In the memory: it is as long as the input, at least.
+        let input = output.wrapping_add(memory.len() - h * w * c);
+        Ok(Self { shape, input, output, slices: PhantomData })
+    }
+
+    /// Calls `pool(window, pointer to the output pixel)` for every pixel of the output, row by row. That is the order that
+    /// [`Pool2dShape::overlap`] is made for: neither this window nor a later one sees what is at the output pixel.
     #[inline(always)]
     fn for_each_window(&self, mut pool: impl FnMut(Window, *mut T)) {
         let ([height, width, channels], [out_height, out_width, _]) = (self.shape.input, self.shape.output());
@@ -907,6 +925,37 @@ pub(crate) fn average_pool<B: Backend, T: Average>(
     Ok(())
 }
 
+/// [`max_pool`] of the last values of `memory` to its first.
+///
+/// # Errors
+/// Where the memory is shorter than [`Pool2dShape::overlapping_len`].
+#[inline(always)]
+pub(crate) fn max_pool_overlapping<B: Backend, T: Element>(
+    shape: &CheckedPool2dShape,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    run::<B>(MaxPool(Pooling::overlapping(shape, memory)?));
+    Ok(())
+}
+
+/// [`average_pool`] of the last values of `memory` to its first.
+///
+/// # Errors
+/// Where the memory is shorter than [`Pool2dShape::overlapping_len`], or the window has more pixels than the type allows.
+#[inline(always)]
+pub(crate) fn average_pool_overlapping<B: Backend, T: Average>(
+    shape: &CheckedPool2dShape,
+    padding: Option<T>,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    let [height, width] = shape.get().window;
+    if height * width > T::MAX_WINDOW {
+        return Err(ShapeError::TooLarge);
+    }
+    run::<B>(AveragePool { pooling: Pooling::overlapping(shape, memory)?, padding });
+    Ok(())
+}
+
 /// The mean for [`mean2d`] and for the layer.
 ///
 /// # Errors
@@ -956,6 +1005,33 @@ pub fn max_pool2d<B: Backend, T: Element>(
     output: &mut [T],
 ) -> Result<(), ShapeError> {
     max_pool::<B, T>(&shape.checked()?, input, output)
+}
+
+/// [`max_pool2d`] of the last values of `memory`; the output is left in the first.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the memory is shorter than [`Pool2dShape::overlapping_len`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn max_pool2d_overlapping<B: Backend, T: Element>(shape: &Pool2dShape, memory: &mut [T]) -> Result<(), ShapeError> {
+    max_pool_overlapping::<B, T>(&shape.checked()?, memory)
+}
+
+/// [`average_pool2d`] of the last values of `memory`; the output is left in the first.
+///
+/// # Errors
+/// Where the shape breaks a rule, the memory is shorter than [`Pool2dShape::overlapping_len`], or the window has more
+/// pixels than [`Average::MAX_WINDOW`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn average_pool2d_overlapping<B: Backend, T: Average>(
+    shape: &Pool2dShape,
+    padding: Option<T>,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    average_pool_overlapping::<B, T>(&shape.checked()?, padding, memory)
 }
 
 /// [`reference::average_pool2d`](crate::reference::average_pool2d), or

@@ -6,7 +6,8 @@ use crate::pack::{
 };
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{Tensor, View, ViewMut, first};
+use bytemuck::Pod;
 use core::marker::PhantomData;
 
 /// A 2-D convolution with its activation and, if the shape has one, the maximum pooling after it.
@@ -265,7 +266,7 @@ impl<
     const OUT_W: usize,
     const OUT_C: usize,
     const WORDS: usize,
-> Conv2d<crate::Tensor<E::Input, H, W, C>, crate::Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
+> Conv2d<Tensor<E::Input, H, W, C>, Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
 {
     /// Computes the layer's output.
     ///
@@ -284,6 +285,79 @@ impl<
         if dispatch(job).is_err() {
             panic!("the scratch memory must have at least the layer's scratch_words()");
         }
+    }
+}
+
+impl<
+    T: Pod,
+    E: Epilogue<Input = T, Output = T>,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+> Conv2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, OUT_C>, WORDS, E>
+{
+    /// Values of memory that input and output take together: [`Conv2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape().overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// ```
+    /// use bareconv::{Activation, Conv2d, Conv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+    ///
+    /// // The difference of upper and lower neighbour, and the value itself: twice as many channels.
+    /// const SHAPE: Conv2dShape =
+    ///     Conv2dShape { padding: [1, 0, 1, 0], ..Conv2dShape::new([4, 2, 1], 2, [3, 1]) };
+    /// const FILTERS: [[[[i8; 1]; 1]; 3]; 2] = [[[[-1]], [[0]], [[1]]], [[[0]], [[1]], [[0]]]];
+    /// const Q: Quantization = Quantization::new(1.0, 0);
+    /// static LAYER: Conv2d<Tensor<i8, 4, 2, 1>, Tensor<i8, 4, 2, 2>, { SHAPE.packed_words::<SingleRounding>() }> =
+    ///     Conv2d::int8(SHAPE, Int8Filters::new(&FILTERS, &[0; 2], &[1.0; 2], Q, Q, Activation::Identity));
+    ///
+    /// let mut memory = [0; SHAPE.overlapping_len()];
+    /// assert_eq!(memory.len(), 16); // not 8 + 16
+    /// memory[8..].copy_from_slice(&[1, 10, 2, 20, 3, 30, 4, 40]);
+    /// let output = LAYER.run_overlapping(&mut memory, &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+    /// assert_eq!(output.as_view().as_slice(), [2, 1, 20, 10, 2, 2, 20, 20, 2, 3, 20, 30, -3, 4, -30, 40]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len), or `scratch`
+    /// than [`scratch_words`](Self::scratch_words). With memory of constant size the checks vanish from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T], scratch: &mut [u32]) -> ViewMut<'m, T, OUT_H, OUT_W, OUT_C> {
+        let job = Overlapping { convolution: &self.convolution, packed: &self.packed, memory: &mut *memory, scratch };
+        if let Err(error) = dispatch(job) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
+}
+
+/// A convolution of a slice's last values to its first, to run on some backend.
+struct Overlapping<'a, E: Epilogue> {
+    convolution: &'a Convolution<Native, E>,
+    packed: &'a [u32],
+    memory: &'a mut [E::Input],
+    scratch: &'a mut [u32],
+}
+
+impl<T: Pod, E: Epilogue<Input = T, Output = T>> Job for Overlapping<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().run_overlapping(self.packed, self.memory, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.run_overlapping(self.packed, self.memory, self.scratch)
     }
 }
 
@@ -313,18 +387,18 @@ impl<E: Epilogue> Job for Inference<'_, E> {
 /// Convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 ///
 /// ```
-/// use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, arch::Portable, dynamic};
+/// use bareconv::{Activation, Conv2dShape, Int8Filters, Quantization, SingleRounding, arch::Portable, dynamic::conv2d};
 ///
 /// let shape = Conv2dShape::dense(2, 1);
 /// let q = Quantization::new(0.5, 0);
 /// let numbers = Int8Filters {
 ///     filters: &[1, 2], bias: &[4], scales: &[1.0], input: q, output: q, activation: Activation::Identity,
 /// };
-/// let mut packed = vec![0; dynamic::packed_words::<Portable, SingleRounding>(&shape)];
-/// let common = dynamic::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed)?;
-/// let mut scratch = vec![0; dynamic::scratch_words::<Portable, SingleRounding>(&shape)];
+/// let mut packed = vec![0; conv2d::packed_words::<Portable, SingleRounding>(&shape)];
+/// let common = conv2d::pack_int8::<Portable, SingleRounding>(&shape, &numbers, &mut packed)?;
+/// let mut scratch = vec![0; conv2d::scratch_words::<Portable, SingleRounding>(&shape)];
 /// let mut output = [0];
-/// dynamic::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &[10, 20], &mut output, &mut scratch)?;
+/// conv2d::run::<Portable, SingleRounding>(&shape, &packed, 0, &common, &[10, 20], &mut output, &mut scratch)?;
 /// assert_eq!(output, [54]);
 /// # Ok::<(), bareconv::ShapeError>(())
 /// ```
@@ -428,5 +502,25 @@ pub mod dynamic {
     ) -> Result<(), ShapeError> {
         shape.check()?;
         Convolution::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
+    }
+
+    /// [`run`] of the last values of `memory`; the output is left in the first.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, or `memory` is shorter than
+    /// [`Conv2dShape::overlapping_len`].
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run_overlapping<B: Backend, T: Pod, E: Epilogue<Input = T, Output = T>>(
+        shape: &Conv2dShape,
+        packed: &[u32],
+        fill: T,
+        common: &E::Common,
+        memory: &mut [T],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        Convolution::<B, E>::dynamic(*shape, fill, *common).run_overlapping(packed, memory, scratch)
     }
 }

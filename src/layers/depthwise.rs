@@ -5,7 +5,8 @@ use crate::kernels::{Backend, Clamp, Int16x8};
 use crate::pack::{Activations, F32Filters, Int8Filters, Int16Filters};
 use crate::quant::{Quantization, Rounding, SingleRounding};
 use crate::shape::{DepthwiseConv2dShape, ShapeError, TensorShape, same};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{Tensor, View, ViewMut, first};
+use bytemuck::Pod;
 use core::marker::PhantomData;
 
 /// A depthwise 2-D convolution with its activation: every channel has filters of its own and meets no other channel.
@@ -221,8 +222,8 @@ const fn check_types<I: TensorShape, O: TensorShape>(shape: &DepthwiseConv2dShap
 
 impl<I, O, const WORDS: usize, E: DepthwiseEpilogue> DepthwiseConv2d<I, O, WORDS, E> {
     /// Its geometry.
-    pub const fn shape(&self) -> &DepthwiseConv2dShape {
-        self.convolution.shape()
+    pub const fn shape(&self) -> DepthwiseConv2dShape {
+        *self.convolution.shape()
     }
 
     /// Bytes of flash that filters, biases and requantization parameters take.
@@ -245,7 +246,7 @@ impl<
     const OUT_W: usize,
     const OUT_C: usize,
     const WORDS: usize,
-> DepthwiseConv2d<crate::Tensor<E::Input, H, W, C>, crate::Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
+> DepthwiseConv2d<Tensor<E::Input, H, W, C>, Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
 {
     /// Computes the layer's output.
     ///
@@ -264,6 +265,79 @@ impl<
         if dispatch(job).is_err() {
             panic!("the scratch memory must have at least the layer's scratch_words()");
         }
+    }
+}
+
+impl<
+    T: Pod,
+    E: DepthwiseEpilogue<Input = T, Output = T>,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+> DepthwiseConv2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, OUT_C>, WORDS, E>
+{
+    /// Values of memory that input and output take together: [`DepthwiseConv2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape().overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// ```
+    /// use bareconv::{Activation, DepthwiseConv2d, DepthwiseConv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+    ///
+    /// // Each value and its right neighbour, in place.
+    /// const SHAPE: DepthwiseConv2dShape =
+    ///     DepthwiseConv2dShape { padding: [0, 0, 0, 1], ..DepthwiseConv2dShape::new([1, 3, 2], 1, [1, 2]) };
+    /// const Q: Quantization = Quantization::new(1.0, 0);
+    /// static LAYER: DepthwiseConv2d<
+    ///     Tensor<i8, 1, 3, 2>,
+    ///     Tensor<i8, 1, 3, 2>,
+    ///     { SHAPE.packed_words::<SingleRounding>() },
+    /// > = DepthwiseConv2d::int8(SHAPE, Int8Filters::depthwise(&[[[1; 2]; 2]], &[0; 2], &[1.0; 2], Q, Q, Activation::Relu));
+    ///
+    /// let mut memory = Tensor([[[1, 10], [2, 20], [3, 30]]]);
+    /// LAYER.run_overlapping(memory.as_mut_slice(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+    /// assert_eq!(memory, Tensor([[[3, 30], [5, 50], [3, 30]]]));
+    /// ```
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len) or not a multiple of the channels, or `scratch`
+    /// than [`scratch_words`](Self::scratch_words). With memory of constant size the checks vanish from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T], scratch: &mut [u32]) -> ViewMut<'m, T, OUT_H, OUT_W, OUT_C> {
+        let job = Overlapping { convolution: &self.convolution, packed: &self.packed, memory: &mut *memory, scratch };
+        if let Err(error) = dispatch(job) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
+}
+
+/// A convolution of a slice's last values to its first, to run on some backend.
+struct Overlapping<'a, E: DepthwiseEpilogue> {
+    convolution: &'a Depthwise<Native, E>,
+    packed: &'a [u32],
+    memory: &'a mut [E::Input],
+    scratch: &'a mut [u32],
+}
+
+impl<T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>> Job for Overlapping<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().run_overlapping(self.packed, self.memory, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.run_overlapping(self.packed, self.memory, self.scratch)
     }
 }
 
@@ -393,5 +467,25 @@ pub mod dynamic {
     ) -> Result<(), ShapeError> {
         shape.check()?;
         Depthwise::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
+    }
+
+    /// [`run`] of the last values of `memory`; the output is left in the first.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
+    /// [`DepthwiseConv2dShape::overlapping_len`], or the input does not begin whole pixels behind the output.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run_overlapping<B: Backend, T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>>(
+        shape: &DepthwiseConv2dShape,
+        packed: &[u32],
+        fill: T,
+        common: &E::Common,
+        memory: &mut [T],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        Depthwise::<B, E>::dynamic(*shape, fill, *common).run_overlapping(packed, memory, scratch)
     }
 }

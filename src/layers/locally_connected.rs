@@ -143,7 +143,7 @@ const fn pack_integer(
 }
 
 /// Packs a layer in single precision, pixel by pixel.
-const fn pack_float(
+const fn pack_float_filters(
     shape: &Conv2dShape,
     layout: &Layout,
     numbers: &F32Filters<'_>,
@@ -237,13 +237,30 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const WORDS: 
     pub const fn float(shape: Conv2dShape, numbers: F32Filters<'_>) -> Self {
         check_types::<I, O>(&shape, WORDS, shape.locally_connected_words::<Clamp>());
         let mut packed = [0; WORDS];
-        match pack_float(&shape, &<Native as Backend>::Float::DENSE, &numbers, &mut packed) {
+        match pack_float_filters(&shape, &<Native as Backend>::Float::DENSE, &numbers, &mut packed) {
             Ok(()) => {
                 let convolution = Convolution::unshared_float(shape, numbers.activation.bounds());
                 Self { convolution, packed, types: PhantomData }
             }
             Err(error) => panic!("{}", error.message()),
         }
+    }
+}
+
+impl<I, O, const WORDS: usize, E: Epilogue> LocallyConnected2d<I, O, WORDS, E> {
+    /// Its geometry.
+    pub const fn shape(&self) -> Conv2dShape {
+        self.convolution.shape()
+    }
+
+    /// Bytes of flash that filters, biases and requantization parameters take.
+    pub const fn packed_bytes(&self) -> usize {
+        4 * WORDS
+    }
+
+    /// Words of scratch memory that [`run`](Self::run) needs.
+    pub const fn scratch_words(&self) -> usize {
+        self.convolution.plan().scratch_words()
     }
 }
 
@@ -261,7 +278,7 @@ impl<
     /// Computes the layer's output.
     ///
     /// # Panics
-    /// Where `scratch` is shorter than [`Conv2dShape::locally_connected_scratch_words`]. With memory of constant size
+    /// Where `scratch` is shorter than [`scratch_words`](Self::scratch_words). With memory of constant size
     /// the check vanishes from optimized code.
     #[inline]
     pub fn run(
@@ -278,79 +295,121 @@ impl<
     }
 }
 
-/// Words of memory that [`locally_connected_int8`], [`locally_connected_int16`] or [`locally_connected_float`] needs on backend `B`.
+/// Locally connected layers whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 ///
-/// # Panics
-/// Where the shape breaks a rule.
-pub fn locally_connected_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
-    let [packed, scratch] = words::<B, E>(shape);
-    packed + scratch
-}
+/// Filters are `[output height][output width][output channels][height][width][input channels]`, with a bias and a weight
+/// scale for each output value.
+///
+/// ```
+/// use bareconv::arch::Portable;
+/// use bareconv::{Activation, Clamp, Conv2dShape, F32Filters, dynamic::locally_connected};
+///
+/// // The left output is the sum of its two pixels, the right one their difference.
+/// let shape = Conv2dShape::new([1, 3, 1], 1, [1, 2]);
+/// let numbers = F32Filters { filters: &[1.0, 1.0, -1.0, 1.0], bias: &[0.0; 2], activation: Activation::Identity };
+/// let mut packed = vec![0; locally_connected::packed_words::<Portable, Clamp>(&shape)];
+/// locally_connected::pack_float::<Portable>(&shape, &numbers, &mut packed)?;
+/// let mut scratch = vec![0; locally_connected::scratch_words::<Portable, Clamp>(&shape)];
+/// let (input, mut output) = ([1.0, 2.0, 5.0], [0.0; 2]);
+/// let bounds = numbers.activation.bounds();
+/// locally_connected::run::<Portable, Clamp>(&shape, &packed, 0.0, &bounds, &input, &mut output, &mut scratch)?;
+/// assert_eq!(output, [3.0, 3.0]);
+/// # Ok::<(), bareconv::ShapeError>(())
+/// ```
+pub mod dynamic {
+    use super::*;
 
-/// Packs and runs an int8 locally connected layer on backend `B`.
-///
-/// # Errors
-/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
-/// [`locally_connected_words`], or as [`pack_i8`](crate::pack::pack_i8).
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn locally_connected_int8<B: Backend, R: Rounding>(
-    shape: &Conv2dShape,
-    numbers: &Int8Filters<'_>,
-    input: &[i8],
-    output: &mut [i8],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    shape.check_unshared()?;
-    let [packed, _] = words::<B, R>(shape);
-    let (packed, scratch) = memory.split_at_mut_checked(packed).ok_or(ShapeError::Scratch)?;
-    let common = pack_integer(shape, &B::Int8::DENSE, numbers, R::MODE, Activations::Int8, packed)?;
-    Convolution::<B, R>::dynamic_unshared(*shape, numbers.input.zero_point, common).run(packed, input, output, scratch)
-}
+    /// Words that the packed filters of `shape` take on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn packed_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
+        words::<B, E>(shape)[0]
+    }
 
-/// Packs and runs a locally connected layer of int16 values with int8 weights on backend `B`.
-///
-/// # Errors
-/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
-/// [`locally_connected_words`], or as [`pack_i16`](crate::pack::pack_i16).
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn locally_connected_int16<B: Backend, R: Rounding>(
-    shape: &Conv2dShape,
-    numbers: &Int16Filters<'_>,
-    input: &[i16],
-    output: &mut [i16],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    shape.check_unshared()?;
-    let [packed, _] = words::<B, Int16x8<R>>(shape);
-    let (packed, scratch) = memory.split_at_mut_checked(packed).ok_or(ShapeError::Scratch)?;
-    let numbers = numbers.with_zero_points();
-    let common = pack_integer(shape, &B::Int16::DENSE, &numbers, R::MODE, Activations::Int16, packed)?;
-    Convolution::<B, Int16x8<R>>::dynamic_unshared(*shape, 0, common).run(packed, input, output, scratch)
-}
+    /// Words of scratch memory that [`run`] needs on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn scratch_words<B: Backend, E: Epilogue>(shape: &Conv2dShape) -> usize {
+        words::<B, E>(shape)[1]
+    }
 
-/// Packs and runs a locally connected layer in single precision on backend `B`.
-///
-/// # Errors
-/// Where the shape breaks a rule, the length of a slice is not the shape's, or `memory` is shorter than
-/// [`locally_connected_words`].
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn locally_connected_float<B: Backend>(
-    shape: &Conv2dShape,
-    numbers: &F32Filters<'_>,
-    input: &[f32],
-    output: &mut [f32],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    shape.check_unshared()?;
-    let [packed, _] = words::<B, Clamp>(shape);
-    let (packed, scratch) = memory.split_at_mut_checked(packed).ok_or(ShapeError::Scratch)?;
-    pack_float(shape, &B::Float::DENSE, numbers, packed)?;
-    let bounds = numbers.activation.bounds();
-    Convolution::<B, Clamp>::dynamic_unshared(*shape, 0.0, bounds).run(packed, input, output, scratch)
+    /// Checks the geometry and the length of the packed filters.
+    const fn check<B: Backend, E: Epilogue>(shape: &Conv2dShape, packed: usize) -> Result<(), ShapeError> {
+        if let Err(error) = shape.check_unshared() {
+            return Err(error);
+        }
+        if packed == packed_words::<B, E>(shape) { Ok(()) } else { Err(ShapeError::Packed) }
+    }
+
+    /// Packs an int8 locally connected layer for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, or as
+    /// [`pack_i8`](crate::pack::pack_i8).
+    pub const fn pack_int8<B: Backend, R: Rounding>(
+        shape: &Conv2dShape,
+        numbers: &Int8Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = check::<B, R>(shape, packed.len()) {
+            return Err(error);
+        }
+        pack_integer(shape, &B::Int8::DENSE, numbers, R::MODE, Activations::Int8, packed)
+    }
+
+    /// Packs a locally connected layer of int16 values with int8 weights for backend `B`; returns what [`run`] needs
+    /// besides.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, or as
+    /// [`pack_i16`](crate::pack::pack_i16).
+    pub const fn pack_int16<B: Backend, R: Rounding>(
+        shape: &Conv2dShape,
+        numbers: &Int16Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = check::<B, Int16x8<R>>(shape, packed.len()) {
+            return Err(error);
+        }
+        pack_integer(shape, &B::Int16::DENSE, &numbers.with_zero_points(), R::MODE, Activations::Int16, packed)
+    }
+
+    /// Packs a locally connected layer in single precision for backend `B`.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or the length of a slice is not the shape's.
+    pub const fn pack_float<B: Backend>(
+        shape: &Conv2dShape,
+        numbers: &F32Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        if let Err(error) = check::<B, Clamp>(shape, packed.len()) {
+            return Err(error);
+        }
+        pack_float_filters(shape, &B::Float::DENSE, numbers, packed)
+    }
+
+    /// Runs a locally connected layer on backend `B`. `fill` is what padding holds: the input's zero point, or 0.0.
+    ///
+    /// Since the shape is not known before, this links every special routine of the backend: not for firmware.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run<B: Backend, E: Epilogue>(
+        shape: &Conv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check_unshared()?;
+        Convolution::<B, E>::dynamic_unshared(*shape, fill, *common).run(packed, input, output, scratch)
+    }
 }

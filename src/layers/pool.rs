@@ -4,7 +4,7 @@ use crate::kernels::elementwise::{self, Average, Centered, Element, Integer};
 use crate::quant::Quantization;
 use crate::reference::MeanParameters;
 use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError, TensorShape, same};
-use crate::tensor::{Tensor, View, ViewMut};
+use crate::tensor::{Tensor, View, ViewMut, first};
 use core::marker::PhantomData;
 
 /// Maximum pooling over windows of any size and stride, in int8, int16 or `f32`; padding never wins.
@@ -166,6 +166,35 @@ impl<T: Element, const H: usize, const W: usize, const C: usize, const OUT_H: us
         let fits = dispatch(Maximum(&self.shape, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
+
+    /// Values of memory that input and output take together: [`Pool2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape.overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// ```
+    /// use bareconv::{MaxPool2d, Pool2dShape, Tensor};
+    ///
+    /// const SHAPE: Pool2dShape = Pool2dShape::new([2, 4, 1], [2, 2]);
+    /// const POOL: MaxPool2d<Tensor<i8, 2, 4, 1>, Tensor<i8, 1, 2, 1>> = MaxPool2d::new(SHAPE);
+    /// let mut memory = [0, 1, 2, 3, 4, 8, 7, 6, 5];
+    /// assert_eq!(memory.len(), SHAPE.overlapping_len());
+    /// assert_eq!(POOL.run_overlapping(&mut memory).as_view().as_slice(), [8, 6]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T]) -> ViewMut<'m, T, OUT_H, OUT_W, C> {
+        if let Err(error) = dispatch(MaximumOverlapping(&self.shape, &mut *memory)) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
 }
 
 impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
@@ -176,6 +205,25 @@ impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: us
     pub fn run(&self, input: View<'_, T, H, W, C>, mut output: ViewMut<'_, T, OUT_H, OUT_W, C>) {
         let fits = dispatch(Mean(&self.shape, self.padding, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
+    }
+
+    /// Values of memory that input and output take together: [`Pool2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape.overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T]) -> ViewMut<'m, T, OUT_H, OUT_W, C> {
+        if let Err(error) = dispatch(MeanOverlapping(&self.shape, self.padding, &mut *memory)) {
+            panic!("{}", error.message());
+        }
+        first(memory)
     }
 }
 
@@ -200,6 +248,30 @@ impl<T: Average> Job for Mean<'_, T> {
     #[inline(always)]
     fn run<B: Backend>(self) -> Self::Output {
         elementwise::average_pool::<B, T>(self.0, self.1, self.2, self.3)
+    }
+}
+
+/// Maximum pooling of a slice's last values to its first.
+struct MaximumOverlapping<'a, T>(&'a CheckedPool2dShape, &'a mut [T]);
+
+impl<T: Element> Job for MaximumOverlapping<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::max_pool_overlapping::<B, T>(self.0, self.1)
+    }
+}
+
+/// Average pooling of a slice's last values to its first.
+struct MeanOverlapping<'a, T>(&'a CheckedPool2dShape, Option<T>, &'a mut [T]);
+
+impl<T: Average> Job for MeanOverlapping<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::average_pool_overlapping::<B, T>(self.0, self.1, self.2)
     }
 }
 

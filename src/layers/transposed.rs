@@ -53,6 +53,7 @@ use core::marker::PhantomData;
 /// ```
 #[derive(Debug)]
 pub struct TransposedConv2d<I, O, const PHASES: usize, const WORDS: usize, E: Epilogue = SingleRounding> {
+    shape: TransposedConv2dShape,
     phases: [PlacedConvolution<E>; PHASES],
     packed: [u32; WORDS],
     types: PhantomData<fn(&I, &mut O)>,
@@ -204,7 +205,7 @@ impl<I: TensorShape<Element = i8>, O: TensorShape<Element = i8>, const PHASES: u
             at += words;
             number += 1;
         }
-        Self { phases, packed, types: PhantomData }
+        Self { shape, phases, packed, types: PhantomData }
     }
 }
 
@@ -244,7 +245,7 @@ impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const PHASES:
             at += words;
             number += 1;
         }
-        Self { phases, packed, types: PhantomData }
+        Self { shape, phases, packed, types: PhantomData }
     }
 }
 
@@ -283,7 +284,32 @@ impl<I: TensorShape<Element = f32>, O: TensorShape<Element = f32>, const PHASES:
             at += words;
             number += 1;
         }
-        Self { phases, packed, types: PhantomData }
+        Self { shape, phases, packed, types: PhantomData }
+    }
+}
+
+impl<I, O, const PHASES: usize, const WORDS: usize, E: Epilogue> TransposedConv2d<I, O, PHASES, WORDS, E> {
+    /// Its geometry.
+    pub const fn shape(&self) -> TransposedConv2dShape {
+        self.shape
+    }
+
+    /// Bytes of flash that filters, biases and requantization parameters take.
+    pub const fn packed_bytes(&self) -> usize {
+        4 * WORDS
+    }
+
+    /// Words of scratch memory that [`run`](Self::run) needs.
+    pub const fn scratch_words(&self) -> usize {
+        let (mut phase, mut words) = (0, 0);
+        while phase < PHASES {
+            let more = self.phases[phase].convolution.plan().scratch_words();
+            if more > words {
+                words = more;
+            }
+            phase += 1;
+        }
+        words
     }
 }
 
@@ -302,7 +328,7 @@ impl<
     /// Computes the layer's output.
     ///
     /// # Panics
-    /// Where `scratch` is shorter than [`TransposedConv2dShape::scratch_words`].
+    /// Where `scratch` is shorter than [`scratch_words`](Self::scratch_words).
     #[inline]
     pub fn run(
         &self,
@@ -334,117 +360,177 @@ impl<E: Epilogue> PlacedConvolution<E> {
     }
 }
 
-/// Words of memory that [`transposed_int8`], [`transposed_int16`] or [`transposed_float`] needs on backend `B`.
+/// Transposed convolutions whose shape is known at run time only, on any backend: for tools on a PC and for tests.
 ///
-/// # Panics
-/// Where the shape breaks a rule.
-pub fn transposed_words<B: Backend, E: Epilogue>(shape: &TransposedConv2dShape) -> usize {
-    shape.assert();
-    let phase_words = |number| {
-        let shape: Conv2dShape = shape.phase(number).shape;
-        let weights = shape.filters * shape.filter_len();
-        weights + super::dynamic::packed_words::<B, E>(&shape) + super::dynamic::scratch_words::<B, E>(&shape)
-    };
-    (0..shape.phases()).map(phase_words).max().unwrap_or(0)
-}
+/// Filters are `[output channels][height][width][input channels]`.
+///
+/// ```
+/// use bareconv::arch::Portable;
+/// use bareconv::{Activation, Clamp, F32Filters, TransposedConv2dShape, dynamic::transposed};
+///
+/// // Every pixel becomes two.
+/// let shape = TransposedConv2dShape { stride: [1, 2], ..TransposedConv2dShape::new([1, 2, 1], 1, [1, 2]) };
+/// let numbers = F32Filters { filters: &[1.0, 0.5], bias: &[0.0], activation: Activation::Identity };
+/// let mut packed = vec![0; transposed::packed_words::<Portable, Clamp>(&shape)];
+/// let mut scratch = vec![0; transposed::scratch_words::<Portable, Clamp>(&shape)];
+/// transposed::pack_float::<Portable>(&shape, &numbers, &mut packed, &mut scratch)?;
+/// let (input, mut output) = ([1.0, 10.0], [0.0; 4]);
+/// let bounds = numbers.activation.bounds();
+/// transposed::run::<Portable, Clamp>(&shape, &packed, 0.0, &bounds, &input, &mut output, &mut scratch)?;
+/// assert_eq!(output, [1.0, 0.5, 10.0, 5.0]);
+/// # Ok::<(), bareconv::ShapeError>(())
+/// ```
+pub mod dynamic {
+    use super::*;
+    use crate::kernels::MicroKernel;
+    use crate::layers::dynamic::conv2d;
+    use crate::quant::CommonRequantization;
 
-/// Packs and runs an int8 transposed convolution on backend `B`, phase by phase.
-///
-/// # Errors
-/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
-/// [`transposed_words`], or as [`pack_i8`].
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn transposed_int8<B: Backend, R: Rounding>(
-    shape: &TransposedConv2dShape,
-    numbers: &Int8Filters<'_>,
-    input: &[i8],
-    output: &mut [i8],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    let fill = numbers.input.zero_point;
-    each_phase::<B, R, i8>(shape, numbers.filters, input, output, memory, |phase, filters, packed| {
-        let common = super::dynamic::pack_int8::<B, R>(phase, &Int8Filters { filters, ..*numbers }, packed)?;
-        Ok(Convolution::dynamic(*phase, fill, common))
-    })
-}
+    /// Words that the packed filters of `shape` take on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn packed_words<B: Backend, E: Epilogue>(shape: &TransposedConv2dShape) -> usize {
+        shape.assert();
+        (0..shape.phases()).map(|number| conv2d::packed_words::<B, E>(&shape.phase(number).shape)).sum()
+    }
 
-/// Packs and runs a transposed convolution of int16 values with int8 weights on backend `B`, phase by phase.
-///
-/// # Errors
-/// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
-/// [`transposed_words`], or as [`pack_i16`].
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn transposed_int16<B: Backend, R: Rounding>(
-    shape: &TransposedConv2dShape,
-    numbers: &Int16Filters<'_>,
-    input: &[i16],
-    output: &mut [i16],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    each_phase::<B, Int16x8<R>, i8>(shape, numbers.filters, input, output, memory, |phase, filters, packed| {
-        let common = super::dynamic::pack_int16::<B, R>(phase, &Int16Filters { filters, ..*numbers }, packed)?;
-        Ok(Convolution::dynamic(*phase, 0, common))
-    })
-}
+    /// Words of scratch memory that packing and [`run`] need on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub fn scratch_words<B: Backend, E: Epilogue>(shape: &TransposedConv2dShape) -> usize {
+        shape.assert();
+        let words = |number| {
+            let shape: Conv2dShape = shape.phase(number).shape;
+            let weight_bytes = size_of::<<E::Kernel<B> as MicroKernel>::Weight>();
+            let weights = (shape.filters * shape.filter_len() * weight_bytes).div_ceil(4);
+            weights.max(conv2d::scratch_words::<B, E>(&shape))
+        };
+        (0..shape.phases()).map(words).max().unwrap_or(0)
+    }
 
-/// Packs and runs a transposed convolution in single precision on backend `B`, phase by phase.
-///
-/// # Errors
-/// Where the shape breaks a rule, [`ShapeError::MissingTaps`] included, the length of a slice is not the shape's, or
-/// `memory` is shorter than [`transposed_words`].
-///
-/// # Panics
-/// Where the machine lacks the backend: nothing falls back in silence.
-pub fn transposed_float<B: Backend>(
-    shape: &TransposedConv2dShape,
-    numbers: &F32Filters<'_>,
-    input: &[f32],
-    output: &mut [f32],
-    memory: &mut [u32],
-) -> Result<(), ShapeError> {
-    shape.check()?;
-    if (0..shape.phases()).any(|number| !shape.phase(number).is_whole()) {
-        return Err(ShapeError::MissingTaps);
+    /// Packs an int8 transposed convolution for backend `B`; returns what [`run`] needs besides.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, `scratch` is shorter than
+    /// [`scratch_words`], or as [`pack_i8`](crate::pack::pack_i8).
+    pub fn pack_int8<B: Backend, R: Rounding>(
+        shape: &TransposedConv2dShape,
+        numbers: &Int8Filters<'_>,
+        packed: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        each_phase::<B, R, _, _>(shape, numbers.filters, packed, scratch, |phase, filters, packed| {
+            conv2d::pack_int8::<B, R>(phase, &Int8Filters { filters, ..*numbers }, packed)
+        })
     }
-    each_phase::<B, Clamp, f32>(shape, numbers.filters, input, output, memory, |phase, filters, packed| {
-        super::dynamic::pack_float::<B>(phase, &F32Filters { filters, ..*numbers }, packed)?;
-        Ok(Convolution::dynamic(*phase, 0.0, numbers.activation.bounds()))
-    })
-}
 
-fn each_phase<B: Backend, E: Epilogue, T: Pod>(
-    shape: &TransposedConv2dShape,
-    filters: &[T],
-    input: &[E::Input],
-    output: &mut [E::Output],
-    memory: &mut [u32],
-    pack: impl Fn(&Conv2dShape, &[T], &mut [u32]) -> Result<Convolution<B, E>, ShapeError>,
-) -> Result<(), ShapeError> {
-    shape.check()?;
-    let [height, width, channels] = shape.output();
-    if output.len() != height * width * channels {
-        return Err(ShapeError::Output);
+    /// Packs a transposed convolution of int16 values with int8 weights for backend `B`; returns what [`run`] needs
+    /// besides.
+    ///
+    /// # Errors
+    /// As [`pack_int8`].
+    pub fn pack_int16<B: Backend, R: Rounding>(
+        shape: &TransposedConv2dShape,
+        numbers: &Int16Filters<'_>,
+        packed: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        each_phase::<B, Int16x8<R>, _, _>(shape, numbers.filters, packed, scratch, |phase, filters, packed| {
+            conv2d::pack_int16::<B, R>(phase, &Int16Filters { filters, ..*numbers }, packed)
+        })
     }
-    if filters.len() != shape.filters * shape.filter_len() {
-        return Err(ShapeError::Filters);
+
+    /// Packs a transposed convolution in single precision for backend `B`.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, [`ShapeError::MissingTaps`] included, the length of a slice is not the shape's, or
+    /// `scratch` is shorter than [`scratch_words`].
+    pub fn pack_float<B: Backend>(
+        shape: &TransposedConv2dShape,
+        numbers: &F32Filters<'_>,
+        packed: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        if (0..shape.phases()).any(|number| !shape.phase(number).is_whole()) {
+            return Err(ShapeError::MissingTaps);
+        }
+        each_phase::<B, Clamp, _, _>(shape, numbers.filters, packed, scratch, |phase, filters, packed| {
+            conv2d::pack_float::<B>(phase, &F32Filters { filters, ..*numbers }, packed)
+        })
     }
-    for number in 0..shape.phases() {
-        let phase = shape.phase(number);
-        let count = shape.filters * phase.shape.filter_len();
-        let (weights, memory) = memory.split_at_mut_checked(count).ok_or(ShapeError::Scratch)?;
-        let words = super::dynamic::packed_words::<B, E>(&phase.shape);
-        let (packed, scratch) = memory.split_at_mut_checked(words).ok_or(ShapeError::Scratch)?;
-        let weights = &mut bytemuck::cast_slice_mut(weights)[..count];
-        weights.fill(T::zeroed());
-        phase_weights(shape, &phase, filters, weights);
-        let (first, steps) = shape.place(&phase);
-        let convolution = pack(&phase.shape, weights, packed)?.spread(steps);
-        let output = output.get_mut(first..first + convolution.reach()).ok_or(ShapeError::Output)?;
-        convolution.run(packed, input, output, scratch)?;
+
+    /// Packs the phases side by side; what the last of them returns, as all do.
+    fn each_phase<B: Backend, E: Epilogue, T: Pod, C>(
+        shape: &TransposedConv2dShape,
+        filters: &[T],
+        packed: &mut [u32],
+        scratch: &mut [u32],
+        pack: impl Fn(&Conv2dShape, &[T], &mut [u32]) -> Result<C, ShapeError>,
+    ) -> Result<C, ShapeError> {
+        shape.check()?;
+        if filters.len() != shape.filters * shape.filter_len() {
+            return Err(ShapeError::Filters);
+        }
+        if packed.len() != packed_words::<B, E>(shape) {
+            return Err(ShapeError::Packed);
+        }
+        let (mut rest, mut common) = (packed, Err(ShapeError::Zero));
+        for number in 0..shape.phases() {
+            let phase = shape.phase(number);
+            let words = conv2d::packed_words::<B, E>(&phase.shape);
+            let (part, others) = rest.split_at_mut_checked(words).ok_or(ShapeError::Packed)?;
+            let count = shape.filters * phase.shape.filter_len();
+            let weights: &mut [T] = bytemuck::cast_slice_mut(&mut *scratch);
+            let weights = weights.get_mut(..count).ok_or(ShapeError::Scratch)?;
+            weights.fill(T::zeroed());
+            phase_weights(shape, &phase, filters, weights);
+            common = Ok(pack(&phase.shape, weights, part)?);
+            rest = others;
+        }
+        common
     }
-    Ok(())
+
+    /// Runs a transposed convolution on backend `B`, phase by phase. `fill` is what padding holds: the input's zero
+    /// point, or 0.0.
+    ///
+    /// Since the shape is not known before, this links every special routine of the backend: not for firmware.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run<B: Backend, E: Epilogue>(
+        shape: &TransposedConv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        let [height, width, channels] = shape.output();
+        if output.len() != height * width * channels {
+            return Err(ShapeError::Output);
+        }
+        if packed.len() != packed_words::<B, E>(shape) {
+            return Err(ShapeError::Packed);
+        }
+        let mut rest = packed;
+        for number in 0..shape.phases() {
+            let phase = shape.phase(number);
+            let (first, steps) = shape.place(&phase);
+            let convolution = Convolution::<B, E>::dynamic(phase.shape, fill, *common).spread(steps);
+            let words = conv2d::packed_words::<B, E>(&phase.shape);
+            let (part, others) = rest.split_at_checked(words).ok_or(ShapeError::Packed)?;
+            let output = output.get_mut(first..first + convolution.reach()).ok_or(ShapeError::Output)?;
+            convolution.run(part, input, output, scratch)?;
+            rest = others;
+        }
+        Ok(())
+    }
 }

@@ -5,7 +5,7 @@ use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
-    PowerOfTwo, Quantization, ReducedRounding, SingleRounding, dynamic, pack, reference,
+    PowerOfTwo, Quantization, ReducedRounding, SingleRounding, dynamic::conv2d, pack, reference,
 };
 
 /// Int8 convolutions, each with both roundings.
@@ -157,15 +157,15 @@ fn int4<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &m
         specified_int8::<SingleRounding>(&shape, &numbers, input, expected);
         let Int8Filters { input: from, output: to, activation, .. } = numbers;
         let numbers = Int4Filters { filters: nibbles, bias, scales, input: from, output: to, activation };
-        let packed = space.take(dynamic::packed_words::<B, Int4<SingleRounding>>(&shape));
+        let packed = space.take(conv2d::packed_words::<B, Int4<SingleRounding>>(&shape));
         let common =
-            dynamic::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("the case obeys the rules");
-        let scratch = space.take(dynamic::scratch_words::<B, Int4<SingleRounding>>(&shape));
+            conv2d::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("the case obeys the rules");
+        let scratch = space.take(conv2d::scratch_words::<B, Int4<SingleRounding>>(&shape));
         scratch.fill(0x7f80_80ff);
         output.fill(99);
         let fill = from.zero_point;
         cases
-            .measure(|| dynamic::run::<B, Int4<SingleRounding>>(&shape, packed, fill, &common, input, output, scratch))
+            .measure(|| conv2d::run::<B, Int4<SingleRounding>>(&shape, packed, fill, &common, input, output, scratch))
             .expect("the case obeys the rules");
         cases.compare(&(case, shape), output, expected);
     }
@@ -214,13 +214,13 @@ fn int16_case<B: Backend, R: Rounding>(
     let len = shape.output().iter().product();
     let (output, expected) = (space.take(len), space.take(len));
     specified_int16::<R>(shape, numbers, input, expected);
-    let packed = space.take(dynamic::packed_words::<B, Int16x8<R>>(shape));
-    let common = dynamic::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
-    let scratch = space.take(dynamic::scratch_words::<B, Int16x8<R>>(shape));
+    let packed = space.take(conv2d::packed_words::<B, Int16x8<R>>(shape));
+    let common = conv2d::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
+    let scratch = space.take(conv2d::scratch_words::<B, Int16x8<R>>(shape));
     scratch.fill(0x7f80_80ff);
     output.fill(99);
     cases
-        .measure(|| dynamic::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
+        .measure(|| conv2d::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
 }
@@ -237,14 +237,14 @@ fn int8_case<B: Backend, R: Rounding>(
     let (output, expected) = (space.take(len), space.take(len));
     specified_int8::<R>(shape, numbers, input, expected);
     let zero_point = numbers.input.zero_point;
-    let packed = space.take(dynamic::packed_words::<B, R>(shape));
-    let common = dynamic::pack_int8::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
-    let scratch = space.take(dynamic::scratch_words::<B, R>(shape));
+    let packed = space.take(conv2d::packed_words::<B, R>(shape));
+    let common = conv2d::pack_int8::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
+    let scratch = space.take(conv2d::scratch_words::<B, R>(shape));
     // Whatever the memory held before must not matter.
     scratch.fill(0x7f80_80ff);
     output.fill(99);
     cases
-        .measure(|| dynamic::run::<B, R>(shape, packed, zero_point, &common, input, output, scratch))
+        .measure(|| conv2d::run::<B, R>(shape, packed, zero_point, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
 }
@@ -300,13 +300,13 @@ fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
         let len = shape.output().iter().product();
         let (output, expected) = (space.take(len), space.take(len));
         reference::conv2d_f32(&shape, input, filters, bias, activation.bounds(), expected);
-        let packed = space.take(dynamic::packed_words::<B, Clamp>(&shape));
-        dynamic::pack_float::<B>(&shape, &numbers, packed).expect("the case obeys the rules");
-        let scratch = space.take(dynamic::scratch_words::<B, Clamp>(&shape));
+        let packed = space.take(conv2d::packed_words::<B, Clamp>(&shape));
+        conv2d::pack_float::<B>(&shape, &numbers, packed).expect("the case obeys the rules");
+        let scratch = space.take(conv2d::scratch_words::<B, Clamp>(&shape));
         scratch.fill(0xffff_ffff);
         output.fill(99.0);
         cases
-            .measure(|| dynamic::run::<B, Clamp>(&shape, packed, 0.0, &activation.bounds(), input, output, scratch))
+            .measure(|| conv2d::run::<B, Clamp>(&shape, packed, 0.0, &activation.bounds(), input, output, scratch))
             .expect("the case obeys the rules");
         cases.compare(&(case, shape), output, expected);
     }

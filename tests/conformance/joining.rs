@@ -13,34 +13,35 @@ const CASES: u32 = super::number_of_cases(200);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
-    session.operator(["add", "int8", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let parameters = Parameters::draw(generator);
-            sum_int8::<B, SingleRounding>(cases, generator, memory, &parameters);
-            sum_int8::<B, DoubleRounding>(cases, generator, memory, &parameters);
-        }
-    });
-    session.operator(["add", "int16", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let parameters = Parameters::draw(generator);
-            sum_int16::<B, SingleRounding>(cases, generator, memory, &parameters);
-            sum_int16::<B, DoubleRounding>(cases, generator, memory, &parameters);
-        }
-    });
-    session.operator(["add", "f32", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let Parameters { subtract, activation, .. } = Parameters::draw(generator);
-            let bounds = activation.bounds();
-            let (shapes, [first, second, output, expected]) = pair(generator, memory, Generator::float);
-            let sum = if subtract { reference::subtract_f32 } else { reference::add_f32 };
-            sum(shapes, bounds, first, second, expected);
-            let (sum, broadcast) = (FloatSum { subtract, bounds }, broadcast(shapes));
-            cases
-                .measure(|| binary::add::<B, SingleRounding, f32>(&sum, &broadcast, first, second, output))
-                .expect("the lengths are the shapes'");
-            cases.compare(&(shapes, sum), output, expected);
-        }
-    });
+    for (name, subtract) in [("add", false), ("subtract", true)] {
+        session.operator([name, "int8", B::NAME], |cases, generator, memory| {
+            for _ in 0..CASES {
+                let parameters = Parameters { subtract, ..Parameters::draw(generator) };
+                sum_int8::<B, SingleRounding>(cases, generator, memory, &parameters);
+                sum_int8::<B, DoubleRounding>(cases, generator, memory, &parameters);
+            }
+        });
+        session.operator([name, "int16", B::NAME], |cases, generator, memory| {
+            for _ in 0..CASES {
+                let parameters = Parameters { subtract, ..Parameters::draw(generator) };
+                sum_int16::<B, SingleRounding>(cases, generator, memory, &parameters);
+                sum_int16::<B, DoubleRounding>(cases, generator, memory, &parameters);
+            }
+        });
+        session.operator([name, "f32", B::NAME], |cases, generator, memory| {
+            for _ in 0..CASES {
+                let bounds = Parameters::draw(generator).activation.bounds();
+                let (shapes, [first, second, output, expected]) = pair(generator, memory, Generator::float);
+                let sum = if subtract { reference::subtract_f32 } else { reference::add_f32 };
+                sum(shapes, bounds, first, second, expected);
+                let (sum, broadcast) = (FloatSum { subtract, bounds }, broadcast(shapes));
+                cases
+                    .measure(|| binary::add::<B, SingleRounding, f32>(&sum, &broadcast, first, second, output))
+                    .expect("the lengths are the shapes'");
+                cases.compare(&(shapes, sum), output, expected);
+            }
+        });
+    }
     session.operator(["multiply", "int8", B::NAME], |cases, generator, memory| {
         for _ in 0..CASES {
             let parameters = Parameters::draw(generator);
@@ -67,40 +68,9 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             cases.compare(&(shapes, bounds), output, expected);
         }
     });
-    session.operator(["concatenate", "int8", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let region = region(generator);
-            let [input, output, expected] = buffers(memory, region.shape(), region.within());
-            generator.int8(input, -128);
-            output.fill(99);
-            expected.fill(99);
-            reference::place(&region, input, expected);
-            cases.measure(|| arrange::place(&region, input, output)).expect("the lengths are the shapes'");
-            cases.compare(&region, output, expected);
-        }
-    });
-    session.operator(["pad", "int8", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let (region, value) = (region(generator), generator.next() as i8);
-            let [input, output, expected] = buffers(memory, region.shape(), region.within());
-            generator.int8(input, -128);
-            reference::pad(&region, value, input, expected);
-            cases.measure(|| arrange::pad(&region, value, input, output)).expect("the lengths are the shapes'");
-            cases.compare(&(region, value), output, expected);
-        }
-    });
-    session.operator(["upsample", "int8", B::NAME], |cases, generator, memory| {
-        for _ in 0..CASES {
-            let input = [generator.within(1, 4), generator.within(1, 4), generator.within(1, 20)];
-            let factors = [generator.within(1, 4), generator.within(1, 4)];
-            let shape = UpsampleShape::new(input, factors).expect("the case obeys the rules");
-            let [input, output, expected] = buffers(memory, input, shape.output());
-            generator.int8(input, -128);
-            reference::upsample(&shape, input, expected);
-            cases.measure(|| arrange::upsample(&shape, input, output)).expect("the lengths are the shapes'");
-            cases.compare(&shape, output, expected);
-        }
-    });
+    copies::<B, i8>(session, "int8", int8);
+    copies::<B, i16>(session, "int16", Generator::int16);
+    copies::<B, f32>(session, "f32", Generator::float);
     session.operator(["quantize", "int8", B::NAME], |cases, generator, memory| {
         for _ in 0..CASES {
             let to = Quantization::new(generator.real(0.001, 0.2), generator.next() as i8);
@@ -128,6 +98,15 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             });
         }
     });
+    session.operator(["dequantize", "int16", B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let scale = generator.real(0.00001, 0.01);
+            conversion(cases, generator, memory, Generator::int16, |input: &[i16], output, expected, cases| {
+                reference::dequantize_i16(scale, input, expected);
+                cases.measure(|| unary::dequantize_i16::<B>(scale, input, output)).expect("the lengths are equal");
+            });
+        }
+    });
     session.operator(["requantize", "int8", B::NAME], |cases, generator, memory| {
         for _ in 0..CASES {
             let [from, to] = Parameters::draw(generator).inputs;
@@ -140,6 +119,50 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             let [from, to] = Parameters::draw(generator).inputs;
             requantize_to_int16::<B, SingleRounding>(cases, generator, memory, from, to);
             requantize_to_int16::<B, DoubleRounding>(cases, generator, memory, from, to);
+        }
+    });
+}
+
+/// What moves values without arithmetic, in one type.
+fn copies<B: Backend, T: Value>(
+    session: &mut Session<'_>,
+    name: &'static str,
+    fill: impl Fn(&mut Generator, &mut [T]) + Copy,
+) {
+    session.operator(["concatenate", name, B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let region = region(generator);
+            let [input, output, expected] = buffers(memory, region.shape(), region.within());
+            fill(generator, input);
+            fill(generator, output);
+            expected.copy_from_slice(output);
+            reference::place(&region, input, expected);
+            cases.measure(|| arrange::place(&region, input, output)).expect("the lengths are the shapes'");
+            cases.compare(&region, output, expected);
+        }
+    });
+    session.operator(["pad", name, B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let region = region(generator);
+            let [input, output, expected] = buffers(memory, region.shape(), region.within());
+            fill(generator, input);
+            let mut value = [T::zeroed()];
+            fill(generator, &mut value);
+            reference::pad(&region, value[0], input, expected);
+            cases.measure(|| arrange::pad(&region, value[0], input, output)).expect("the lengths are the shapes'");
+            cases.compare(&(region, value), output, expected);
+        }
+    });
+    session.operator(["upsample", name, B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let input = [generator.within(1, 4), generator.within(1, 4), generator.within(1, 20)];
+            let factors = [generator.within(1, 4), generator.within(1, 4)];
+            let shape = UpsampleShape::new(input, factors).expect("the case obeys the rules");
+            let [input, output, expected] = buffers(memory, input, shape.output());
+            fill(generator, input);
+            reference::upsample(&shape, input, expected);
+            cases.measure(|| arrange::upsample(&shape, input, output)).expect("the lengths are the shapes'");
+            cases.compare(&shape, output, expected);
         }
     });
 }
@@ -290,7 +313,7 @@ fn region(generator: &mut Generator) -> Region {
 }
 
 /// An input, an output, and room for what is expected.
-fn buffers(memory: &mut Memory, input: [usize; 3], output: [usize; 3]) -> [&mut [i8]; 3] {
+fn buffers<T: Value>(memory: &mut Memory, input: [usize; 3], output: [usize; 3]) -> [&mut [T]; 3] {
     let mut space = memory.space();
     let [input, output] = [input, output].map(|shape| shape.iter().product());
     [space.take(input), space.take(output), space.take(output)]

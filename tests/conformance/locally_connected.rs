@@ -1,11 +1,12 @@
 //! Locally connected layers.
 
 use super::Session;
+use bareconv::dynamic::locally_connected;
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization,
-    SingleRounding, dynamic, pack, reference,
+    SingleRounding, pack, reference,
 };
 
 const CASES: u32 = super::number_of_cases(100);
@@ -49,13 +50,15 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
                 &common,
                 expected,
             );
-            let memory = space.take(dynamic::locally_connected_words::<B, DoubleRounding>(&shape));
-            memory.fill(0x7f80_80ff);
+            let packed = space.take(locally_connected::packed_words::<B, DoubleRounding>(&shape));
+            let common = locally_connected::pack_int8::<B, DoubleRounding>(&shape, &numbers, packed)
+                .expect("the case obeys the rules");
+            let scratch = space.take(locally_connected::scratch_words::<B, DoubleRounding>(&shape));
+            scratch.fill(0x7f80_80ff);
             output.fill(99);
+            type R = DoubleRounding;
             cases
-                .measure(|| {
-                    dynamic::locally_connected_int8::<B, DoubleRounding>(&shape, &numbers, input, output, memory)
-                })
+                .measure(|| locally_connected::run::<B, R>(&shape, packed, zero_point, &common, input, output, scratch))
                 .expect("the case obeys the rules");
             cases.compare(&(case, shape), output, expected);
         }
@@ -96,13 +99,15 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
                 &common,
                 expected,
             );
-            let memory = space.take(dynamic::locally_connected_words::<B, Int16x8<SingleRounding>>(&shape));
-            memory.fill(0x7f80_80ff);
+            type R = Int16x8<SingleRounding>;
+            let packed = space.take(locally_connected::packed_words::<B, R>(&shape));
+            let common = locally_connected::pack_int16::<B, SingleRounding>(&shape, &numbers, packed)
+                .expect("the case obeys the rules");
+            let scratch = space.take(locally_connected::scratch_words::<B, R>(&shape));
+            scratch.fill(0x7f80_80ff);
             output.fill(99);
             cases
-                .measure(|| {
-                    dynamic::locally_connected_int16::<B, SingleRounding>(&shape, &numbers, input, output, memory)
-                })
+                .measure(|| locally_connected::run::<B, R>(&shape, packed, 0, &common, input, output, scratch))
                 .expect("the case obeys the rules");
             cases.compare(&(case, shape), output, expected);
         }
@@ -120,12 +125,14 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             let (output, expected) = (space.take(len), space.take(len));
             let bounds = Activation::Relu.bounds();
             reference::locally_connected2d_f32(&shape, input, filters, bias, bounds, expected);
-            let memory = space.take(dynamic::locally_connected_words::<B, Clamp>(&shape));
-            memory.fill(0xffff_ffff);
-            output.fill(99.0);
             let numbers = F32Filters { filters, bias, activation: Activation::Relu };
+            let packed = space.take(locally_connected::packed_words::<B, Clamp>(&shape));
+            locally_connected::pack_float::<B>(&shape, &numbers, packed).expect("the case obeys the rules");
+            let scratch = space.take(locally_connected::scratch_words::<B, Clamp>(&shape));
+            scratch.fill(0xffff_ffff);
+            output.fill(99.0);
             cases
-                .measure(|| dynamic::locally_connected_float::<B>(&shape, &numbers, input, output, memory))
+                .measure(|| locally_connected::run::<B, Clamp>(&shape, packed, 0.0, &bounds, input, output, scratch))
                 .expect("the case obeys the rules");
             cases.compare(&(case, shape), output, expected);
         }

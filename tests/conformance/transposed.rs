@@ -1,11 +1,12 @@
 //! Transposed convolutions.
 
 use super::{Cases, Generator, Memory, Session};
+use bareconv::dynamic::transposed;
 use bareconv::kernels::Backend;
 use bareconv::quant::Rounding;
 use bareconv::{
     Activation, Clamp, DoubleRounding, F32Filters, Int8Filters, Int16Filters, Int16x8, Quantization, ReducedRounding,
-    ShapeError, SingleRounding, TransposedConv2dShape, dynamic, pack, reference,
+    ShapeError, SingleRounding, TransposedConv2dShape, pack, reference,
 };
 
 const CASES: u32 = super::number_of_cases(150);
@@ -92,11 +93,13 @@ fn int8<B: Backend, R: Rounding>(cases: &mut Cases<'_>, case: u32, generator: &m
         &common,
         expected,
     );
-    let memory = space.take(dynamic::transposed_words::<B, R>(&shape));
-    memory.fill(0x7f80_80ff);
+    let packed = space.take(transposed::packed_words::<B, R>(&shape));
+    let scratch = space.take(transposed::scratch_words::<B, R>(&shape));
+    let common = transposed::pack_int8::<B, R>(&shape, &numbers, packed, scratch).expect("the case obeys the rules");
+    scratch.fill(0x7f80_80ff);
     output.fill(99);
     cases
-        .measure(|| dynamic::transposed_int8::<B, R>(&shape, &numbers, input, output, memory))
+        .measure(|| transposed::run::<B, R>(&shape, packed, zero_point, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
 }
@@ -123,11 +126,13 @@ fn int16<B: Backend, R: Rounding>(cases: &mut Cases<'_>, case: u32, generator: &
     let len = shape.output().iter().product();
     let (output, expected) = (space.take(len), space.take(len));
     reference::transposed_conv2d_i16::<R>(&shape, input, numbers.filters, numbers.bias, &parameters, &common, expected);
-    let memory = space.take(dynamic::transposed_words::<B, Int16x8<R>>(&shape));
-    memory.fill(0x7f80_80ff);
+    let packed = space.take(transposed::packed_words::<B, Int16x8<R>>(&shape));
+    let scratch = space.take(transposed::scratch_words::<B, Int16x8<R>>(&shape));
+    let common = transposed::pack_int16::<B, R>(&shape, &numbers, packed, scratch).expect("the case obeys the rules");
+    scratch.fill(0x7f80_80ff);
     output.fill(99);
     cases
-        .measure(|| dynamic::transposed_int16::<B, R>(&shape, &numbers, input, output, memory))
+        .measure(|| transposed::run::<B, Int16x8<R>>(&shape, packed, 0, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, shape), output, expected);
 }
@@ -144,15 +149,17 @@ fn float<B: Backend>(cases: &mut Cases<'_>, case: u32, generator: &mut Generator
     let len = shape.output().iter().product();
     let (output, expected) = (space.take(len), space.take(len));
     reference::transposed_conv2d_f32(&shape, input, filters, bias, activation.bounds(), expected);
-    let memory = space.take(dynamic::transposed_words::<B, Clamp>(&shape));
-    memory.fill(0xffff_ffff);
-    output.fill(99.0);
+    let packed = space.take(transposed::packed_words::<B, Clamp>(&shape));
+    let scratch = space.take(transposed::scratch_words::<B, Clamp>(&shape));
     let numbers = F32Filters { filters, bias, activation };
-    match cases.measure(|| dynamic::transposed_float::<B>(&shape, &numbers, input, output, memory)) {
-        Err(ShapeError::MissingTaps) => {}
-        done => {
-            done.expect("the case obeys the rules");
-            cases.compare(&(case, shape), output, expected);
-        }
+    match transposed::pack_float::<B>(&shape, &numbers, packed, scratch) {
+        Err(ShapeError::MissingTaps) => return,
+        done => done.expect("the case obeys the rules"),
     }
+    scratch.fill(0xffff_ffff);
+    output.fill(99.0);
+    cases
+        .measure(|| transposed::run::<B, Clamp>(&shape, packed, 0.0, &activation.bounds(), input, output, scratch))
+        .expect("the case obeys the rules");
+    cases.compare(&(case, shape), output, expected);
 }
