@@ -624,10 +624,6 @@ fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: &Job<'g>) -> Re
     }
 }
 
-fn zeros(value: &Value) -> Numbers {
-    Numbers::from_bytes(value.element, &vec![0; value.bytes()])
-}
-
 fn mean<'g>(input: &Value, output: &Value) -> Step<'g> {
     let ([height, width, channels], pixels) = (input.shape, input.shape[0] * input.shape[1]);
     match (input.element, output.element) {
