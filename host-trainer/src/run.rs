@@ -298,7 +298,7 @@ fn step<'g, B: Backend>(graph: &'g Graph, node: &'g Node) -> Result<Step<'g>, Sh
         }
         Operator::Transposed { shape, weights, activation } => {
             let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
-            transposed::<B>(*shape, job)?
+            transposed::<B>(*shape, &job)?
         }
         Operator::MaxPool { shape, activation } => {
             let activate = clamp(output.element, *activation);
@@ -512,31 +512,31 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         E::Input: Send + Sync,
         E::Common: Send + Sync,
     {
-        let mut packed = vec![0; dynamic::packed_words::<B, E>(&shape)];
+        let mut packed = vec![0; dynamic::conv2d::packed_words::<B, E>(&shape)];
         let common = pack(&mut packed)?;
-        let words = dynamic::scratch_words::<B, E>(&shape);
+        let words = dynamic::conv2d::scratch_words::<B, E>(&shape);
         let len = shape.output().iter().product();
         Ok(fallible(len, move |input, output| {
-            dynamic::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
+            dynamic::conv2d::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
         }))
     }
     match job.input.element {
         Element::Int8(Quantization { zero_point, .. }) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed| {
-                dynamic::pack_int8::<B, R>(&shape, &integers.int8(), packed)
+                dynamic::conv2d::pack_int8::<B, R>(&shape, &integers.int8(), packed)
             }))
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
-                dynamic::pack_int16::<B, R>(&shape, &integers.int16(), packed)
+                dynamic::conv2d::pack_int16::<B, R>(&shape, &integers.int16(), packed)
             }))
         }
         Element::F32 => {
             let numbers = job.floats()?;
             run::<B, Clamp>(shape, 0.0, |packed| {
-                dynamic::pack_float::<B>(&shape, &numbers, packed).map(|()| numbers.activation.bounds())
+                dynamic::conv2d::pack_float::<B>(&shape, &numbers, packed).map(|()| numbers.activation.bounds())
             })
         }
     }
@@ -582,44 +582,45 @@ fn depthwise<'g, B: Backend>(shape: DepthwiseConv2dShape, job: &Job<'g>) -> Resu
     }
 }
 
-fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: Job<'g>) -> Result<Step<'g>, ShapeError> {
-    let len = shape.output().iter().product();
-    let step: Step<'g> = match job.input.element {
-        Element::Int8(_) => {
+fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: &Job<'g>) -> Result<Step<'g>, ShapeError> {
+    fn run<'g, B: Backend, E: bareconv::kernels::Epilogue<Input: Number, Output: Number>>(
+        shape: TransposedConv2dShape,
+        fill: E::Input,
+        pack: impl FnOnce(&mut [u32], &mut [u32]) -> Result<E::Common, ShapeError>,
+    ) -> Result<Step<'g>, ShapeError>
+    where
+        E::Input: Send + Sync,
+        E::Common: Send + Sync,
+    {
+        let mut packed = vec![0; dynamic::transposed::packed_words::<B, E>(&shape)];
+        let words = dynamic::transposed::scratch_words::<B, E>(&shape);
+        let common = pack(&mut packed, &mut vec![0; words])?;
+        let len = shape.output().iter().product();
+        Ok(fallible(len, move |input, output| {
+            dynamic::transposed::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
+        }))
+    }
+    match job.input.element {
+        Element::Int8(Quantization { zero_point, .. }) => {
             let (integers, wide) = job.integers()?;
-            by_rounding!(job.rounding, wide, R => {
-                let words = dynamic::transposed_words::<B, R>(&shape);
-                fallible(len, move |input, output| {
-                    let memory = &mut vec![0; words];
-                    dynamic::transposed_int8::<B, R>(&shape, &integers.int8(), input, output, memory)
-                })
-            })
+            by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed, scratch| {
+                dynamic::transposed::pack_int8::<B, R>(&shape, &integers.int8(), packed, scratch)
+            }))
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
-            by_rounding!(job.rounding, wide, R => {
-                let words = dynamic::transposed_words::<B, Int16x8<R>>(&shape);
-                fallible(len, move |input, output| {
-                    let memory = &mut vec![0; words];
-                    dynamic::transposed_int16::<B, R>(&shape, &integers.int16(), input, output, memory)
-                })
-            })
+            by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed, scratch| {
+                dynamic::transposed::pack_int16::<B, R>(&shape, &integers.int16(), packed, scratch)
+            }))
         }
         Element::F32 => {
             let numbers = job.floats()?;
-            let words = dynamic::transposed_words::<B, Clamp>(&shape);
-            fallible(len, move |input, output| {
-                dynamic::transposed_float::<B>(&shape, &numbers, input, output, &mut vec![0; words])
+            run::<B, Clamp>(shape, 0.0, |packed, scratch| {
+                dynamic::transposed::pack_float::<B>(&shape, &numbers, packed, scratch)
+                    .map(|()| numbers.activation.bounds())
             })
         }
-    };
-    // Its filters are packed for every run: whether they can be shows now.
-    step(&[&zeros(job.input)])?;
-    Ok(step)
-}
-
-fn zeros(value: &Value) -> Numbers {
-    Numbers::from_bytes(value.element, &vec![0; value.bytes()])
+    }
 }
 
 fn mean<'g>(input: &Value, output: &Value) -> Step<'g> {
