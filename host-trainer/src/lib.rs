@@ -20,6 +20,7 @@
 pub mod data;
 pub mod export;
 pub mod graph;
+pub mod import;
 pub mod lenet;
 pub mod nn;
 pub mod output;
