@@ -864,3 +864,38 @@ fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_ce
     let place = if align_corners { libm::roundf(place) } else { libm::floorf(place) };
     (place as usize).min(from - 1)
 }
+
+/// Words of scratch memory that a node's layer takes by the library's portable backend: near what most microcontrollers
+/// need. The graph has been checked.
+#[must_use]
+pub fn scratch_words(graph: &Graph, node: &Node) -> usize {
+    use bareconv::arch::Portable as B;
+    let element = graph.value(node.inputs[0]).element;
+    // How sums are rounded changes nothing here.
+    match (&node.operator, element) {
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int8(_)) => {
+            dynamic::conv2d::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int16(_)) => {
+            dynamic::conv2d::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::F32) => {
+            dynamic::conv2d::scratch_words::<B, Clamp>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::Int8(_)) => {
+            dynamic::depthwise::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::Int16(_)) => {
+            dynamic::depthwise::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::F32) => dynamic::depthwise::scratch_words::<B, Clamp>(shape),
+        (Operator::Transposed { shape, .. }, Element::Int8(_)) => {
+            dynamic::transposed::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Transposed { shape, .. }, Element::Int16(_)) => {
+            dynamic::transposed::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Transposed { shape, .. }, Element::F32) => dynamic::transposed::scratch_words::<B, Clamp>(shape),
+        _ => 0,
+    }
+}

@@ -185,7 +185,9 @@ impl<'a> Tensor<'a> {
             return unsupported(format!("tensor `{}` holds more numbers than it can mean", self.short_name()));
         }
         Ok(match self.kind {
-            kind::INT64 => self.constant(kind::INT64, 8)?.as_chunks().0.iter().map(|&n| i64::from_le_bytes(n)).collect(),
+            kind::INT64 => {
+                self.constant(kind::INT64, 8)?.as_chunks().0.iter().map(|&n| i64::from_le_bytes(n)).collect()
+            }
             _ => int32(self.constant(kind::INT32, 4)?).map(i64::from).collect(),
         })
     }
@@ -347,7 +349,9 @@ impl<'a> Reader<'a> {
             }
         };
         'all: {
-            for index in subgraph.inputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS) {
+            for index in
+                subgraph.inputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS)
+            {
                 match reader.network_input(index) {
                     Ok(input) => inputs.push(input),
                     Err(fault) => {
@@ -359,7 +363,9 @@ impl<'a> Reader<'a> {
             }
             let operators = subgraph.operators().map_err(Fault::from)?;
             for index in 0..operators.map_or(0, |operators| operators.len()) {
-                let Some(operator) = operators.map_or(Ok(None), |all| all.get(index)).map_err(Fault::from)? else { break };
+                let Some(operator) = operators.map_or(Ok(None), |all| all.get(index)).map_err(Fault::from)? else {
+                    break;
+                };
                 reader.place = format!("operator {index}");
                 let result = reader.operator(index, operator, &codes);
                 if let Err(fault) = result
@@ -368,7 +374,9 @@ impl<'a> Reader<'a> {
                     break 'all;
                 }
             }
-            for index in subgraph.outputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS) {
+            for index in
+                subgraph.outputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS)
+            {
                 match reader.network_output(index) {
                     Ok(output) => outputs.push(output),
                     Err(fault) => {
@@ -483,7 +491,9 @@ impl<'a> Reader<'a> {
                 self.budget = left;
                 Ok(())
             }
-            None => unsupported("operators share so many of the file's numbers that copies would be many times the file"),
+            None => {
+                unsupported("operators share so many of the file's numbers that copies would be many times the file")
+            }
         }
     }
 
@@ -528,7 +538,10 @@ impl<'a> Reader<'a> {
     fn value(&self, tensor: usize) -> Step<ValueId> {
         let this = &self.tensors[tensor];
         if this.data.is_some() {
-            return nearest(format!("its input `{}` is constant", this.short_name()), "the result, computed beforehand");
+            return nearest(
+                format!("its input `{}` is constant", this.short_name()),
+                "the result, computed beforehand",
+            );
         }
         match self.known[tensor] {
             Some(value) => Ok(value),
@@ -683,7 +696,11 @@ impl<'a> Reader<'a> {
         if four {
             Ok(())
         } else {
-            unsupported(format!("tensor `{}` has the shape {:?}, not four dimensions", this.short_name(), this.dimensions))
+            unsupported(format!(
+                "tensor `{}` has the shape {:?}, not four dimensions",
+                this.short_name(),
+                this.dimensions
+            ))
         }
     }
 
@@ -930,7 +947,10 @@ impl<'a> Reader<'a> {
             let Some(here) = here else { return unsupported("it concatenates along the batch") };
             require(axis.is_none_or(|axis| axis == here), "its inputs differ in their number of dimensions")?;
             axis = Some(here);
-            require(self.element(input) == self.element(output), "its inputs' types, scales or zero points differ from the output's")?;
+            require(
+                self.element(input) == self.element(output),
+                "its inputs' types, scales or zero points differ from the output's",
+            )?;
             let (mut from, to) = (self.shape(input), self.shape(output));
             sum = sum.saturating_add(from[here]);
             from[here] = to[here];
@@ -1059,7 +1079,8 @@ impl<'a> Reader<'a> {
                 _ => cut(end),
             };
             let stride = if mask(options.shrink_axis_mask()?, axis) { 1 } else { stride };
-            let count = if stride > 0 { (end - begin + stride - 1) / stride } else { (begin - end - stride - 1) / -stride };
+            let count =
+                if stride > 0 { (end - begin + stride - 1) / stride } else { (begin - end - stride - 1) / -stride };
             require(count > 0 && (0..size).contains(&begin), "it is empty")?;
             ranges.push((begin, count, stride));
         }
@@ -1113,7 +1134,10 @@ impl<'a> Reader<'a> {
         let input = self.value(tensor)?;
         let Some(axis) = axis_of(axis, rank)? else { return unsupported("it splits the batch") };
         let whole = self.shape(input)[axis];
-        require(!call.outputs.is_empty() && whole.is_multiple_of(call.outputs.len()), "its parts are not the same size")?;
+        require(
+            !call.outputs.is_empty() && whole.is_multiple_of(call.outputs.len()),
+            "its parts are not the same size",
+        )?;
         let part = whole / call.outputs.len();
         self.parts(input, axis, &vec![part; call.outputs.len()], call)
     }
@@ -1180,7 +1204,10 @@ impl<'a> Reader<'a> {
     }
 
     fn same_element(&self, input: ValueId, output: ValueId) -> Step<()> {
-        require(self.element(input) == self.element(output), "its output's type, scale or zero point is not its input's")
+        require(
+            self.element(input) == self.element(output),
+            "its output's type, scale or zero point is not its input's",
+        )
     }
 
     /// The dimensions of weights.
@@ -1212,7 +1239,8 @@ impl<'a> Reader<'a> {
         }
         if self.element(input) == Element::F32 {
             let weights = float32(this.constant(kind::FLOAT32, 4)?);
-            let bias = bias.map_or(Ok(vec![0.0; outputs]), |bias| Ok::<_, Fault>(float32(bias.constant(kind::FLOAT32, 4)?)))?;
+            let bias =
+                bias.map_or(Ok(vec![0.0; outputs]), |bias| Ok::<_, Fault>(float32(bias.constant(kind::FLOAT32, 4)?)))?;
             return Ok(Weights::F32 { weights, bias });
         }
         let weights = int8(this.constant(kind::INT8, 1)?);

@@ -34,7 +34,9 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         "BATCH_MATMUL" => "FULLY_CONNECTED with constant weights",
         "CONV_3D" | "CONV_3D_TRANSPOSE" => "CONV_2D",
         "CAST" => "QUANTIZE or DEQUANTIZE",
-        "ARG_MAX" | "ARG_MIN" | "TOPK_V2" => "the network without it, and `bareconv::argmax` or `bareconv::top_k` of its output",
+        "ARG_MAX" | "ARG_MIN" | "TOPK_V2" => {
+            "the network without it, and `bareconv::argmax` or `bareconv::top_k` of its output"
+        }
         "L2_NORMALIZATION" | "LOCAL_RESPONSE_NORMALIZATION" => "batch normalization, folded into a convolution",
         "LSTM"
         | "RNN"
