@@ -25,6 +25,7 @@ pub mod lenet;
 pub mod nn;
 pub mod output;
 pub mod parameters;
+pub mod plan;
 pub mod quantize;
 pub mod random;
 pub mod run;

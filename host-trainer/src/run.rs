@@ -512,31 +512,31 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         E::Input: Send + Sync,
         E::Common: Send + Sync,
     {
-        let mut packed = vec![0; dynamic::packed_words::<B, E>(&shape)];
+        let mut packed = vec![0; dynamic::conv2d::packed_words::<B, E>(&shape)];
         let common = pack(&mut packed)?;
-        let words = dynamic::scratch_words::<B, E>(&shape);
+        let words = dynamic::conv2d::scratch_words::<B, E>(&shape);
         let len = shape.output().iter().product();
         Ok(fallible(len, move |input, output| {
-            dynamic::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
+            dynamic::conv2d::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
         }))
     }
     match job.input.element {
         Element::Int8(Quantization { zero_point, .. }) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed| {
-                dynamic::pack_int8::<B, R>(&shape, &integers.int8(), packed)
+                dynamic::conv2d::pack_int8::<B, R>(&shape, &integers.int8(), packed)
             }))
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
-                dynamic::pack_int16::<B, R>(&shape, &integers.int16(), packed)
+                dynamic::conv2d::pack_int16::<B, R>(&shape, &integers.int16(), packed)
             }))
         }
         Element::F32 => {
             let numbers = job.floats()?;
             run::<B, Clamp>(shape, 0.0, |packed| {
-                dynamic::pack_float::<B>(&shape, &numbers, packed).map(|()| numbers.activation.bounds())
+                dynamic::conv2d::pack_float::<B>(&shape, &numbers, packed).map(|()| numbers.activation.bounds())
             })
         }
     }
@@ -583,7 +583,6 @@ fn depthwise<'g, B: Backend>(shape: DepthwiseConv2dShape, job: &Job<'g>) -> Resu
 }
 
 fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: &Job<'g>) -> Result<Step<'g>, ShapeError> {
-    use dynamic::transposed::{pack_float, pack_int8, pack_int16, packed_words, scratch_words};
     fn run<'g, B: Backend, E: bareconv::kernels::Epilogue<Input: Number, Output: Number>>(
         shape: TransposedConv2dShape,
         fill: E::Input,
@@ -593,32 +592,32 @@ fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: &Job<'g>) -> Re
         E::Input: Send + Sync,
         E::Common: Send + Sync,
     {
-        let mut packed = vec![0; packed_words::<B, E>(&shape)];
-        let words = scratch_words::<B, E>(&shape);
+        let mut packed = vec![0; dynamic::transposed::packed_words::<B, E>(&shape)];
+        let words = dynamic::transposed::scratch_words::<B, E>(&shape);
         let common = pack(&mut packed, &mut vec![0; words])?;
         let len = shape.output().iter().product();
         Ok(fallible(len, move |input, output| {
-            let scratch = &mut vec![0; words];
-            dynamic::transposed::run::<B, E>(&shape, &packed, fill, &common, input, output, scratch)
+            dynamic::transposed::run::<B, E>(&shape, &packed, fill, &common, input, output, &mut vec![0; words])
         }))
     }
     match job.input.element {
         Element::Int8(Quantization { zero_point, .. }) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed, scratch| {
-                pack_int8::<B, R>(&shape, &integers.int8(), packed, scratch)
+                dynamic::transposed::pack_int8::<B, R>(&shape, &integers.int8(), packed, scratch)
             }))
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed, scratch| {
-                pack_int16::<B, R>(&shape, &integers.int16(), packed, scratch)
+                dynamic::transposed::pack_int16::<B, R>(&shape, &integers.int16(), packed, scratch)
             }))
         }
         Element::F32 => {
             let numbers = job.floats()?;
             run::<B, Clamp>(shape, 0.0, |packed, scratch| {
-                pack_float::<B>(&shape, &numbers, packed, scratch).map(|()| numbers.activation.bounds())
+                dynamic::transposed::pack_float::<B>(&shape, &numbers, packed, scratch)
+                    .map(|()| numbers.activation.bounds())
             })
         }
     }
@@ -864,4 +863,39 @@ fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_ce
     let place = (at as f32 + if half_pixel_centers { 0.5 } else { 0.0 }) * scale;
     let place = if align_corners { libm::roundf(place) } else { libm::floorf(place) };
     (place as usize).min(from - 1)
+}
+
+/// Words of scratch memory that a node's layer takes by the library's portable backend: near what most microcontrollers
+/// need. The graph has been checked.
+#[must_use]
+pub fn scratch_words(graph: &Graph, node: &Node) -> usize {
+    use bareconv::arch::Portable as B;
+    let element = graph.value(node.inputs[0]).element;
+    // How sums are rounded changes nothing here.
+    match (&node.operator, element) {
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int8(_)) => {
+            dynamic::conv2d::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int16(_)) => {
+            dynamic::conv2d::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::F32) => {
+            dynamic::conv2d::scratch_words::<B, Clamp>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::Int8(_)) => {
+            dynamic::depthwise::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::Int16(_)) => {
+            dynamic::depthwise::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Depthwise { shape, .. }, Element::F32) => dynamic::depthwise::scratch_words::<B, Clamp>(shape),
+        (Operator::Transposed { shape, .. }, Element::Int8(_)) => {
+            dynamic::transposed::scratch_words::<B, DoubleRounding>(shape)
+        }
+        (Operator::Transposed { shape, .. }, Element::Int16(_)) => {
+            dynamic::transposed::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+        }
+        (Operator::Transposed { shape, .. }, Element::F32) => dynamic::transposed::scratch_words::<B, Clamp>(shape),
+        _ => 0,
+    }
 }
