@@ -99,6 +99,34 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut Self::Accumulator);
 }
 
+/// How far a layer is that is computed row by row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// The input row to read.
+    pub read: usize,
+    /// The output row to write.
+    pub written: usize,
+    /// Whether the output row sees no later input row.
+    pub ready: bool,
+}
+
+impl Progress {
+    /// Whether the next of `rows` output rows sees no input row after the one to read. `until` is the row behind the last
+    /// that an output row sees.
+    pub fn look(&mut self, rows: usize, until: impl FnOnce(usize) -> usize) -> bool {
+        self.ready = self.written < rows && until(self.written) <= self.read + 1;
+        self.ready
+    }
+
+    /// Goes to the next input row, behind the last to the first of the next picture.
+    pub fn next(&mut self, rows: usize) {
+        self.read += 1;
+        if self.read >= rows {
+            *self = Self::default();
+        }
+    }
+}
+
 /// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what
 /// its layers use. Its parameters are a [`Strip`] and the accumulators.
 pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());
