@@ -10,7 +10,7 @@ mod transposed;
 pub use blur_pool::{BlurPadding, BlurPool2dShape};
 pub use conv1d::Conv1dShape;
 pub use depthwise::DepthwiseConv2dShape;
-pub use joining::{Axis, Broadcast, Region, UpsampleShape};
+pub use joining::{Axis, Broadcast, Coordinates, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 pub(crate) use transposed::Phase;
@@ -80,8 +80,6 @@ pub enum ShapeError {
     Broadcast,
     /// Inputs that do not make up the output of a concatenation.
     Concatenation,
-    /// An upsampled height or width is not a multiple of the input's.
-    Factor,
     /// Scales of inputs that are too large for the output's.
     Ratio,
     /// The memory that input and output share is too small, or they are not whole pixels apart.
@@ -128,7 +126,6 @@ impl ShapeError {
             Self::Concatenation => {
                 "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
             }
-            Self::Factor => "the upsampled height and width must be multiples of the input's",
             Self::Ratio => "the inputs' scales are too large for the output's",
             Self::StreamScratch => "the memory of a stream must have at least the layer's stream_words()",
             Self::Streamed => {

@@ -6,6 +6,10 @@
 //! arithmetic node, which is a value with [`Value::constant`]. Its terms are `bareconv`'s: shapes are
 //! `[height, width, channels]`, weights are in the library's canonical order, padding is explicit.
 
+mod check;
+
+pub use check::GraphError;
+
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
 
 /// `[height, width, channels]`.

@@ -557,6 +557,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         pixels,
         rows: pool_h,
         routine: convolution.routine,
+        taps: runs.stretch,
+        merged: runs.merged,
     };
     let mut tiles = Sums {
         sums,
@@ -779,7 +781,7 @@ mod tests {
     );
     kernel!(
         /// Helium: the longest groups.
-        Wide, i8, [Layout::channels(8, 2, 16), Layout::channels(8, 2, 16)], 2, 32
+        Wide, i8, [Layout::channels(8, 2, 16).merging(64), Layout::channels(8, 2, 16)], 2, 32
     );
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.
