@@ -19,6 +19,7 @@
 
 pub mod data;
 pub mod export;
+pub mod generate;
 pub mod graph;
 pub mod import;
 pub mod lenet;
