@@ -16,6 +16,7 @@ mod pool;
 mod quantize;
 mod softmax;
 mod spatial_pyramid;
+mod stream;
 mod top_k;
 mod transposed;
 mod upsample;
@@ -39,6 +40,7 @@ pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, M
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
 pub use softmax::{SoftmaxF32, SoftmaxInt8, SoftmaxInt16};
 pub use spatial_pyramid::SpatialPyramidPool;
+pub use stream::Stream;
 pub use top_k::top_k;
 pub use transposed::TransposedConv2d;
 pub use upsample::Upsample;

@@ -25,7 +25,7 @@ pub use layers::*;
 pub use pack::{Activation, F32Filters, Int4Filters, Int8Filters, Int16Filters, flipped, nibbles};
 pub use quant::{DoubleRounding, PowerOfTwo, Quantization, ReducedRounding, SingleRounding};
 pub use shape::{
-    Axis, BlurPadding, BlurPool2dShape, Broadcast, Conv1dShape, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Region,
-    Shape, ShapeError, TensorShape, TransposedConv2dShape, UpsampleShape,
+    Axis, BlurPadding, BlurPool2dShape, Broadcast, Conv1dShape, Conv2dShape, Coordinates, DepthwiseConv2dShape,
+    Pool2dShape, Region, Shape, ShapeError, TensorShape, TransposedConv2dShape, UpsampleShape,
 };
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};

@@ -10,7 +10,7 @@ mod transposed;
 pub use blur_pool::{BlurPadding, BlurPool2dShape};
 pub use conv1d::Conv1dShape;
 pub use depthwise::DepthwiseConv2dShape;
-pub use joining::{Axis, Broadcast, Region, UpsampleShape};
+pub use joining::{Axis, Broadcast, Coordinates, Region, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 pub(crate) use transposed::Phase;
@@ -80,12 +80,14 @@ pub enum ShapeError {
     Broadcast,
     /// Inputs that do not make up the output of a concatenation.
     Concatenation,
-    /// An upsampled height or width is not a multiple of the input's.
-    Factor,
     /// Scales of inputs that are too large for the output's.
     Ratio,
     /// The memory that input and output share is too small, or they are not whole pixels apart.
     Overlap,
+    /// A grouped convolution, or a dense layer of several rows, was to be computed row by row.
+    Streamed,
+    /// The memory given to a stream is less than it needs.
+    StreamScratch,
 }
 
 impl ShapeError {
@@ -124,8 +126,11 @@ impl ShapeError {
             Self::Concatenation => {
                 "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
             }
-            Self::Factor => "the upsampled height and width must be multiples of the input's",
             Self::Ratio => "the inputs' scales are too large for the output's",
+            Self::StreamScratch => "the memory of a stream must have at least the layer's stream_words()",
+            Self::Streamed => {
+                "a convolution that runs row by row has one group, and its input type the shape's dimensions"
+            }
             Self::Overlap => {
                 "input and output share at least the layer's overlapping_len() values, and begin whole pixels apart"
             }
@@ -336,6 +341,14 @@ impl Conv2dShape {
             }
         }
         lead
+    }
+
+    /// Checks every rule of the geometry, and that there are no groups.
+    pub(crate) const fn check_streamed(&self) -> Result<(), ShapeError> {
+        if let Err(error) = self.check() {
+            return Err(error);
+        }
+        if self.groups != 1 { Err(ShapeError::Streamed) } else { Ok(()) }
     }
 
     /// The shape of a single output pixel: its input is as large as the filter.

@@ -46,7 +46,7 @@ const OPERATORS: [(&str, &[&str]); 18] = [
     ("local response normalization", &["local-response"]),
     ("add, subtract, multiply", &["add", "subtract", "multiply"]),
     ("concatenate, pad", &["concatenate", "pad"]),
-    ("nearest upsampling", &["upsample"]), // flattening and reshaping move nothing
+    ("nearest up- and downsampling", &["upsample"]), // flattening and reshaping move nothing
     ("quantize", &["quantize", "dequantize", "requantize"]),
 ];
 

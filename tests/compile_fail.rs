@@ -168,7 +168,6 @@ fn programs() -> Vec<(&'static str, String)> {
             "Concatenation",
             "const JOIN: Concatenate<(I8<1, 2, 2>, I8<1, 2, 1>), I8<1, 2, 4>> = Concatenate::new(Axis::Channels);",
         ),
-        plain("Factor", "const UPSAMPLE: Upsample<I8<2, 2, 1>, I8<4, 5, 1>> = Upsample::nearest();"),
         plain(
             "Ratio",
             "const ADD: Add<I8<1, 1, 1>> = Add::int8([Quantization::new(1e9, 0), Q], Quantization::new(1e-9, 0), Activation::Identity);",

@@ -10,12 +10,15 @@ use bareconv::kernels::elementwise::{arrange, unary};
 use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{
-    Activation, Add, Axis, Broadcast, Concatenate, Dequantize, DoubleRounding, Multiply, Pad, Quantization, Quantize,
-    Region, Requantize, RequantizeInt8, ShapeError, SingleRounding, Subtract, Tensor, Upsample, UpsampleShape,
+    Activation, Add, Axis, Broadcast, Concatenate, Coordinates, Dequantize, DoubleRounding, Multiply, Pad,
+    Quantization, Quantize, Region, Requantize, RequantizeInt8, ShapeError, SingleRounding, Subtract, Tensor, Upsample,
+    UpsampleShape,
 };
+use bytemuck::Pod;
 use golden::{Case, cases};
 use proptest::prelude::*;
 use std::fmt::Debug;
+use std::str::FromStr;
 
 // ---- The reference, and every backend, against TensorFlow Lite Micro ----
 
@@ -154,32 +157,64 @@ fn padding_is_that_of_tflite_micro() {
 
 #[test]
 fn upsampling_is_that_of_tflite_micro() {
-    for case in cases(include_str!("golden/upsample.txt")) {
-        let (values, expected): (Vec<i8>, Vec<i8>) = (case.values("input"), case.values("output"));
-        let shape = UpsampleShape::new(case.array("input_shape"), case.array("factors")).unwrap();
-        assert_eq!(shape.output(), case.array("output_shape"));
-        let (mut output, mut specified) = (vec![99; expected.len()], vec![99; expected.len()]);
+    fn check<T: Pod + PartialEq + Debug + FromStr<Err: Debug>>(case: &Case) {
+        let (values, expected): (Vec<T>, Vec<T>) = (case.values("input"), case.values("output"));
+        let coordinates = match case.name.split(' ').next() {
+            Some("asymmetric") => Coordinates::Asymmetric,
+            Some("half_pixel") => Coordinates::HalfPixel,
+            Some("align_corners") => Coordinates::AlignCorners,
+            other => panic!("coordinates {other:?}"),
+        };
+        let shape = UpsampleShape::between(case.array("input_shape"), case.array("output_shape"), coordinates).unwrap();
+        let (mut output, mut specified) = (vec![T::zeroed(); expected.len()], vec![T::zeroed(); expected.len()]);
         reference::upsample(&shape, &values, &mut specified);
         assert_eq!(specified, expected, "{}", case.name);
         arrange::upsample(&shape, &values, &mut output).unwrap();
         assert_eq!(output, expected, "{}", case.name);
     }
-}
-
-/// TensorFlow Lite multiplies the output's row with a quotient in single precision: up to which factor that is a
-/// division of integers.
-#[test]
-fn upsampling_by_less_than_41_is_that_of_tflite_at_all_sizes() {
-    let tflite = |y: usize, size: usize, factor: usize| {
-        let scale = size as f32 / (size * factor) as f32;
-        ((y as f32 * scale).floor() as usize).min(size - 1)
-    };
-    for factor in 1..41 {
-        for size in (1..300).chain([511, 512, 1000, 1023]) {
-            assert!((0..size * factor).all(|y| tflite(y, size, factor) == y / factor), "{size} by {factor}");
+    for case in cases(include_str!("golden/upsample.txt")) {
+        match case.value("bits") {
+            8 => check::<i8>(&case),
+            16 => check::<i16>(&case),
+            32 => check::<f32>(&case),
+            bits => panic!("{bits} bits"),
         }
     }
-    assert_ne!(tflite(41, 2, 41), 1);
+}
+
+/// In exact arithmetic, by whole numbers; single precision agrees where factors are small.
+#[test]
+fn nearest_is_the_exact_pixel_where_factors_are_small() {
+    use Coordinates::{AlignCorners, Asymmetric, HalfPixel};
+    for factor in 1..41 {
+        for size in (1..300).chain([511, 512, 1000, 1023]) {
+            let same = |c, y| reference::nearest(size, size * factor, c, y) == y / factor;
+            assert!((0..size * factor).all(|y| same(Asymmetric, y)), "{size} by {factor}");
+            assert!((0..size * factor).all(|y| same(HalfPixel, y)), "{size} by {factor}");
+        }
+    }
+    assert_eq!(reference::nearest(2, 82, Asymmetric, 41), 0);
+    for (input, output) in (1..40).flat_map(|input| (1..40).map(move |output| (input, output))) {
+        for y in 0..output {
+            let half = (2 * y + 1) * input / (2 * output);
+            // A place that is a whole number may come out as the one before.
+            let found = reference::nearest(input, output, HalfPixel, y);
+            let whole = ((2 * y + 1) * input).is_multiple_of(2 * output);
+            assert!(found == half || whole && found + 1 == half, "{y} of {input} to {output}");
+            let (corner, rest) = if output > 1 {
+                ((2 * y * (input - 1) + output - 1) / (2 * (output - 1)), (2 * y * (input - 1)) % (2 * (output - 1)))
+            } else {
+                (0, 0)
+            };
+            let found = reference::nearest(input, output, AlignCorners, y);
+            let tie = output > 1 && rest == output - 1;
+            assert!(found == corner || tie && found + 1 == corner, "{y} of {input} to {output}");
+        }
+        assert_eq!(reference::nearest(input, output, AlignCorners, 0), 0);
+        if output > 1 {
+            assert_eq!(reference::nearest(input, output, AlignCorners, output - 1), input - 1);
+        }
+    }
 }
 
 fn check_quantize<B: Backend>(
@@ -796,7 +831,7 @@ proptest! {
     fn upsampling_repeats(shape in [1..5usize, 1..5usize, 1..7usize], factors in [1..5usize, 1..5usize]) {
         let [h, w, c] = shape;
         let input: Vec<u16> = (0..(h * w * c) as u16).collect();
-        let shape = UpsampleShape::new(shape, factors).unwrap();
+        let shape = UpsampleShape::new(shape, [h * factors[0], w * factors[1]], Coordinates::Asymmetric).unwrap();
         let mut expected = Vec::new();
         for row in input.chunks(w * c) {
             for _ in 0..factors[0] {
@@ -807,6 +842,24 @@ proptest! {
         reference::upsample(&shape, &input, &mut output);
         prop_assert_eq!(&output, &expected);
         output.fill(0);
+        prop_assert_eq!(arrange::upsample(&shape, &input, &mut output), Ok(()));
+        prop_assert_eq!(&output, &expected);
+    }
+
+    #[test]
+    fn resizing_is_the_reference(
+        shape in [1..9usize, 1..9usize, 1..7usize],
+        size in [1..30usize, 1..30usize],
+        coordinates in prop_oneof![
+            Just(Coordinates::Asymmetric), Just(Coordinates::HalfPixel), Just(Coordinates::AlignCorners)
+        ],
+    ) {
+        let [h, w, c] = shape;
+        let input: Vec<u16> = (0..(h * w * c) as u16).collect();
+        let shape = UpsampleShape::new(shape, size, coordinates).unwrap();
+        let mut expected = vec![0; size[0] * size[1] * c];
+        reference::upsample(&shape, &input, &mut expected);
+        let mut output = vec![99; expected.len()];
         prop_assert_eq!(arrange::upsample(&shape, &input, &mut output), Ok(()));
         prop_assert_eq!(&output, &expected);
     }
@@ -969,7 +1022,8 @@ fn the_other_layers_are_the_reference() {
     const UPSAMPLE: Upsample<Tensor<i8, 2, 2, 9>, Tensor<i8, 6, 4, 9>> = Upsample::nearest();
     let (mut output, mut expected) = (Tensor::filled(0), [0; 216]);
     UPSAMPLE.run(bytes.view(), output.view_mut());
-    reference::upsample(&UpsampleShape::new([2, 2, 9], [3, 2]).unwrap(), bytes.as_slice(), &mut expected);
+    let shape = UpsampleShape::new([2, 2, 9], [6, 4], Coordinates::Asymmetric).unwrap();
+    reference::upsample(&shape, bytes.as_slice(), &mut expected);
     assert_eq!(output.as_slice(), expected);
 }
 
@@ -984,12 +1038,13 @@ fn what_breaks_a_rule_is_refused() {
     assert_eq!(Region::new([2, 2, 2], [1, 0, 0], [2, 2, 2]), Err(ShapeError::Output));
     assert_eq!(Region::new([2, 2, 2], [0, usize::MAX, 0], [2, 2, 2]), Err(ShapeError::Output));
     assert_eq!(Region::new([2, 0, 2], [0, 0, 0], [2, 2, 2]), Err(ShapeError::Zero));
-    assert_eq!(UpsampleShape::between([2, 2, 2], [4, 5, 2]), Err(ShapeError::Factor));
-    assert_eq!(UpsampleShape::between([2, 2, 2], [4, 4, 3]), Err(ShapeError::Output));
-    assert_eq!(UpsampleShape::between([0, 2, 2], [4, 4, 2]), Err(ShapeError::Zero));
-    assert_eq!(UpsampleShape::between([2, 2, 2], [0, 4, 2]), Err(ShapeError::Zero));
-    assert_eq!(UpsampleShape::new([300, 1, 1], [300, 1]), Err(ShapeError::TooLarge));
-    assert_eq!(UpsampleShape::new([300, 1, 1], [usize::MAX, 1]), Err(ShapeError::TooLarge));
+    let between = |input, output| UpsampleShape::between(input, output, Coordinates::HalfPixel).map(|_| ());
+    assert_eq!(between([2, 2, 2], [3, 5, 2]), Ok(()));
+    assert_eq!(between([2, 2, 2], [4, 4, 3]), Err(ShapeError::Output));
+    assert_eq!(between([0, 2, 2], [4, 4, 2]), Err(ShapeError::Zero));
+    assert_eq!(between([2, 2, 2], [0, 4, 2]), Err(ShapeError::Zero));
+    assert_eq!(between([300, 1, 1], [(1 << 16) + 1, 1, 1]), Err(ShapeError::TooLarge));
+    assert_eq!(between([300, 1, 1], [1 << 16, 1 << 15, 1]), Err(ShapeError::TooLarge));
 
     let broadcast = Broadcast::new([1, 2, 3], [1, 1, 3]).unwrap();
     let sum = FloatSum { subtract: false, bounds: Activation::Identity.bounds() };
@@ -1001,7 +1056,7 @@ fn what_breaks_a_rule_is_refused() {
     let region = Region::new([1, 2, 3], [0; 3], [1, 2, 4]).unwrap();
     assert_eq!(arrange::place(&region, &[0; 5], &mut [0; 8]), Err(ShapeError::Input));
     assert_eq!(arrange::pad(&region, 0, &[0; 6], &mut [0; 9]), Err(ShapeError::Output));
-    let shape = UpsampleShape::new([1, 2, 3], [2, 2]).unwrap();
+    let shape = UpsampleShape::new([1, 2, 3], [2, 4], Coordinates::Asymmetric).unwrap();
     assert_eq!(arrange::upsample(&shape, &[0; 6], &mut [0; 12]), Err(ShapeError::Output));
     assert_eq!(unary::look_up::<Portable>(&[0; 256], &[0; 3], &mut [0; 2]), Err(ShapeError::Output));
 

@@ -1,7 +1,8 @@
+use super::stream::{Stream, push, row_words};
 use crate::arch::DepthwiseInt16;
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::depthwise::{Depthwise, DepthwiseEpilogue, Plan, pack_f32, pack_integers};
-use crate::kernels::{Backend, Clamp, Int16x8};
+use crate::kernels::{Backend, Clamp, Int16x8, Progress};
 use crate::pack::{Activations, F32Filters, Int8Filters, Int16Filters};
 use crate::quant::{Quantization, Rounding, SingleRounding};
 use crate::shape::{DepthwiseConv2dShape, ShapeError, TensorShape, same};
@@ -75,6 +76,15 @@ impl DepthwiseConv2dShape {
     /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
     pub const fn scratch_words<E: DepthwiseEpilogue>(&self) -> usize {
         Plan::new::<Native, E>(self).scratch_words()
+    }
+
+    /// Words of memory that the layer's [`Stream`] needs on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
+    pub const fn stream_words<E: DepthwiseEpilogue>(&self) -> usize {
+        let [_, width, channels] = self.output();
+        dynamic::scratch_words_by_rows::<Native, E>(self) + row_words::<E::Output>(width, channels)
     }
 }
 
@@ -265,6 +275,72 @@ impl<
         if dispatch(job).is_err() {
             panic!("the scratch memory must have at least the layer's scratch_words()");
         }
+    }
+
+    /// Words of memory that [`stream`](Self::stream) needs.
+    pub const fn stream_words(&self) -> usize {
+        self.convolution.stream_words() + row_words::<E::Output>(OUT_W, OUT_C)
+    }
+
+    /// The layer, to run row by row in this memory.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`stream_words`](Self::stream_words). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn stream<'a>(&'a self, memory: &'a mut [u32]) -> Stream<'a, Self, ViewMut<'a, E::Output, 1, OUT_W, OUT_C>> {
+        Stream::new(self, self.convolution.stream_words(), memory)
+    }
+}
+
+impl<
+    E: DepthwiseEpilogue,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+>
+    Stream<
+        '_,
+        DepthwiseConv2d<Tensor<E::Input, H, W, C>, Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>,
+        ViewMut<'_, E::Output, 1, OUT_W, OUT_C>,
+    >
+{
+    /// Takes the next input row, and calls `emit` with every output row that it completes.
+    #[inline]
+    pub fn push(&mut self, row: View<'_, E::Input, 1, W, C>, emit: impl FnMut(View<'_, E::Output, 1, OUT_W, OUT_C>)) {
+        let (convolution, packed, row) = (&self.layer.convolution, &self.layer.packed, row.as_slice());
+        let shape = self.layer.shape().channel();
+        push!(self, row, emit, [H, OUT_H], |y| shape.rows_until(y), |at, output, scratch| {
+            dispatch(Row { at, convolution, packed, row, output, scratch })
+        });
+    }
+}
+
+/// An input row for a convolution on some backend.
+struct Row<'a, E: DepthwiseEpilogue> {
+    at: &'a Progress,
+    convolution: &'a Depthwise<Native, E>,
+    packed: &'a [u32],
+    row: &'a [E::Input],
+    output: &'a mut [E::Output],
+    scratch: &'a mut [u32],
+}
+
+impl<E: DepthwiseEpilogue> Job for Row<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().take_row(self.at, self.packed, self.row, self.output, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.take_row(self.at, self.packed, self.row, self.output, self.scratch)
     }
 }
 
@@ -487,5 +563,62 @@ pub mod dynamic {
     ) -> Result<(), ShapeError> {
         shape.check()?;
         Depthwise::<B, E>::dynamic(*shape, fill, *common).run_overlapping(packed, memory, scratch)
+    }
+
+    /// Words of scratch memory that [`run_by_rows`] needs on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn scratch_words_by_rows<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> usize {
+        Plan::words_by_row::<B, E>(shape)
+    }
+
+    /// [`run`], input row by input row, as a [`Stream`] does it.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run_by_rows<B: Backend, E: DepthwiseEpilogue>(
+        shape: &DepthwiseConv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        let convolution = Depthwise::<B, E>::dynamic(*shape, fill, *common);
+        let ([height, width, channels], [out_height, out_width, out_channels]) = (shape.input, shape.output());
+        if input.len() != height * width * channels {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != out_height * out_width * out_channels {
+            return Err(ShapeError::Output);
+        }
+        let mut at = Progress::default();
+        // Where there is nothing to write, a row of the output does as well as any.
+        let mut out_rows = output.chunks_exact_mut(out_width * out_channels);
+        let mut out_row = out_rows.next().ok_or(ShapeError::Output)?;
+        for row in input.chunks_exact(width * channels) {
+            at.look(out_height, |y| shape.channel().rows_until(y));
+            loop {
+                convolution.take_row(&at, packed, row, out_row, scratch)?;
+                if !at.ready {
+                    break;
+                }
+                at.written += 1;
+                if let Some(next) = out_rows.next() {
+                    out_row = next;
+                }
+                if !at.look(out_height, |y| shape.channel().rows_until(y)) {
+                    break;
+                }
+            }
+            at.next(height);
+        }
+        Ok(())
     }
 }

@@ -1,28 +1,33 @@
 use crate::kernels::elementwise::arrange;
-use crate::shape::{TensorShape, UpsampleShape};
+use crate::shape::{Coordinates, TensorShape, UpsampleShape};
 use crate::tensor::{Tensor, View, ViewMut};
 use bytemuck::Pod;
 use core::marker::PhantomData;
 
-/// Nearest-neighbour upsampling by whole factors, of any type of values: each pixel becomes a block of pixels.
+/// Nearest-neighbour upsampling, or downsampling, to any size, of any type of values.
 ///
-/// `I` and `O` are the types of its input and output, whose sizes give the factors; both have the same quantization. The
-/// result is that of [`reference::upsample`](crate::reference::upsample), which says how TensorFlow Lite's
-/// `RESIZE_NEAREST_NEIGHBOR` compares.
+/// `I` and `O` are the types of its input and output, which have the same channels and the same quantization. The result
+/// is that of [`reference::upsample`](crate::reference::upsample), and of TensorFlow Lite's `RESIZE_NEAREST_NEIGHBOR`.
 ///
 /// ```
-/// use bareconv::{Tensor, Upsample};
+/// use bareconv::{Coordinates, Tensor, Upsample};
 ///
 /// const TWICE: Upsample<Tensor<i8, 1, 2, 1>, Tensor<i8, 2, 4, 1>> = Upsample::nearest();
 /// let mut output = Tensor::filled(0);
 /// TWICE.run(Tensor([[[7], [-3]]]).view(), output.view_mut());
 /// assert_eq!(output, Tensor([[[7], [7], [-3], [-3]]; 2]));
+///
+/// // The second and the fourth pixel of five.
+/// const LESS: Upsample<Tensor<i8, 1, 5, 1>, Tensor<i8, 1, 2, 1>> = Upsample::nearest_with(Coordinates::HalfPixel);
+/// let mut output = Tensor::filled(0);
+/// LESS.run(Tensor([[[1], [2], [3], [4], [5]]]).view(), output.view_mut());
+/// assert_eq!(output, Tensor([[[2], [4]]]));
 /// ```
 ///
 /// ```compile_fail
 /// # use bareconv::{Tensor, Upsample};
-/// // the upsampled height and width must be multiples of the input's
-/// const HALF_MORE: Upsample<Tensor<i8, 2, 2, 1>, Tensor<i8, 3, 3, 1>> = Upsample::nearest();
+/// // the layer's output type must have the input's channels
+/// const TWICE: Upsample<Tensor<i8, 2, 2, 1>, Tensor<i8, 4, 4, 2>> = Upsample::nearest();
 /// ```
 #[derive(Debug)]
 pub struct Upsample<I, O> {
@@ -31,13 +36,21 @@ pub struct Upsample<I, O> {
 }
 
 impl<I: TensorShape, O: TensorShape<Element = I::Element>> Upsample<I, O> {
-    /// An upsampling by the factors between the sizes of input and output.
+    /// A resizing as TensorFlow Lite does it without options: [`Coordinates::Asymmetric`].
     ///
     /// # Panics
     /// Where a rule of [`ShapeError`](crate::ShapeError) is broken; in a constant, that is a compile error that names the
     /// rule.
     pub const fn nearest() -> Self {
-        match UpsampleShape::between(I::SHAPE, O::SHAPE) {
+        Self::nearest_with(Coordinates::Asymmetric)
+    }
+
+    /// A resizing with pixels whose centres lie elsewhere.
+    ///
+    /// # Panics
+    /// As [`nearest`](Self::nearest).
+    pub const fn nearest_with(coordinates: Coordinates) -> Self {
+        match UpsampleShape::between(I::SHAPE, O::SHAPE, coordinates) {
             Ok(shape) => Self { shape, types: PhantomData },
             Err(error) => panic!("{}", error.message()),
         }

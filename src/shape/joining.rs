@@ -157,52 +157,78 @@ pub enum Axis {
     Channels = 2,
 }
 
-/// The geometry of upsampling by whole factors.
+/// Where the centres of pixels lie when a picture is resized: how the place of an output pixel becomes a place in the
+/// input.
+///
+/// The names are those of ONNX's `coordinate_transformation_mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Coordinates {
+    /// Pixel `y` begins at `y * (input size / output size)`: TensorFlow Lite without options.
+    #[default]
+    Asymmetric,
+    /// Pixel `y` has its centre at `(y + 0.5) * (input size / output size)`: TensorFlow Lite's `half_pixel_centers`.
+    HalfPixel,
+    /// The first and last pixels of both fall together: TensorFlow Lite's `align_corners`.
+    AlignCorners,
+}
+
+/// The geometry of nearest-neighbour resizing, to a larger or smaller size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UpsampleShape {
     input: Shape,
+    size: [usize; 2],
+    coordinates: Coordinates,
+    /// Where each input pixel becomes a block of so many rows and columns: these; otherwise zeros.
     factors: [usize; 2],
 }
 
 impl UpsampleShape {
-    /// Each pixel of the input becomes `factors[0]` rows of `factors[1]` columns.
+    /// The input resized to `size`, which is a height and a width.
     ///
     /// # Errors
-    /// Where a dimension or a factor is zero, or the output has more than 2^30 values.
-    pub const fn new(input: Shape, factors: [usize; 2]) -> Result<Self, ShapeError> {
+    /// Where a dimension is zero, or input or output is too large: 2^16 in a dimension, 2^30 values.
+    pub const fn new(input: Shape, size: [usize; 2], coordinates: Coordinates) -> Result<Self, ShapeError> {
         if let Err(error) = checked_len(input) {
             return Err(error);
         }
-        if factors[0] > 1 << 16 || factors[1] > 1 << 16 {
-            return Err(ShapeError::TooLarge);
+        if let Err(error) = checked_len([size[0], size[1], input[2]]) {
+            return Err(error);
         }
-        // Neither product reaches 2^32, so that a 64-bit one does not overflow.
-        let [height, width] = [input[0] as u64 * factors[0] as u64, input[1] as u64 * factors[1] as u64];
-        if height > 1 << 16 || width > 1 << 16 {
-            return Err(ShapeError::TooLarge);
+        let mut shape = Self { input, size, coordinates, factors: [0; 2] };
+        let factors = [shape.factor(0), shape.factor(1)];
+        if factors[0] != 0 && factors[1] != 0 {
+            shape.factors = factors;
         }
-        match checked_len([height as usize, width as usize, input[2]]) {
-            Ok(_) => Ok(Self { input, factors }),
-            Err(error) => Err(error),
-        }
+        Ok(shape)
     }
 
-    /// The factors between two shapes.
+    /// The geometry between two shapes.
     ///
     /// # Errors
-    /// Where the output's height or width is not a multiple of the input's, or the channels differ.
-    pub const fn between(input: Shape, output: Shape) -> Result<Self, ShapeError> {
-        if input[0] == 0 || input[1] == 0 {
-            return Err(ShapeError::Zero);
-        }
-        if !output[0].is_multiple_of(input[0]) || !output[1].is_multiple_of(input[1]) {
-            return Err(ShapeError::Factor);
-        }
-        if output[2] != input[2] {
+    /// Where the channels differ, or as [`new`](Self::new).
+    pub const fn between(input: Shape, output: Shape, coordinates: Coordinates) -> Result<Self, ShapeError> {
+        if input[2] != output[2] {
             return Err(ShapeError::Output);
         }
-        Self::new(input, [output[0] / input[0], output[1] / input[1]])
+        Self::new(input, [output[0], output[1]], coordinates)
+    }
+
+    /// The number of times that each input along an axis is repeated, or 0 where that is not the same for all.
+    const fn factor(&self, axis: usize) -> usize {
+        if !self.size[axis].is_multiple_of(self.input[axis]) {
+            return 0;
+        }
+        let factor = self.size[axis] / self.input[axis];
+        let mut position = 0;
+        while position < self.size[axis] {
+            if self.source(axis, position) != position / factor {
+                return 0;
+            }
+            position += 1;
+        }
+        factor
     }
 
     /// Height, width and channels of the input.
@@ -212,11 +238,25 @@ impl UpsampleShape {
 
     /// Height, width and channels of the output.
     pub const fn output(&self) -> Shape {
-        [self.input[0] * self.factors[0], self.input[1] * self.factors[1], self.input[2]]
+        [self.size[0], self.size[1], self.input[2]]
     }
 
-    /// The vertical and the horizontal factor.
-    pub const fn factors(&self) -> [usize; 2] {
-        self.factors
+    /// Where the centres of pixels lie.
+    pub const fn coordinates(&self) -> Coordinates {
+        self.coordinates
+    }
+
+    /// The input row (`axis` 0) or column (1) of an output row or column: [`reference::nearest`](crate::reference::nearest).
+    ///
+    /// # Panics
+    /// Where there is no such axis.
+    #[inline(always)]
+    pub const fn source(&self, axis: usize, position: usize) -> usize {
+        crate::reference::nearest(self.input[axis], self.size[axis], self.coordinates, position)
+    }
+
+    /// The rows and columns of the block that each input pixel becomes, where all become the same.
+    pub(crate) const fn factors(&self) -> Option<[usize; 2]> {
+        if self.factors[0] == 0 { None } else { Some(self.factors) }
     }
 }

@@ -55,6 +55,17 @@ impl Pool2dShape {
         (padded - self.window[axis]) / self.stride[axis] + 1
     }
 
+    /// The row behind the last input row that output row `y` sees.
+    pub(crate) const fn rows_until(&self, y: usize) -> usize {
+        let end = y * self.stride[0] + self.window[0] - self.padding[0];
+        if end < self.input[0] { end } else { self.input[0] }
+    }
+
+    /// Values of the input rows that the windows of an output row see.
+    pub(crate) const fn band(&self) -> usize {
+        self.window[0] * self.input[1] * self.input[2]
+    }
+
     /// The first input row that output row `y` sees.
     const fn first_row(&self, y: usize) -> usize {
         (y * self.stride[0]).saturating_sub(self.padding[0])

@@ -7,7 +7,9 @@ use bareconv::kernels::elementwise::binary::{self, FloatSum};
 use bareconv::kernels::elementwise::{arrange, unary};
 use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
-use bareconv::{Activation, Broadcast, DoubleRounding, Quantization, Region, SingleRounding, UpsampleShape};
+use bareconv::{
+    Activation, Broadcast, Coordinates, DoubleRounding, Quantization, Region, SingleRounding, UpsampleShape,
+};
 
 const CASES: u32 = super::number_of_cases(200);
 
@@ -156,8 +158,14 @@ fn copies<B: Backend, T: Value>(
     session.operator(["upsample", name, B::NAME], |cases, generator, memory| {
         for _ in 0..CASES {
             let input = [generator.within(1, 4), generator.within(1, 4), generator.within(1, 20)];
-            let factors = [generator.within(1, 4), generator.within(1, 4)];
-            let shape = UpsampleShape::new(input, factors).expect("the case obeys the rules");
+            // By whole factors half of the time.
+            let size = match generator.within(0, 1) {
+                0 => [generator.within(1, 4) * input[0], generator.within(1, 4) * input[1]],
+                _ => [generator.within(1, 20), generator.within(1, 20)],
+            };
+            let coordinates = [Coordinates::Asymmetric, Coordinates::HalfPixel, Coordinates::AlignCorners];
+            let coordinates = coordinates[generator.within(0, 2)];
+            let shape = UpsampleShape::new(input, size, coordinates).expect("the case obeys the rules");
             let [input, output, expected] = buffers(memory, input, shape.output());
             fill(generator, input);
             reference::upsample(&shape, input, expected);

@@ -1,4 +1,5 @@
-//! Operators whose output overwrites their input, in the least memory that the shape allows or somewhat more.
+//! Operators in little memory: whose output overwrites their input, in the least memory that the shape allows or somewhat
+//! more, and those that run row by row.
 
 use super::{Cases, Generator, Memory, Session, Value, convolution, depthwise as depthwise_cases};
 use bareconv::dynamic::{self, depthwise};
@@ -13,13 +14,20 @@ const CASES: u32 = super::number_of_cases(200);
 
 /// Runs the family.
 pub fn run_on<B: Backend>(session: &mut Session<'_>) {
-    session.operator(["conv2d-overlapping", "int8", B::NAME], conv2d_int8::<B>);
-    session.operator(["conv2d-overlapping", "int4", B::NAME], conv2d_int4::<B>);
-    session.operator(["conv2d-overlapping", "int16", B::NAME], conv2d_int16::<B>);
-    session.operator(["conv2d-overlapping", "f32", B::NAME], conv2d_float::<B>);
-    session.operator(["depthwise-overlapping", "int8", B::NAME], depthwise_int8::<B>);
-    session.operator(["depthwise-overlapping", "int16", B::NAME], depthwise_int16::<B>);
-    session.operator(["depthwise-overlapping", "f32", B::NAME], depthwise_float::<B>);
+    session.operator(["conv2d-overlapping", "int8", B::NAME], conv2d_int8::<B, false>);
+    session.operator(["conv2d-by-rows", "int8", B::NAME], conv2d_int8::<B, true>);
+    session.operator(["conv2d-overlapping", "int4", B::NAME], conv2d_int4::<B, false>);
+    session.operator(["conv2d-by-rows", "int4", B::NAME], conv2d_int4::<B, true>);
+    session.operator(["conv2d-overlapping", "int16", B::NAME], conv2d_int16::<B, false>);
+    session.operator(["conv2d-by-rows", "int16", B::NAME], conv2d_int16::<B, true>);
+    session.operator(["conv2d-overlapping", "f32", B::NAME], conv2d_float::<B, false>);
+    session.operator(["conv2d-by-rows", "f32", B::NAME], conv2d_float::<B, true>);
+    session.operator(["depthwise-overlapping", "int8", B::NAME], depthwise_int8::<B, false>);
+    session.operator(["depthwise-by-rows", "int8", B::NAME], depthwise_int8::<B, true>);
+    session.operator(["depthwise-overlapping", "int16", B::NAME], depthwise_int16::<B, false>);
+    session.operator(["depthwise-by-rows", "int16", B::NAME], depthwise_int16::<B, true>);
+    session.operator(["depthwise-overlapping", "f32", B::NAME], depthwise_float::<B, false>);
+    session.operator(["depthwise-by-rows", "f32", B::NAME], depthwise_float::<B, true>);
     session.operator(["pooling-overlapping", "int8", B::NAME], |cases, generator, memory| {
         pooling::<B, i8>(cases, generator, memory, |generator, input| generator.int8(input, -128));
     });
@@ -29,6 +37,14 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     session.operator(["pooling-overlapping", "f32", B::NAME], |cases, generator, memory| {
         pooling::<B, f32>(cases, generator, memory, Generator::float);
     });
+}
+
+/// The shape, without its groups where it is to run row by row.
+fn streamed<const BY_ROWS: bool>(shape: Conv2dShape) -> Conv2dShape {
+    if !BY_ROWS || shape.groups == 1 {
+        return shape;
+    }
+    Conv2dShape { input: [shape.input[0], shape.input[1], shape.input[2] / shape.groups], groups: 1, ..shape }
 }
 
 /// Numbers for a convolution of this many channels.
@@ -65,9 +81,9 @@ impl Generator {
     }
 }
 
-fn conv2d_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn conv2d_int8<B: Backend, const BY_ROWS: bool>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     for case in 0..CASES {
-        let shape = generator.shape();
+        let shape = streamed::<BY_ROWS>(generator.shape());
         let mut space = memory.space();
         let Numbers { bias, scales, quantization: [input, output] } = generator.numbers(&mut space, shape.filters);
         let values = space.take(shape.input.iter().product());
@@ -79,6 +95,26 @@ fn conv2d_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, mem
         convolution::specified_int8::<SingleRounding>(&shape, &numbers, values, expected);
         let packed = space.take(dynamic::packed_words::<B, SingleRounding>(&shape));
         let common = dynamic::pack_int8::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(dynamic::scratch_words_by_rows::<B, SingleRounding>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| {
+                    dynamic::run_by_rows::<B, SingleRounding>(
+                        &shape,
+                        packed,
+                        input.zero_point,
+                        &common,
+                        values,
+                        output,
+                        scratch,
+                    )
+                })
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(dynamic::scratch_words::<B, SingleRounding>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -97,10 +133,10 @@ fn conv2d_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, mem
     }
 }
 
-fn conv2d_int4<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn conv2d_int4<B: Backend, const BY_ROWS: bool>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
     type E = Int4<SingleRounding>;
     for case in 0..CASES {
-        let shape = generator.shape();
+        let shape = streamed::<BY_ROWS>(generator.shape());
         let mut space = memory.space();
         let Numbers { bias, scales, quantization: [input, output] } = generator.numbers(&mut space, shape.filters);
         let values = space.take(shape.input.iter().product());
@@ -120,6 +156,18 @@ fn conv2d_int4<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, mem
         convolution::specified_int8::<SingleRounding>(&shape, &specified, values, expected);
         let packed = space.take(dynamic::packed_words::<B, E>(&shape));
         let common = dynamic::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(dynamic::scratch_words_by_rows::<B, E>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| {
+                    dynamic::run_by_rows::<B, E>(&shape, packed, input.zero_point, &common, values, output, scratch)
+                })
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(dynamic::scratch_words::<B, E>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -129,10 +177,14 @@ fn conv2d_int4<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, mem
     }
 }
 
-fn conv2d_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn conv2d_int16<B: Backend, const BY_ROWS: bool>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+) {
     type E = Int16x8<SingleRounding>;
     for case in 0..CASES {
-        let shape = generator.shape();
+        let shape = streamed::<BY_ROWS>(generator.shape());
         let mut space = memory.space();
         let Numbers { bias, scales, .. } = generator.numbers(&mut space, shape.filters);
         let values = space.take(shape.input.iter().product());
@@ -148,6 +200,16 @@ fn conv2d_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, me
         convolution::specified_int16::<SingleRounding>(&shape, &numbers, values, expected);
         let packed = space.take(dynamic::packed_words::<B, E>(&shape));
         let common = dynamic::pack_int16::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(dynamic::scratch_words_by_rows::<B, E>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| dynamic::run_by_rows::<B, E>(&shape, packed, 0, &common, values, output, scratch))
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(dynamic::scratch_words::<B, E>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -157,9 +219,13 @@ fn conv2d_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, me
     }
 }
 
-fn conv2d_float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn conv2d_float<B: Backend, const BY_ROWS: bool>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+) {
     for case in 0..CASES {
-        let shape: Conv2dShape = generator.shape();
+        let shape = streamed::<BY_ROWS>(generator.shape());
         let mut space = memory.space();
         let bias = space.take(shape.filters);
         let values = space.take(shape.input.iter().product());
@@ -173,6 +239,16 @@ fn conv2d_float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, me
         let packed = space.take(dynamic::packed_words::<B, Clamp>(&shape));
         let numbers = F32Filters { filters, bias, activation: Activation::Identity };
         dynamic::pack_float::<B>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(dynamic::scratch_words_by_rows::<B, Clamp>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| dynamic::run_by_rows::<B, Clamp>(&shape, packed, 0.0, &bounds, values, output, scratch))
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(dynamic::scratch_words::<B, Clamp>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -182,7 +258,11 @@ fn conv2d_float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, me
     }
 }
 
-fn depthwise_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn depthwise_int8<B: Backend, const BY_ROWS: bool>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+) {
     for case in 0..CASES {
         let shape = generator.depthwise();
         let mut space = memory.space();
@@ -196,6 +276,26 @@ fn depthwise_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, 
         depthwise_cases::specified_int8::<SingleRounding>(&shape, &numbers, values, expected);
         let packed = space.take(depthwise::packed_words::<B, SingleRounding>(&shape));
         let common = depthwise::pack_int8::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(depthwise::scratch_words_by_rows::<B, SingleRounding>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| {
+                    depthwise::run_by_rows::<B, SingleRounding>(
+                        &shape,
+                        packed,
+                        input.zero_point,
+                        &common,
+                        values,
+                        output,
+                        scratch,
+                    )
+                })
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(depthwise::scratch_words::<B, SingleRounding>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -214,7 +314,11 @@ fn depthwise_int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, 
     }
 }
 
-fn depthwise_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn depthwise_int16<B: Backend, const BY_ROWS: bool>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+) {
     type E = Int16x8<SingleRounding>;
     for case in 0..CASES {
         let shape = generator.depthwise();
@@ -230,6 +334,16 @@ fn depthwise_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator,
         depthwise_cases::specified_int16::<SingleRounding>(&shape, &numbers, values, expected);
         let packed = space.take(depthwise::packed_words::<B, E>(&shape));
         let common = depthwise::pack_int16::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(depthwise::scratch_words_by_rows::<B, E>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| depthwise::run_by_rows::<B, E>(&shape, packed, 0, &common, values, output, scratch))
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(depthwise::scratch_words::<B, E>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -239,7 +353,11 @@ fn depthwise_int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator,
     }
 }
 
-fn depthwise_float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {
+fn depthwise_float<B: Backend, const BY_ROWS: bool>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+) {
     for case in 0..CASES {
         let shape: DepthwiseConv2dShape = generator.depthwise();
         let mut space = memory.space();
@@ -255,6 +373,16 @@ fn depthwise_float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator,
         let packed = space.take(depthwise::packed_words::<B, Clamp>(&shape));
         let numbers = F32Filters { filters, bias, activation: Activation::Identity };
         depthwise::pack_float::<B>(&shape, &numbers, packed).expect("a rule is broken");
+        if BY_ROWS {
+            let scratch = space.take(depthwise::scratch_words_by_rows::<B, Clamp>(&shape));
+            let output = space.take(expected.len());
+            scratch.fill(0x7f80_80ff);
+            cases
+                .measure(|| depthwise::run_by_rows::<B, Clamp>(&shape, packed, 0.0, &bounds, values, output, scratch))
+                .expect("the lengths are the shape's");
+            cases.compare(&(case, shape), output, expected);
+            continue;
+        }
         let scratch = space.take(depthwise::scratch_words::<B, Clamp>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
@@ -313,5 +441,18 @@ fn pooling<B: Backend, T: Averaged>(
             .measure(|| elementwise::average_pool2d_overlapping::<B, T>(&shape, None, shared))
             .expect("the memory is long enough");
         cases.compare(&(case, "average", shape), &shared[..expected.len()], expected);
+
+        let output = space.take(expected.len());
+        let band = space.take(shape.window[0] * shape.input[1] * shape.input[2]);
+        cases
+            .measure(|| elementwise::average_pool2d_by_rows::<B, T>(&shape, None, values, output, band))
+            .expect("the lengths are the shape's");
+        cases.compare(&(case, "average by rows", shape), output, expected);
+
+        reference::max_pool2d(&shape, values, expected);
+        cases
+            .measure(|| elementwise::max_pool2d_by_rows::<B, T>(&shape, values, output, band))
+            .expect("the lengths are the shape's");
+        cases.compare(&(case, "maximum by rows", shape), output, expected);
     }
 }

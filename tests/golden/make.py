@@ -29,7 +29,7 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
                                 the second input of an operator that has two
     before, after               rows, columns and channels of padding
     bits, input_bits, output_bits
-                                8 or 16: the type of integers
+                                8 or 16: the type of integers; 32: f32
     activation                  0 for none fused into the operator, 1 for ReLU; ReLU6 is 2 in the files of depthwise
                                 convolution and 3 in those of operators with two inputs
     relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
@@ -600,21 +600,34 @@ def pad(random):
 
 def upsample(random):
     cases = []
-    for shape, factors, centers in [
-        ((2, 3, 5), (2, 2), False), ((2, 3, 5), (3, 1), False), ((3, 2, 1), (5, 7), True), ((1, 1, 4), (4, 6), False),
-        ((4, 9, 2), (1, 3), True), ((2, 1, 1), (40, 39), False),
+    kind = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, schema.BuiltinOptions.ResizeNearestNeighborOptions
+    options = {"asymmetric": {}, "half_pixel": {"halfPixelCenters": True}, "align_corners": {"alignCorners": True}}
+    for dtype, shape, size in [
+        (INT8, (2, 3, 5), (4, 6)), (INT8, (2, 3, 5), (6, 3)), (INT8, (3, 2, 1), (15, 14)),
+        (INT8, (1, 1, 4), (4, 6)), (INT8, (4, 9, 2), (4, 27)), (INT8, (2, 1, 1), (80, 39)),
+        # Other ratios, up, down and both.
+        (INT8, (2, 3, 4), (3, 5)), (INT8, (7, 5, 3), (3, 4)), (INT8, (3, 10, 2), (10, 3)),
+        (INT8, (5, 5, 3), (1, 1)), (INT8, (1, 6, 2), (2, 1)),
+        # Where single precision makes a difference.
+        (INT8, (2, 1, 1), (82, 1)), (INT8, (1, 2, 1), (1, 94)), (INT8, (1, 4, 1), (1, 196)),
+        (INT8, (1, 127, 1), (1, 1000)), (INT8, (1, 500, 1), (1, 333)), (INT8, (1, 49, 1), (1, 2401)),
+        (INT16, (2, 3, 3), (5, 4)), (FLOAT32, (2, 3, 3), (5, 4)),
     ]:
-        values = some_int8(random, shape)
-        whole = [shape[0] * factors[0], shape[1] * factors[1], shape[2]]
-        source = tensor((1, *shape), 0.1, -7)
-        constant = editor.Tensor(shape=(2,), dtype=INT32, data=np.array(whole[:2], np.int32))
-        target = tensor((1, *whole), 0.1, -7)
-        kind = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, schema.BuiltinOptions.ResizeNearestNeighborOptions
-        options = schema.ResizeNearestNeighborOptionsT(halfPixelCenters=centers)
-        result = run(*kind, options, [source, constant], target, values)
-        cases.append((f"{shape} by {factors}", {
-            "input_shape": shape, "factors": factors, "output_shape": whole, "input": values, "output": result,
-        }))
+        for name, option in options.items():
+            values = quantized(random, shape, dtype) if dtype != FLOAT32 else random.normal(size=shape).astype(np.float32)
+            whole = [*size, shape[2]]
+            scale = (0.1, -7 if dtype == INT8 else 0)
+            source = tensor((1, *shape), *scale, dtype=dtype)
+            constant = editor.Tensor(shape=(2,), dtype=INT32, data=np.array(size, np.int32))
+            target = tensor((1, *whole), *scale, dtype=dtype)
+            if dtype == FLOAT32:
+                source, target = (editor.Tensor(shape=(1, *s), dtype=dtype) for s in (shape, whole))
+            arguments = schema.ResizeNearestNeighborOptionsT(**option)
+            result = run(*kind, arguments, [source, constant], target, values)
+            cases.append((f"{name} {shape} to {size}", {
+                "bits": {INT8: 8, INT16: 16, FLOAT32: 32}[dtype], "input_shape": shape, "output_shape": whole,
+                "input": values, "output": result,
+            }))
     write("upsample", cases)
 
 

@@ -4,7 +4,8 @@ use crate::boards::{self, Board, Program};
 use crate::counts;
 use crate::image::Image;
 use crate::shell;
-use crate::simd::{self, Executed};
+use crate::simd::{self, Executed, Kind};
+use crate::wasm::Counting;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ struct Line {
     results: u64,
     differing: u64,
     digest: String,
-    /// Instructions of the backend alone, where they were counted.
+    /// Instructions of the backend alone, where they were counted; WebAssembly's are those of its virtual machine.
     instructions: Option<u64>,
     /// Vector instructions among them.
     simd: Executed,
@@ -47,6 +48,7 @@ impl Report {
     pub fn parse(core: &str, text: &[String]) -> Result<Self> {
         let damaged = |line: &String| format!("{core} printed what is not understood: {line}");
         let (mut native, mut lines, mut differences) = (None, Vec::new(), Vec::new());
+        let mut counted = None;
         for line in text.iter().filter(|line| !line.trim().is_empty()) {
             if let Some(name) = line.strip_prefix("native=") {
                 native = Some(name.trim().to_owned());
@@ -58,14 +60,21 @@ impl Report {
             }
             let fields: BTreeMap<_, _> = line.split_whitespace().filter_map(|word| word.split_once('=')).collect();
             let field = |name| fields.get(name).copied().with_context(|| damaged(line));
+            // What the operator of the line that follows took, where the program counts for itself.
+            if line.starts_with("counted ") {
+                let number = |name| field(name)?.parse().with_context(|| damaged(line));
+                counted = Some((number("instructions")?, number("dot_products")?));
+                continue;
+            }
+            let (instructions, dot_products) = counted.take().unzip();
             lines.push(Line {
                 operator: [field("operator")?.to_owned(), field("type")?.to_owned()],
                 backend: field("backend")?.to_owned(),
                 results: field("results")?.parse().with_context(|| damaged(line))?,
                 differing: field("differing")?.parse().with_context(|| damaged(line))?,
                 digest: field("digest")?.to_owned(),
-                instructions: None,
-                simd: Executed::default(),
+                instructions,
+                simd: Executed::only(Kind::Dot, dot_products.unwrap_or(0)),
             });
         }
         let native = native.with_context(|| format!("{core} did not say which backend it runs"))?;
@@ -210,12 +219,18 @@ pub fn on_core(board: &Board, forced: Option<&str>, pc: &Report) -> Result<Repor
         check_simd(&report, &Executed::contained(&image), backend)?;
         report
     } else {
+        let counting = Counting::new(&fs::read(&program)?)
+            .with_context(|| format!("{} cannot be made to count its instructions", program.display()))?;
+        let copy = program.with_extension("counting.wasm");
+        shell::write_whole(&copy, &counting.program)?;
         let limit = Duration::from_secs(300);
         let folder = &shell::target_dir()?;
-        let program = Program { elf: &program, arguments: &[], folder, plugin: None, limit };
+        let program = Program { elf: &copy, arguments: &[], folder, plugin: None, limit };
         let report = Report::parse(&name, &board.run(&program, || ())?.success()?.lines)?;
-        let products = simd::dot_products_in_wasm(&fs::read(program.elf)?);
-        ensure!(backend != "simd128" || products > 0, "{name} contains no i32x4.dot_i16x8_s");
+        let uncounted = report.lines.iter().find(|line| line.instructions.is_none());
+        ensure!(uncounted.is_none(), "{name} did not count the instructions of {uncounted:?}");
+        let contained = Executed::only(Kind::Dot, counting.dot_products as u64);
+        check_simd(&report, &contained, backend)?;
         report
     };
     report.check(backend)?;

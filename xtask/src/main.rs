@@ -13,6 +13,7 @@ mod simd;
 mod test;
 mod thumb;
 mod toolchain;
+mod wasm;
 
 use anyhow::Result;
 use boards::{CORTEX_M4, Program};

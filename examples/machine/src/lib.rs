@@ -2,7 +2,7 @@
 //!
 //! A program has one function that returns its exit status, and names it: `machine::main!(run);`. On Arm, AArch64 and
 //! RISC-V without an operating system it talks to its host by semihosting; as WebAssembly it exports `run` and imports
-//! `print`; on a PC it is an ordinary program. Its `build.rs` must pass `-Tmachine.x` to the linker where
+//! `print` and the markers; on a PC it is an ordinary program. Its `build.rs` must pass `-Tmachine.x` to the linker where
 //! there is no operating system, and export `run` from WebAssembly.
 
 #![no_std]
@@ -85,6 +85,8 @@ pub fn print(line: fmt::Arguments<'_>) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn roi_start() {
+    #[cfg(all(feature = "start", target_family = "wasm"))]
+    start::start();
     black_box(1);
 }
 
@@ -92,6 +94,8 @@ pub extern "C" fn roi_start() {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn roi_stop() {
+    #[cfg(all(feature = "start", target_family = "wasm"))]
+    start::stop();
     black_box(2);
 }
 
@@ -99,6 +103,8 @@ pub extern "C" fn roi_stop() {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn roi_mark() {
+    #[cfg(all(feature = "start", target_family = "wasm"))]
+    start::mark();
     black_box(3);
 }
 

@@ -1,4 +1,4 @@
-//! WebAssembly: the host calls `run`, which calls the imported `print`.
+//! WebAssembly: the host calls `run`, which calls the imported `print` and the markers.
 
 /// The program; returns its exit status.
 #[unsafe(no_mangle)]
@@ -13,6 +13,16 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     print(format_args!("{_info}"));
     core::arch::wasm32::unreachable()
 }
+
+mod markers {
+    #[link(wasm_import_module = "host")]
+    unsafe extern "C" {
+        pub safe fn start();
+        pub safe fn stop();
+        pub safe fn mark();
+    }
+}
+pub use markers::{mark, start, stop};
 
 #[cfg(feature = "print")]
 pub fn print(line: core::fmt::Arguments<'_>) {

@@ -1,4 +1,4 @@
-//! Copies that need no arithmetic: concatenation, padding, upsampling. What they cost is memory traffic, so that they
+//! Copies that need no arithmetic: concatenation, padding, slicing, resizing. What they cost is memory traffic, so that they
 //! are the same on every backend.
 
 use crate::shape::{Region, ShapeError, UpsampleShape};
@@ -136,29 +136,48 @@ impl<'a, T: Pod> Writer<'a, T> {
     }
 }
 
-/// [`reference::upsample`](crate::reference::upsample): repeats each pixel along a row, then copies the row.
+/// [`reference::upsample`](crate::reference::upsample): every row that differs from the one before once, the others as
+/// copies of it.
 ///
 /// # Errors
 /// Where the length of a slice is not its shape's.
 #[inline(always)]
 pub fn upsample<T: Pod>(shape: &UpsampleShape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
-    let ([_, width, channels], [down, across]) = (shape.input(), shape.factors());
+    let ([_, width, channels], [out_height, out_width, _]) = (shape.input(), shape.output());
     check_lens(input, shape.input(), output, shape.output())?;
-    let row = width * across * channels;
+    let row = out_width * channels;
     let mut writer = Writer { rest: output };
-    let mut rest = input;
-    while !rest.is_empty() {
-        let first = writer.next(row);
-        let mut pixels = Writer { rest: &mut *first };
-        for _ in 0..width {
-            let from = rest;
-            for _ in 0..across {
-                rest = pixels.copy(from, channels);
+    if let Some([down, across]) = shape.factors() {
+        let mut rest = input;
+        while !rest.is_empty() {
+            let first = writer.next(row);
+            let mut pixels = Writer { rest: &mut *first };
+            for _ in 0..width {
+                let from = rest;
+                for _ in 0..across {
+                    rest = pixels.copy(from, channels);
+                }
+            }
+            for _ in 1..down {
+                writer.copy(first, row);
             }
         }
-        for _ in 1..down {
-            writer.copy(first, row);
+        return Ok(());
+    }
+    let mut before: (usize, &[T]) = (usize::MAX, &[]);
+    for y in 0..out_height {
+        let source = shape.source(0, y);
+        let next = writer.next(row);
+        let mut pixels = Writer { rest: &mut *next };
+        if source == before.0 {
+            pixels.copy(before.1, row);
+        } else {
+            for x in 0..out_width {
+                let from = (source * width + shape.source(1, x)) * channels;
+                pixels.copy(input.get(from..).unwrap_or_default(), channels);
+            }
         }
+        before = (source, next);
     }
     Ok(())
 }
