@@ -23,6 +23,7 @@ use crate::plan::{self, Form, Place, Plan};
 use crate::run;
 use layers::Layer;
 use names::Names;
+pub(crate) use names::identifier;
 use std::fmt::Write;
 use std::ops::Range;
 

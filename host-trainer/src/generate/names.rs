@@ -91,7 +91,7 @@ pub(super) fn value(name: &str, instead: &str) -> String {
 }
 
 /// Letters, digits and single underscores, in lower case, a letter first; no keyword. Empty if there are none.
-pub(super) fn identifier(text: &str) -> String {
+pub(crate) fn identifier(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars() {
         if c.is_ascii_alphanumeric() {
