@@ -14,6 +14,7 @@ mod multiply;
 mod pad;
 mod pool;
 mod quantize;
+mod slice;
 mod softmax;
 mod spatial_pyramid;
 mod top_k;
@@ -24,7 +25,7 @@ pub use activation::{
     Approximate, HardSigmoidF32, HardSwishF32, Int8Table, LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt16, PReluF32,
     PReluInt8, PReluInt16, Relu, Relu6, SigmoidF32, SigmoidInt16, TanhF32, TanhInt16,
 };
-pub use add::{Add, Subtract};
+pub use add::{Add, Subtract, SubtractFrom};
 pub use argmax::argmax;
 pub use batch_norm::{BatchNormF32, BatchNormInt8, BatchNormParameters};
 pub use blur_pool::BlurPool2d;
@@ -37,6 +38,7 @@ pub use multiply::Multiply;
 pub use pad::Pad;
 pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
+pub use slice::Slice;
 pub use softmax::{SoftmaxF32, SoftmaxInt8, SoftmaxInt16};
 pub use spatial_pyramid::SpatialPyramidPool;
 pub use top_k::top_k;

@@ -26,6 +26,6 @@ pub use pack::{Activation, F32Filters, Int4Filters, Int8Filters, Int16Filters, f
 pub use quant::{DoubleRounding, PowerOfTwo, Quantization, ReducedRounding, SingleRounding};
 pub use shape::{
     Axis, BlurPadding, BlurPool2dShape, Broadcast, Conv1dShape, Conv2dShape, Coordinates, DepthwiseConv2dShape,
-    Pool2dShape, Region, Shape, ShapeError, TensorShape, TransposedConv2dShape, UpsampleShape,
+    Pool2dShape, Region, Shape, ShapeError, SliceShape, TensorShape, TransposedConv2dShape, UpsampleShape,
 };
 pub use tensor::{Arena, Slot, Tensor, View, ViewMut, largest};
