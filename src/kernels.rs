@@ -93,10 +93,39 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     /// * For each of the `run_count` offsets, `activations + offset + p * pixel_step` is valid for reads of
     ///   `run_groups * group + overread` values for each `p` below `pixels`, with the layout's `group` and `overread`. Multiples of its `align` are
     ///   faster, but any place can come.
-    /// * `weights` are `run_count * run_groups * group * channels` packed values, aligned to a word; `bias` holds
+    /// * `weights` are `run_count * run_groups * group * channels` packed values, or `merged * group * channels` if `merged`
+    ///   is not 0, aligned to a word; `bias` holds
     ///   `channels` values; `channels` is a block size of the layout.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut Self::Accumulator);
+}
+
+/// How far a layer is that is computed row by row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// The input row to read.
+    pub read: usize,
+    /// The output row to write.
+    pub written: usize,
+    /// Whether the output row sees no later input row.
+    pub ready: bool,
+}
+
+impl Progress {
+    /// Whether the next of `rows` output rows sees no input row after the one to read. `until` is the row behind the last
+    /// that an output row sees.
+    pub fn look(&mut self, rows: usize, until: impl FnOnce(usize) -> usize) -> bool {
+        self.ready = self.written < rows && until(self.written) <= self.read + 1;
+        self.ready
+    }
+
+    /// Goes to the next input row, behind the last to the first of the next picture.
+    pub fn next(&mut self, rows: usize) {
+        self.read += 1;
+        if self.read >= rows {
+            *self = Self::default();
+        }
+    }
 }
 
 /// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what
@@ -126,6 +155,10 @@ pub struct Strip<K: MicroKernel + ?Sized> {
     pub rows: usize,
     /// The routine to use, where the backend has several.
     pub routine: Option<Routine>,
+    /// Taps of a run, padding not counted; of use where runs are [merged](crate::pack::Layout::merge).
+    pub taps: usize,
+    /// Groups of all runs together, or 0 where the weights of runs are not merged.
+    pub merged: usize,
 }
 
 /// What becomes of an accumulator: requantization, or an activation in floating point.

@@ -42,6 +42,9 @@ pub struct Layout {
     pub offset: i32,
     /// Activations that loads may read beyond the end of a run.
     pub overread: usize,
+    /// The most taps of a filter whose short runs are packed as one, without gaps: the kernel copies what a pixel sees to
+    /// lie side by side, too. 0 for a kernel that does not.
+    pub merge: usize,
 }
 
 /// The order of weights within a group of taps.
@@ -103,6 +106,8 @@ pub struct Runs {
     pub taps: usize,
     /// Activations that loads may read beyond a run.
     pub overread: usize,
+    /// Groups of a filter whose runs are packed as one without gaps, or 0 where each run is padded to whole groups.
+    pub merged: usize,
 }
 
 impl Runs {
@@ -118,12 +123,22 @@ impl Runs {
         let parts = reach.div_ceil(layout.longest_run);
         let groups = reach.div_ceil(parts).div_ceil(layout.group);
         let (taps, overread) = (groups * layout.group, layout.overread);
-        Self { phases, step, stretch, stretches, parts, groups, taps, overread }
+        // Worth it where several pixels share the copy's set-up, and groups become fewer.
+        let len = stretch * stretches;
+        let together = len.div_ceil(layout.group);
+        let short = shape.convolved()[1] > 1 && phases == 1 && parts == 1 && groups == 1 && len <= layout.merge;
+        let merged = if short && together < stretches { together } else { 0 };
+        Self { phases, step, stretch, stretches, parts, groups, taps, overread, merged }
     }
 
     /// The number of runs in a filter.
     pub const fn count(&self) -> usize {
         self.stretches * self.parts
+    }
+
+    /// Places of taps in a packed filter.
+    const fn packed_taps(&self, layout: &Layout) -> usize {
+        if self.merged > 0 { self.merged * layout.group } else { self.count() * self.taps }
     }
 
     /// Activations by which reading the runs of a stretch may go past its end.
@@ -135,7 +150,22 @@ impl Runs {
 impl Layout {
     /// Blocks of `block` channels, the last a multiple of `tail`, in groups of `group` taps: [`Format::Channels`].
     pub const fn channels(block: usize, tail: usize, group: usize) -> Self {
-        Self { block, tail, group, format: Format::Channels, longest_run: usize::MAX, align: 1, offset: 0, overread: 0 }
+        Self {
+            block,
+            tail,
+            group,
+            format: Format::Channels,
+            longest_run: usize::MAX,
+            align: 1,
+            offset: 0,
+            overread: 0,
+            merge: 0,
+        }
+    }
+
+    /// The same for a kernel that merges the short runs of filters of up to `merge` taps.
+    pub const fn merging(self, merge: usize) -> Self {
+        Self { merge, ..self }
     }
 
     /// The same for rows that hold `offset` more than the input's values.
@@ -160,6 +190,7 @@ impl Layout {
             align: 2,
             offset: 0,
             overread: 0,
+            merge: 0,
         }
     }
 
@@ -174,6 +205,7 @@ impl Layout {
             align: 2,
             offset: 0,
             overread: 0,
+            merge: 0,
         }
     }
 
@@ -185,7 +217,7 @@ impl Layout {
 
     /// Words of the weights of a block of `channels`; `weight_bits` is 4, 8 or 32.
     pub const fn weight_words(&self, runs: &Runs, channels: usize, weight_bits: usize) -> usize {
-        let weights = runs.count() * runs.taps * channels;
+        let weights = runs.packed_taps(self) * channels;
         match weight_bits {
             4 => weights.div_ceil(8),
             8 => weights.div_ceil(4),
@@ -975,7 +1007,8 @@ const fn pack_channel(
         let mut tap = 0;
         while tap < runs.stretch {
             let weight = values.get(filter + stretch * runs.stretch + tap);
-            let position = stretch * runs.parts * runs.taps + tap + shift;
+            let start = if runs.merged > 0 { stretch * runs.stretch } else { stretch * runs.parts * runs.taps };
+            let position = start + tap + shift;
             let (group, within) = (position / layout.group, position % layout.group);
             let byte = match layout.format {
                 Format::Channels => (group * channels + c) * layout.group + within,
@@ -1062,7 +1095,11 @@ pub const fn pack_f32(
     clear(packed);
     // A padded tap would add 0 * activation, which is not nothing in floating point.
     assert!(
-        layout.group == 1 && layout.align == 1 && layout.longest_run == usize::MAX && layout.offset == 0,
+        layout.group == 1
+            && layout.align == 1
+            && layout.longest_run == usize::MAX
+            && layout.offset == 0
+            && layout.merge == 0,
         "floating point runs are not padded, nor are their values moved"
     );
     let all = shape.part().filters;

@@ -84,6 +84,12 @@ pub enum ShapeError {
     Concatenation,
     /// Scales of inputs that are too large for the output's.
     Ratio,
+    /// The memory that input and output share is too small, or they are not whole pixels apart.
+    Overlap,
+    /// A grouped convolution, or a dense layer of several rows, was to be computed row by row.
+    Streamed,
+    /// The memory given to a stream is less than it needs.
+    StreamScratch,
 }
 
 impl ShapeError {
@@ -124,6 +130,13 @@ impl ShapeError {
                 "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
             }
             Self::Ratio => "the inputs' scales are too large for the output's",
+            Self::StreamScratch => "the memory of a stream must have at least the layer's stream_words()",
+            Self::Streamed => {
+                "a convolution that runs row by row has one group, and its input type the shape's dimensions"
+            }
+            Self::Overlap => {
+                "input and output share at least the layer's overlapping_len() values, and begin whole pixels apart"
+            }
         }
     }
 }
@@ -276,6 +289,71 @@ impl Conv2dShape {
         h * w * self.filters * self.filter_len()
     }
 
+    /// Rows behind the last input row that output row `y` sees: what must have been read before it is computed.
+    pub(crate) const fn rows_until(&self, y: usize) -> usize {
+        let end = y * self.pool[0] * self.stride[0] + self.extent(0) + (self.pool[0] - 1) * self.stride[0];
+        let end = end.saturating_sub(self.padding[0]);
+        if end < self.input[0] { end } else { self.input[0] }
+    }
+
+    /// How many values after the output's first the input's first must lie, at least, where they share memory and the
+    /// output overwrites the input: [`Conv2d::run_overlapping`](crate::Conv2d::run_overlapping). The shape obeys the rules
+    /// of [`check`](Self::check).
+    ///
+    /// An output row is stored when all input rows that it sees have been copied to the scratch memory, and no input row
+    /// is read again. So with `read(y)` input rows read before output row `y` is stored, and rows of `i` and `o` values,
+    /// the distance is the maximum over `y` of `(y + 1) * o - read(y) * i`, or 0: as long as any row is left to be read.
+    /// (Rows are longer where all filters see single pixels.) It is the same for every backend.
+    ///
+    /// A grouped convolution reads its input once for each group: the input must begin behind the output.
+    ///
+    /// ```
+    /// use bareconv::Conv2dShape;
+    /// // Rows do not become longer: in place, with and without a stride.
+    /// assert_eq!(Conv2dShape::new([32, 32, 16], 16, [3, 3]).padding(1).overlap(), 0);
+    /// assert_eq!(Conv2dShape::new([32, 32, 16], 32, [3, 3]).padding(1).stride(2).overlap(), 0);
+    /// // 48 rows of 384 values become as many of 768. The last is read for row 46, before 46 rows have been stored.
+    /// let twice = Conv2dShape::new([48, 48, 8], 16, [3, 3]).padding(1);
+    /// assert_eq!(twice.overlap(), 46 * 768 - 47 * 384);
+    /// assert_eq!(twice.overlapping_len(), 48 * 768);
+    /// ```
+    pub const fn overlap(&self) -> usize {
+        let [height, width, channels] = self.output();
+        if self.groups > 1 { height * width * channels } else { self.merged().lead() }
+    }
+
+    /// Values of memory that input and output take together: the output's, or [`overlap`](Self::overlap) and the
+    /// input's where they are more. The shape obeys the rules of [`check`](Self::check).
+    pub const fn overlapping_len(&self) -> usize {
+        overlapping_len(self.overlap(), self.input, self.output())
+    }
+
+    /// [`overlap`](Self::overlap) of a convolution without groups whose rows are not merged.
+    const fn lead(&self) -> usize {
+        let [height, width, channels] = self.output();
+        let (input_row, output_row) = (self.input[1] * self.input[2], width * channels);
+        let (mut lead, mut y) = (0, 0);
+        while y + 1 < height {
+            // The next row to be read; there may be some in between that nothing sees.
+            let next = ((y + 1) * self.pool[0] * self.stride[0]).saturating_sub(self.padding[0]);
+            let read = self.rows_until(y);
+            let next = if next > read { next } else { read };
+            y += 1;
+            if next < self.input[0] && next * input_row + lead < y * output_row {
+                lead = y * output_row - next * input_row;
+            }
+        }
+        lead
+    }
+
+    /// Checks every rule of the geometry, and that there are no groups.
+    pub(crate) const fn check_streamed(&self) -> Result<(), ShapeError> {
+        if let Err(error) = self.check() {
+            return Err(error);
+        }
+        if self.groups != 1 { Err(ShapeError::Streamed) } else { Ok(()) }
+    }
+
     /// The shape of a single output pixel: its input is as large as the filter.
     pub(crate) const fn pixel(&self) -> Self {
         Self { input: [self.extent(0), self.extent(1), self.input[2]], padding: [0; 4], ..*self }
@@ -351,6 +429,13 @@ impl Conv2dShape {
         }
         Ok(())
     }
+}
+
+/// Values that an input and an output take where the input begins `lead` values behind the output.
+const fn overlapping_len(lead: usize, input: Shape, output: Shape) -> usize {
+    let end = lead + input[0] * input[1] * input[2];
+    let output = output[0] * output[1] * output[2];
+    if output > end { output } else { end }
 }
 
 /// Whether `a * b` is more than 2^30.

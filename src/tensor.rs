@@ -142,6 +142,14 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W,
     }
 }
 
+/// The first values as a tensor, to be written. There are as many: the caller has looked.
+pub(crate) fn first<T, const H: usize, const W: usize, const C: usize>(values: &mut [T]) -> ViewMut<'_, T, H, W, C> {
+    match values.get_mut(..H * W * C).and_then(ViewMut::from_slice) {
+        Some(view) => view,
+        None => panic!("the memory is shorter than the tensor"),
+    }
+}
+
 fn exactly(have: usize, want: usize) -> Option<()> {
     if have == want { Some(()) } else { None }
 }
@@ -246,6 +254,19 @@ impl<'a> Slot<'a> {
             Some(view) => view,
             None => panic!("the slot's size is not the tensor's"),
         }
+    }
+
+    /// The slot as a slice of values, to be written; a remainder of less than a value is left out. Layers take one whose
+    /// output overwrites its input: [`Conv2d::run_overlapping`](crate::Conv2d::run_overlapping).
+    ///
+    /// ```
+    /// let mut arena = bareconv::Arena::<16>::new();
+    /// let [mut slot] = arena.slots([4..11]);
+    /// assert_eq!(slot.values::<i16>().len(), 3);
+    /// ```
+    pub fn values<T: Pod>(&mut self) -> &mut [T] {
+        let whole = self.0.len() / size_of::<T>() * size_of::<T>();
+        bytemuck::cast_slice_mut(&mut self.0[..whole])
     }
 
     /// The slot as words of scratch memory; a remainder of less than a word is left out.

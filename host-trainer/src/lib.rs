@@ -19,12 +19,16 @@
 
 pub mod data;
 pub mod export;
+pub mod graph;
+pub mod import;
 pub mod lenet;
 pub mod nn;
 pub mod output;
 pub mod parameters;
+pub mod plan;
 pub mod quantize;
 pub mod random;
+pub mod run;
 pub mod train;
 pub mod verify;
 pub mod visualize;

@@ -14,6 +14,7 @@
 mod network;
 #[cfg(test)]
 mod tests;
+mod to_graph;
 
 pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, first_greatest, pixels_to_int8};
 

@@ -1,7 +1,7 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, Int4, Int16x8, MicroKernel, Routine, Saturate, Strip};
+use super::{Backend, Clamp, Epilogue, Int4, Int16x8, MicroKernel, Progress, Routine, Saturate, Strip};
 use crate::arch::{Native, routine, routine_i16};
 use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
@@ -174,6 +174,8 @@ pub(crate) struct Convolution<B: Backend, E: Epilogue> {
     steps: [usize; 2],
     /// Whether every output pixel has filters of its own.
     unshared: bool,
+    /// Values of memory that input and output take where they overlap; more than there are where they may not.
+    overlapping: usize,
     backend: PhantomData<B>,
 }
 
@@ -270,7 +272,8 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let [_, width, _] = plan.output;
         let steps = [width * shape.filters, shape.filters];
         let size = [shape.input[0], shape.input[1]];
-        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared: false, backend: PhantomData }
+        let (unshared, overlapping, backend) = (false, shape.overlapping_len(), PhantomData);
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// A convolution whose every output pixel has filters of its own. The routine is that of [`Conv2dShape::pixel`].
@@ -282,8 +285,8 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         let finish = finish::<B, E>(&shape.pixel(), &plan.runs);
         let steps = [plan.output[1] * shape.filters, shape.filters];
         let size = [shape.input[0], shape.input[1]];
-        let (part, backend) = (shape, PhantomData);
-        Self { size, part, plan, fill, common, dense: true, finish, routine, steps, unshared: true, backend }
+        let (part, dense, unshared, overlapping, backend) = (shape, true, true, usize::MAX, PhantomData);
+        Self { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// The plan of a convolution whose every output pixel has filters of its own.
@@ -310,7 +313,7 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         // Merged rows have no place of their own.
         let part = self.shape().part();
         let plan = Plan::for_kernel::<E::Kernel<B>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
-        Self { steps, part, plan, ..self }
+        Self { steps, part, plan, overlapping: usize::MAX, ..self }
     }
 
     /// The number of values from the first output to behind the last.
@@ -324,11 +327,12 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         if self.unshared {
             return Convolution::dynamic_unshared(self.part, self.fill, self.common);
         }
-        let &Self { size, part, fill, common, dense, steps, unshared, .. } = self;
+        let &Self { size, part, fill, common, dense, steps, unshared, overlapping, .. } = self;
         let plan = Plan::for_kernel::<E::Kernel<Other>>(&part, E::WORDS, E::WEIGHT_BITS, self.plan.groups);
         let finish = finish::<Other, E>(&part, &plan.runs);
         let routine = E::Kernel::<Other>::routine(&part);
-        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, backend: PhantomData }
+        let backend = PhantomData;
+        Convolution { size, part, plan, fill, common, dense, finish, routine, steps, unshared, overlapping, backend }
     }
 
     /// Its geometry.
@@ -358,36 +362,163 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
         output: &mut [E::Output],
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
-        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
-        let len = |[h, w, c]: Shape| h * w * c;
-        if input.len() != len(self.part.input) * self.plan.groups {
+        if input.len() != self.input_len() {
             return Err(ShapeError::Input);
         }
         if output.len() != self.reach() {
             return Err(ShapeError::Output);
         }
+        self.check(packed, scratch)?;
+        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
+        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        unsafe {
+            body::<B, E, E::Kernel<B>>(
+                self,
+                &self.all_rows(),
+                packed.as_ptr(),
+                input.as_ptr(),
+                output.as_mut_ptr(),
+                scratch.as_mut_ptr(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The whole picture.
+    #[inline(always)]
+    const fn all_rows(&self) -> Span {
+        let ([height, width, _], [rows, columns, _]) = (self.part.input, self.plan.output);
+        Span { rows: [0, rows], next: 0, until: height, size: [height, width], columns }
+    }
+
+    /// Height, width and channels of the output, its rows as they are without merging.
+    const fn output(&self) -> Shape {
+        let [height, width, channels] = self.plan.output;
+        if self.part.input[1] == self.size[1] {
+            [height, width, channels]
+        } else {
+            [self.size[0], self.size[1], channels]
+        }
+    }
+
+    /// Takes an input row, and computes an output row where `at` says that it is ready; for convolutions that
+    /// [`Conv2dShape::check_streamed`] accepts. All rows come in order, a row again as long as output rows are ready.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, there is no such output row, or the convolution has groups or is
+    /// spread or unshared.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn take_row(
+        &self,
+        at: &Progress,
+        packed: &[u32],
+        row: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        let ([height, width], [out_height, columns, channels]) = (self.size, self.output());
+        if self.plan.groups > 1 || self.overlapping == usize::MAX {
+            return Err(ShapeError::Streamed);
+        }
+        if row.len() != width * self.part.input[2] || at.read >= height {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != columns * channels || (at.ready && at.written >= out_height) {
+            return Err(ShapeError::Output);
+        }
+        self.check(packed, scratch)?;
+        let rows = [at.written, at.written + usize::from(at.ready)];
+        let span = Span { rows, next: at.read, until: at.read + 1, size: self.size, columns };
+        // As if the rows before this one were there. The body reads this one alone.
+        let input = row.as_ptr().wrapping_sub(at.read * row.len());
+        // SAFETY: as in `run`, for one output row at most, and one input row: no other is at or after `next` and before
+        // `until`.
+        unsafe {
+            body::<B, E, E::Kernel<B>>(self, &span, packed.as_ptr(), input, output.as_mut_ptr(), scratch.as_mut_ptr());
+        }
+        Ok(())
+    }
+
+    /// The number of input values.
+    const fn input_len(&self) -> usize {
+        let [height, width, channels] = self.part.input;
+        height * width * channels * self.plan.groups
+    }
+
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    fn check(&self, packed: &[u32], scratch: &[u32]) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         if packed.len() != self.plan.packed_words() {
             return Err(ShapeError::Packed);
         }
         if scratch.len() < self.plan.scratch_words() {
             return Err(ShapeError::Scratch);
         }
-        // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
-        // is that of `B` for the shape, and its routine the one that `B` chose for it.
+        Ok(())
+    }
+}
+
+impl<B: Backend, T: bytemuck::Pod, E: Epilogue<Input = T, Output = T>> Convolution<B, E> {
+    /// [`run`](Self::run) of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, `memory` is shorter than [`Conv2dShape::overlapping_len`], or the
+    /// convolution is spread or unshared.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run_overlapping(&self, packed: &[u32], memory: &mut [T], scratch: &mut [u32]) -> Result<(), ShapeError> {
+        if memory.len() < self.overlapping {
+            return Err(ShapeError::Overlap);
+        }
+        self.check(packed, scratch)?;
+        let output = memory.as_mut_ptr();
+        // SAFETY: as in `run`. The memory has room for the input, which ends with it, and for the output, which begins
+        // with it: no shorter than `overlapping_len`, it keeps the output from values that are still to be read.
         unsafe {
-            body::<B, E, E::Kernel<B>>(self, packed.as_ptr(), input, output.as_mut_ptr(), scratch.as_mut_ptr());
+            let input = output.add(memory.len() - self.input_len());
+            body::<B, E, E::Kernel<B>>(self, &self.all_rows(), packed.as_ptr(), input, output, scratch.as_mut_ptr());
         }
         Ok(())
     }
 }
 
+/// The rows that a call of the body reads and computes.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// The first output row and the one behind the last; `output` points to the first.
+    rows: [usize; 2],
+    /// The next input row to load: those before are in the ring, or are not needed any more. Where it is 0, the ring is
+    /// filled with padding first.
+    next: usize,
+    /// The input row behind the last that there is.
+    until: usize,
+    /// Height and width of the input.
+    size: [usize; 2],
+    /// Columns of the output.
+    columns: usize,
+}
+
+/// Rows are read and written in the order that [`Conv2dShape::overlap`] tells of.
+///
 /// # Safety
-/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory.
+/// As [`Convolution::run`]: the lengths are those it checks, and the pointers are to as much memory. Input and output may
+/// overlap as [`Convolution::run_overlapping`] has it, where the types are the same.
 #[inline(never)]
 unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Convolution<B, E>,
+    span: &Span,
     packed: *const u32,
-    input: &[E::Input],
+    input: *const E::Input,
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
@@ -397,7 +528,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     let dense = convolution.dense;
     let layout = if dense { K::DENSE } else { K::CONVOLUTION };
     let runs = plan.runs;
-    let [out_h, out_w, out_c] = plan.output;
+    let (out_w, out_c) = (span.columns, plan.output[2]);
     let [row_step, column_step] = convolution.steps;
     let [pool_h, pool_w] = shape.pool;
     // SAFETY: table, accumulators and ring follow each other in the scratch memory, which has room for them.
@@ -407,8 +538,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     };
     // SAFETY: the unpacked weights are behind the ring.
     let unpacked = unsafe { scratch.add(plan.table + plan.sums + plan.ring) };
-    let mut rows = Rows::<K> { shape, input, ring, plan, first: 0, next: 0 };
-    if shape.padding != [0; 4] {
+    let mut rows = Rows::<K> { shape, input, ring, plan, span, first: 0, next: span.next };
+    if shape.padding != [0; 4] && span.next == 0 {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
     }
@@ -426,6 +557,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         pixels,
         rows: pool_h,
         routine: convolution.routine,
+        taps: runs.stretch,
+        merged: runs.merged,
     };
     let mut tiles = Sums {
         sums,
@@ -439,11 +572,15 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
         stride: column_step,
     };
     // One loop over the rows of all groups.
-    let (mut packed, mut group_output, mut out_row, mut out_y) = (packed, output, output, 0);
+    let (mut packed, mut group_output, mut out_row, mut out_y) = (packed, output, output, span.rows[0]);
     let mut groups = plan.groups;
     while groups > 0 {
-        // SAFETY: the table and the ring are the rows' alone, and `out_y` is an output row.
+        // SAFETY: the table and the ring are the rows' alone.
         unsafe { rows.prepare(out_y, scratch) };
+        if out_y == span.rows[1] {
+            // An input row alone.
+            break;
+        }
         let mut out_x = 0;
         while out_x < out_w {
             tiles.columns = plan.columns.min(out_w - out_x);
@@ -488,11 +625,11 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
             out_x += tiles.columns;
         }
         (out_row, out_y) = (out_row.wrapping_add(row_step), out_y + 1);
-        if out_y == out_h {
+        if out_y == span.rows[1] {
             // Not used again where filters are unshared, as there is one group.
             packed = packed.wrapping_add(plan.packed);
             group_output = group_output.wrapping_add(out_c);
-            (out_row, out_y, groups) = (group_output, 0, groups - 1);
+            (out_row, out_y, groups) = (group_output, span.rows[0], groups - 1);
             (rows.next, rows.first) = (0, rows.first + shape.input[2]);
         }
     }
@@ -514,9 +651,10 @@ unsafe fn unpack_block(from: *const u32, to: *mut u32, words: usize, format: For
 /// The ring of widened input rows.
 struct Rows<'a, K: MicroKernel> {
     shape: &'a Conv2dShape,
-    input: &'a [K::Input],
+    input: *const K::Input,
     ring: *mut K::Activation,
     plan: &'a Plan,
+    span: &'a Span,
     /// The first input channel of the group.
     first: usize,
     /// The next input row to load.
@@ -534,20 +672,21 @@ impl<K: MicroKernel> Rows<'_, K> {
         unsafe { core::slice::from_raw_parts_mut(self.ring, len) }.fill(K::widen(fill));
     }
 
-    /// Loads the input rows that output row `out_y` sees and writes the offsets of its runs.
+    /// Loads the input rows that output row `out_y` sees, of those that there are, and writes the offsets of its runs.
     ///
     /// # Safety
-    /// The scratch memory has room for the table and the ring, and nothing else refers to it.
+    /// The scratch memory has room for the table and the ring, and nothing else refers to it. The input is valid for
+    /// reads of the rows that are yet to be loaded.
     unsafe fn prepare(&mut self, out_y: usize, table: *mut u32) {
         let (shape, plan) = (self.shape, self.plan);
         let runs = &plan.runs;
         // SAFETY: the ring has a row. The divisions need no test then.
         unsafe { assert_unchecked(plan.rows > 0) };
-        let [height, width, channels] = shape.input;
+        let ([height, width], channels) = (self.span.size, shape.input[2]);
         // Row numbers count the padding above the input as rows, until it is subtracted.
         let top = out_y * shape.pool[0] * shape.stride[0];
         let first = top.saturating_sub(shape.padding[0]);
-        let end = (top + plan.rows).saturating_sub(shape.padding[0]).min(height);
+        let end = (top + plan.rows).saturating_sub(shape.padding[0]).min(self.span.until);
         self.next = self.next.max(first);
         while self.next < end {
             let start = (self.next + shape.padding[0]) % plan.rows * plan.pitch + shape.padding[1] * channels;
@@ -557,12 +696,12 @@ impl<K: MicroKernel> Rows<'_, K> {
             unsafe {
                 let row = self.ring.add(start);
                 if plan.groups == 1 {
-                    let from = self.input.get_unchecked(self.next * len..(self.next + 1) * len);
+                    let from = core::slice::from_raw_parts(self.input.add(self.next * len), len);
                     K::load_row(from, core::slice::from_raw_parts_mut(row, len));
                 } else {
                     for x in 0..width {
                         let pixel = (self.next * width + x) * channels * plan.groups + self.first;
-                        let from = self.input.get_unchecked(pixel..pixel + channels);
+                        let from = core::slice::from_raw_parts(self.input.add(pixel), channels);
                         K::load_row(from, core::slice::from_raw_parts_mut(row.add(x * channels), channels));
                     }
                 }
@@ -642,7 +781,7 @@ mod tests {
     );
     kernel!(
         /// Helium: the longest groups.
-        Wide, i8, [Layout::channels(8, 2, 16), Layout::channels(8, 2, 16)], 2, 32
+        Wide, i8, [Layout::channels(8, 2, 16).merging(64), Layout::channels(8, 2, 16)], 2, 32
     );
 
     /// No strip of a shape reads past the ring, or writes past the accumulators.

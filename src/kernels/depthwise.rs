@@ -9,7 +9,7 @@
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
-use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Routine, Saturate, sealed::Sealed};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, sealed::Sealed};
 use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
 use crate::pack::{
     Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
@@ -91,7 +91,11 @@ impl Taps {
 
     /// Row and column of the tap at a place, or `None` where one is missing.
     const fn at(&self, place: usize) -> Option<[usize; 2]> {
-        let (row, within) = (place / self.width, place % self.width);
+        self.tap(place / self.width, place % self.width)
+    }
+
+    /// Row and column of the tap at a place of a row, or `None` where one is missing.
+    const fn tap(&self, row: usize, within: usize) -> Option<[usize; 2]> {
         let column = match self.pattern {
             Pattern::Plain => within,
             // Never 0; the test leaves no panic behind.
@@ -405,6 +409,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Words of scratch memory that [`Depthwise::take_row`] needs.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn words_by_row<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> usize {
+        let words = Self::new::<B, E>(shape).stream_words::<E::Depthwise<B>>(shape);
+        if words == usize::MAX {
+            panic!("{}", ShapeError::TooLarge.message());
+        }
+        words
+    }
+
     /// The plan for a shape.
     ///
     /// # Panics
@@ -466,6 +482,38 @@ impl Plan {
     pub const fn scratch_words(&self) -> usize {
         self.taps.count + self.sums + self.band
     }
+
+    /// Words of scratch memory of a convolution that runs row by row: it keeps the rows of all blocks. The most there are
+    /// where it needs too many.
+    const fn stream_words<K: DepthwiseKernel>(&self, shape: &DepthwiseConv2dShape) -> usize {
+        let streamed = self.streamed::<K>(shape);
+        let per_word = 4 / size_of::<K::Activation>();
+        let (all, most) =
+            if K::LAYOUT.planes > 0 { (shape.input[2], K::LAYOUT.planes) } else { (self.output[2], K::LAYOUT.lanes) };
+        let rows = all.div_ceil(most) as u64 * (streamed.block / per_word) as u64;
+        let words = (self.taps.count + streamed.sums) as u64 + rows + 1;
+        if words > 1 << 29 { usize::MAX } else { words as usize }
+    }
+
+    /// Bands of one output row, all of which stay in memory.
+    const fn streamed<K: DepthwiseKernel>(&self, shape: &DepthwiseConv2dShape) -> Bands {
+        let plane = shape.extent(0) * self.pitch;
+        let block = if K::LAYOUT.planes > 0 { K::LAYOUT.planes * plane } else { plane };
+        Bands { rows: 1, plane, block, sums: self.output[1] * K::LAYOUT.lanes + 1 }
+    }
+}
+
+/// Where bands are.
+#[derive(Clone, Copy, Debug)]
+struct Bands {
+    /// Output rows of a band.
+    rows: usize,
+    /// Activations from one plane to the next.
+    plane: usize,
+    /// Activations from the band of a block to that of the next; 0 where they share their place.
+    block: usize,
+    /// Words of sums.
+    sums: usize,
 }
 
 /// An epilogue of layers that may be depthwise.
@@ -535,6 +583,10 @@ pub(crate) struct Depthwise<B: Backend, E: DepthwiseEpilogue> {
     finish: Finish<E>,
     /// The routine that the backend has for the shape.
     routine: Option<Routine>,
+    /// Values of memory that input and output take where they overlap.
+    overlapping: usize,
+    /// Words of scratch memory where it runs row by row.
+    stream: usize,
     backend: PhantomData<B>,
 }
 
@@ -584,7 +636,9 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
     /// The routine is the one that the backend chooses for the shape.
     const fn new(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common, routine: Option<Routine>) -> Self {
         let plan = Plan::new::<B, E>(&shape);
-        Self { shape, plan, fill, common, finish: finish::<B, E>(), routine, backend: PhantomData }
+        let (finish, overlapping, backend) = (finish::<B, E>(), shape.overlapping_len(), PhantomData);
+        let stream = plan.stream_words::<E::Depthwise<B>>(&shape);
+        Self { shape, plan, fill, common, finish, routine, overlapping, stream, backend }
     }
 
     /// The same on another backend.
@@ -617,7 +671,6 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         output: &mut [E::Output],
         scratch: &mut [u32],
     ) -> Result<(), ShapeError> {
-        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
         let len = |[h, w, c]: Shape| h * w * c;
         if input.len() != len(self.shape.input) {
             return Err(ShapeError::Input);
@@ -625,17 +678,13 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         if output.len() != len(self.plan.output) {
             return Err(ShapeError::Output);
         }
-        if packed.len() != self.plan.packed {
-            return Err(ShapeError::Packed);
-        }
-        if scratch.len() < self.plan.scratch_words() {
-            return Err(ShapeError::Scratch);
-        }
+        self.check(packed, scratch)?;
         // SAFETY: the lengths and the backend have just been checked. Only `new` makes a convolution, so that its plan
         // is that of `B` for the shape, and its routine the one that `B` chose for it.
         unsafe {
             body::<B, E, E::Depthwise<B>>(
                 self,
+                &self.all_rows(),
                 packed.as_ptr(),
                 input.as_ptr(),
                 output.as_mut_ptr(),
@@ -644,13 +693,138 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
         }
         Ok(())
     }
+
+    /// # Errors
+    /// Where the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    fn check(&self, packed: &[u32], scratch: &[u32]) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+        if packed.len() != self.plan.packed {
+            return Err(ShapeError::Packed);
+        }
+        if scratch.len() < self.plan.scratch_words() {
+            return Err(ShapeError::Scratch);
+        }
+        Ok(())
+    }
 }
 
+/// The rows that a call of the body reads and computes.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    bands: Bands,
+    /// The first output row and the one behind the last; `output` points to the first.
+    rows: [usize; 2],
+    /// The only input row that there is, in a convolution that runs row by row.
+    row: Option<usize>,
+}
+
+impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
+    /// The whole picture.
+    #[inline(always)]
+    const fn all_rows(&self) -> Span {
+        let Plan { rows, plane, sums, output, .. } = self.plan;
+        Span { bands: Bands { rows, plane, block: 0, sums }, rows: [0, output[0]], row: None }
+    }
+
+    /// Words of scratch memory that [`take_row`](Self::take_row) needs.
+    pub const fn stream_words(&self) -> usize {
+        self.stream
+    }
+
+    /// Takes an input row, and computes an output row where `at` says that it is ready. All rows come in order, a row again
+    /// as long as output rows are ready.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, or there is no such output row.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn take_row(
+        &self,
+        at: &Progress,
+        packed: &[u32],
+        row: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        assert!(B::available(), "this machine cannot run the backend {}", B::NAME);
+        let ([height, width, channels], [out_height, columns, filters]) = (self.shape.input, self.plan.output);
+        if row.len() != width * channels || at.read >= height {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != columns * filters || at.written >= out_height + usize::from(!at.ready) {
+            return Err(ShapeError::Output);
+        }
+        if packed.len() != self.plan.packed {
+            return Err(ShapeError::Packed);
+        }
+        if scratch.len() < self.stream {
+            return Err(ShapeError::Scratch);
+        }
+        let rows = [at.written, at.written + usize::from(at.ready)];
+        let span = Span { bands: self.plan.streamed::<E::Depthwise<B>>(&self.shape), rows, row: Some(at.read) };
+        // As if the rows before this one were there. The body reads this one alone.
+        let input = row.as_ptr().wrapping_sub(at.read * row.len());
+        // SAFETY: as in `run`, for one output row at most, and one input row.
+        unsafe {
+            body::<B, E, E::Depthwise<B>>(
+                self,
+                &span,
+                packed.as_ptr(),
+                input,
+                output.as_mut_ptr(),
+                scratch.as_mut_ptr(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend, T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>> Depthwise<B, E> {
+    /// [`run`](Self::run) of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, `memory` is shorter than
+    /// [`DepthwiseConv2dShape::overlapping_len`], or the input does not begin whole pixels behind the output.
+    ///
+    /// # Panics
+    /// Where this machine lacks the backend.
+    #[inline(always)]
+    pub fn run_overlapping(&self, packed: &[u32], memory: &mut [T], scratch: &mut [u32]) -> Result<(), ShapeError> {
+        let [height, width, channels] = self.shape.input;
+        // SAFETY: a shape has a channel. The division needs no test then.
+        unsafe { assert_unchecked(channels > 0) };
+        if memory.len() < self.overlapping || !memory.len().is_multiple_of(channels) {
+            return Err(ShapeError::Overlap);
+        }
+        self.check(packed, scratch)?;
+        let output = memory.as_mut_ptr();
+        // SAFETY: as in `run`. The memory has room for the input, which ends with it, and for the output, which begins
+        // with it: no shorter than `overlapping_len` and of whole pixels, it keeps the output from values that are still
+        // to be read.
+        unsafe {
+            let input = output.add(memory.len() - height * width * channels);
+            body::<B, E, E::Depthwise<B>>(self, &self.all_rows(), packed.as_ptr(), input, output, scratch.as_mut_ptr());
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a block of channels are read and written in the order that [`DepthwiseConv2dShape::overlap`] tells of, or
+/// several rows are read before as many are written.
+///
 /// # Safety
-/// As [`Depthwise::run`]; the pointers are to as much memory as the shape says.
+/// As [`Depthwise::run`]; the pointers are to as much memory as the shape says. Input and output may overlap as
+/// [`Depthwise::run_overlapping`] has it, where the types are the same.
 #[inline(never)]
 unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::Input, Accumulator = E::Accumulator>>(
     convolution: &Depthwise<B, E>,
+    span: &Span,
     packed: *const u32,
     input: *const E::Input,
     output: *mut E::Output,
@@ -658,16 +832,20 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
 ) {
     let Depthwise { shape, plan, .. } = convolution;
     let Layout { lanes, planes, group, .. } = K::LAYOUT;
-    let [out_h, out_w, out_c] = plan.output;
+    let [_, out_w, out_c] = plan.output;
+    let &Span { bands, rows: [first_row, end_row], row } = span;
     // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
     let (sums, band) = unsafe {
         let sums = scratch.add(plan.taps.count);
-        (sums.cast::<K::Accumulator>(), sums.add(plan.sums).cast::<K::Activation>())
+        (sums.cast::<K::Accumulator>(), sums.add(bands.sums).cast::<K::Activation>())
     };
-    let rows = Rows::<K> { shape, plan, input, band, fill: K::widen(convolution.fill) };
+    let mut rows = Rows::<K> { shape, plan, bands, input, band, fill: K::widen(convolution.fill) };
+    let len = if row.is_some() { convolution.stream - plan.taps.count - bands.sums } else { plan.band };
     // SAFETY: as above; the table has a word for each place of a tap.
     unsafe {
-        rows.clear();
+        if matches!(row, None | Some(0)) {
+            rows.clear(len);
+        }
         write_offsets(shape, plan, scratch);
     }
     let mut job = Band::<K> {
@@ -700,15 +878,26 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     while first < all {
         let channels = most.min(all - first);
         strip.present = if planes > 0 { 1 } else { channels };
-        let (mut y, mut next, mut out_band) = (0, units, out_block);
-        while y < out_h {
-            job.rows = plan.rows.min(out_h - y);
+        let (mut y, mut out_band) = (first_row, out_block);
+        let mut next;
+        loop {
+            job.rows = bands.rows.min(end_row - y);
             strip.columns = job.rows * out_w;
-            job.activations = band;
+            job.activations = rows.band;
             next = units;
             let mut out = out_band;
             // SAFETY: the block's channels are of the shape, and so are the band's rows.
-            unsafe { rows.load(first, channels, y, job.rows) };
+            unsafe {
+                let places = match row {
+                    None => rows.advance(y, job.rows),
+                    Some(row) => rows.place(row, y),
+                };
+                rows.load(first, channels, y, places);
+            }
+            if job.rows == 0 {
+                // An input row alone.
+                break;
+            }
             for _ in 0..if planes > 0 { channels } else { 1 } {
                 for _ in 0..filters {
                     // SAFETY: `packed` holds these channels, and the scratch memory a band and its sums, as the plan
@@ -724,11 +913,19 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
                         next = next.add(plan.unit);
                     }
                 }
-                job.activations = job.activations.wrapping_add(plan.plane);
+                job.activations = job.activations.wrapping_add(bands.plane);
             }
             out_band = out_band.wrapping_add(job.rows * out_w * out_c);
             y += job.rows;
+            if row.is_some() {
+                // SAFETY: these rows were read, and are the band's.
+                unsafe { rows.advance(y, 1) };
+            }
+            if y == end_row {
+                break;
+            }
         }
+        rows.band = rows.band.wrapping_add(bands.block);
         units = next;
         out_block = out_block.wrapping_add(channels * filters);
         first += channels;
@@ -740,16 +937,18 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
 /// # Safety
 /// `table` is valid for writes of a word for each place.
 unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u32) {
-    // SAFETY: a row of a filter has a tap. The divisions need no test then.
-    unsafe { assert_unchecked(plan.taps.width > 0) };
-    let mut offset = 0;
+    let (mut offset, mut row, mut within) = (0, 0, 0);
     for place in 0..plan.taps.count {
         // A place without a tap has the offset of one before it.
-        if let Some([row, column]) = plan.taps.at(place) {
+        if let Some([row, column]) = plan.taps.tap(row, within) {
             offset = row * shape.dilation[0] * plan.pitch + column * shape.dilation[1] * plan.step;
         }
         // SAFETY: the caller's promise.
         unsafe { table.add(place).write(offset as u32) };
+        within += 1;
+        if within == plan.taps.width {
+            (row, within) = (row + 1, 0);
+        }
     }
 }
 
@@ -791,47 +990,43 @@ pub unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, commo
 struct Rows<'a, K: DepthwiseKernel> {
     shape: &'a DepthwiseConv2dShape,
     plan: &'a Plan,
+    bands: Bands,
     input: *const K::Input,
     band: *mut K::Activation,
     fill: K::Activation,
 }
 
 impl<K: DepthwiseKernel> Rows<'_, K> {
-    /// Fills the band and its borders with padding; only the inside of rows is written from then on.
+    /// Fills the bands and their borders with padding; only the inside of rows is written from then on.
     ///
     /// # Safety
-    /// The band is valid for writes of the plan's words.
-    unsafe fn clear(&self) {
-        let len = self.plan.band * (4 / size_of::<K::Activation>());
+    /// The bands are valid for writes of so many words.
+    unsafe fn clear(&self, words: usize) {
+        let len = words * (4 / size_of::<K::Activation>());
         // SAFETY: the caller's promise.
         unsafe { core::slice::from_raw_parts_mut(self.band, len) }.fill(self.fill);
     }
 
-    /// Loads the rows that `rows` output rows from `y` on see, for the block of `count` channels from `first` on. Output
-    /// rows come in order, as many at a time as the plan says, except the last.
+    /// Moves rows that were needed before and are again to the front of the band, and fills those that lie outside of the
+    /// input, for `rows` output rows from `y` on. Output rows come in order, as many at a time as a band has, except the
+    /// last. Returns the places in the band where the others begin and end, which are to be loaded.
     ///
     /// # Safety
-    /// Channels and rows are the shape's, and the band and the input are valid for what the plan and the shape say.
-    unsafe fn load(&self, first: usize, count: usize, y: usize, rows: usize) {
-        let Self { shape, plan, .. } = self;
-        let Layout { lanes, planes, .. } = K::LAYOUT;
-        let [height, width, channels] = shape.input;
+    /// The band is valid for what the shape says.
+    #[inline(never)]
+    unsafe fn advance(&self, y: usize, rows: usize) -> [usize; 2] {
+        let Self { shape, plan, bands, .. } = self;
+        let [height, width, _] = shape.input;
         let [stride, extent] = [shape.stride[0], shape.extent(0)];
-        // A copy: what is written to the band cannot change it, so that the assumption lasts.
-        let multiplier = shape.multiplier;
-        // SAFETY: a channel has a filter. The division needs no test then.
-        unsafe { assert_unchecked(multiplier > 0) };
-        let parts = if planes > 0 { planes } else { 1 };
-        let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
-
+        let parts = if K::LAYOUT.planes > 0 { K::LAYOUT.planes } else { 1 };
         // Rows that the band before this one ended with.
         let kept = if y == 0 { 0 } else { extent.saturating_sub(stride) };
         if kept > 0 {
             for part in 0..parts {
                 // SAFETY: both places are in the plane, as `kept` rows follow the first rows of a whole band.
                 unsafe {
-                    let plane = self.band.add(part * plan.plane);
-                    core::ptr::copy(plane.add(plan.rows * stride * plan.pitch), plane, kept * plan.pitch);
+                    let plane = self.band.add(part * bands.plane);
+                    core::ptr::copy(plane.add(bands.rows * stride * plan.pitch), plane, kept * plan.pitch);
                 }
             }
         }
@@ -841,27 +1036,53 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).max(kept).min(all));
         let left = shape.padding[1] * plan.step;
         // Where one band is the whole picture, they stay what they were filled with at first.
-        let [above, below] = if plan.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
+        let [above, below] = if bands.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
         for row in above.chain(below) {
             for part in 0..parts {
                 // SAFETY: the row lies in the band, its padding on both sides.
                 unsafe {
-                    let to = self.band.add(row * plan.pitch + left + part * plan.plane);
+                    let to = self.band.add(row * plan.pitch + left + part * bands.plane);
                     core::slice::from_raw_parts_mut(to, width * plan.step).fill(self.fill);
                 }
             }
         }
+        [begin, end]
+    }
+
+    /// Where an input row belongs in the band of output row `y`: the place and the one behind it, or none, twice the same.
+    const fn place(&self, row: usize, y: usize) -> [usize; 2] {
+        let (row, first) = (row + self.shape.padding[0], y * self.shape.stride[0]);
+        if row < first || row - first >= self.shape.extent(0) { [0, 0] } else { [row - first, row - first + 1] }
+    }
+
+    /// Loads the rows at these places of the band that begins with output row `y`, for the block of `count` channels from
+    /// `first` on.
+    ///
+    /// # Safety
+    /// Channels and rows are the shape's, and the band and the input are valid for what the shape says.
+    unsafe fn load(&self, first: usize, count: usize, y: usize, [begin, end]: [usize; 2]) {
+        let Self { shape, plan, bands, .. } = self;
+        let Layout { lanes, planes, .. } = K::LAYOUT;
+        let [_, width, channels] = shape.input;
+        // A copy: what is written to the band cannot change it, so that the assumption lasts.
+        let multiplier = shape.multiplier;
+        // SAFETY: a channel has a filter. The division needs no test then.
+        unsafe { assert_unchecked(multiplier > 0) };
+        let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
+        let left = shape.padding[1] * plan.step;
         let from_row = width * channels;
         let load = Load::<K> {
             // Not followed where no row lies in the input.
-            from: self.input.wrapping_add((y * stride + begin).wrapping_sub(shape.padding[0]) * from_row),
+            from: self
+                .input
+                .wrapping_add((y * shape.stride[0] + begin).wrapping_sub(shape.padding[0]).wrapping_mul(from_row)),
             from_pixel: channels,
             from_row,
             pixels: width,
             rows: end.saturating_sub(begin),
             to: self.band.wrapping_add(begin * plan.pitch + left),
             to_row: plan.pitch,
-            plane: plan.plane,
+            plane: bands.plane,
         };
         // SAFETY: these rows lie in the input and in the band, and the channels are of the input.
         unsafe {
@@ -871,7 +1092,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
             }
             for c in 0..count {
                 let (channel, to, step) = if planes > 0 {
-                    (first + c, load.to.wrapping_add(c * plan.plane), 1)
+                    (first + c, load.to.wrapping_add(c * bands.plane), 1)
                 } else {
                     ((first + c) / multiplier, load.to.wrapping_add(c), lanes)
                 };

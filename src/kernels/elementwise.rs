@@ -14,12 +14,13 @@ pub mod local_response;
 pub mod spatial_pyramid;
 pub mod unary;
 
-use super::Backend;
+use super::{Backend, Progress};
 use crate::quant::ProductRounding;
 use crate::reference::{MeanParameters, SumParameters};
 use crate::shape::{CheckedPool2dShape, Pool2dShape, Shape, ShapeError};
 use bytemuck::Pod;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 mod sealed {
     pub trait Sealed {}
@@ -355,6 +356,8 @@ impl<const N: usize> SumLanes for Array<i8, N> {
 /// Pointers and steps of a pooling; lives as long as the slices it was made from.
 struct Pooling<'a, T> {
     shape: &'a Pool2dShape,
+    /// The output rows to compute, and where the first goes.
+    rows: Range<usize>,
     input: *const T,
     output: *mut T,
     slices: PhantomData<(&'a [T], &'a mut [T])>,
@@ -401,23 +404,63 @@ impl<'a, T> Pooling<'a, T> {
     fn new(shape: &'a CheckedPool2dShape, input: &'a [T], output: &'a mut [T]) -> Result<Self, ShapeError> {
         let shape = shape.get();
         let ([h, w, c], [out_h, out_w, _]) = (shape.input, shape.output());
+        let rows = 0..out_h;
         if input.len() != h * w * c {
             return Err(ShapeError::Input);
         }
         if output.len() != out_h * out_w * c {
             return Err(ShapeError::Output);
         }
-        Ok(Self { shape, input: input.as_ptr(), output: output.as_mut_ptr(), slices: PhantomData })
+        Ok(Self { shape, rows, input: input.as_ptr(), output: output.as_mut_ptr(), slices: PhantomData })
     }
 
-    /// Calls `pool(window, pointer to the output pixel)` for every pixel of the output.
+    /// The same of the last values of `memory` to its first.
+    ///
+    /// # Errors
+    /// Where the memory is shorter than [`Pool2dShape::overlapping_len`].
+    #[inline(always)]
+    fn overlapping(shape: &'a CheckedPool2dShape, memory: &'a mut [T]) -> Result<Self, ShapeError> {
+        if memory.len() < shape.overlapping_len() {
+            return Err(ShapeError::Overlap);
+        }
+        let shape = shape.get();
+        let ([h, w, c], rows) = (shape.input, 0..shape.output()[0]);
+        let output = memory.as_mut_ptr();
+        // In the memory: it is as long as the input, at least.
+        let input = output.wrapping_add(memory.len() - h * w * c);
+        Ok(Self { shape, rows, input, output, slices: PhantomData })
+    }
+
+    /// The same of output row `y` alone, from the input rows that its windows see: as many as a window has, those that lie
+    /// in the padding included.
+    ///
+    /// # Errors
+    /// Where the length of a slice is not the shape's, or there is no such row.
+    #[inline(always)]
+    fn row(shape: &'a CheckedPool2dShape, y: usize, input: &'a [T], output: &'a mut [T]) -> Result<Self, ShapeError> {
+        let shape = shape.get();
+        let ([_, w, c], [out_h, out_w, _]) = (shape.input, shape.output());
+        if input.len() != shape.window[0] * w * c {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != out_w * c || y >= out_h {
+            return Err(ShapeError::Output);
+        }
+        // As if the rows before these were there. Windows of this output row see these alone.
+        let first = (y * shape.stride[0]).wrapping_sub(shape.padding[0]).wrapping_mul(w * c);
+        let input = input.as_ptr().wrapping_sub(first);
+        Ok(Self { shape, rows: y..y + 1, input, output: output.as_mut_ptr(), slices: PhantomData })
+    }
+
+    /// Calls `pool(window, pointer to the output pixel)` for every pixel of the output, row by row. That is the order that
+    /// [`Pool2dShape::overlap`] is made for: neither this window nor a later one sees what is at the output pixel.
     #[inline(always)]
     fn for_each_window(&self, mut pool: impl FnMut(Window, *mut T)) {
-        let ([height, width, channels], [out_height, out_width, _]) = (self.shape.input, self.shape.output());
+        let ([height, width, channels], [_, out_width, _]) = (self.shape.input, self.shape.output());
         let ([top, left, _, _], [down, across]) = (self.shape.padding, self.shape.stride);
         let row_step = width * channels;
         let mut to = self.output;
-        for y in 0..out_height {
+        for y in self.rows.clone() {
             let (start, end) = (y * down, y * down + self.shape.window[0]);
             let (y0, y1) = (start.max(top) - top, (end - top).min(height));
             for x in 0..out_width {
@@ -907,6 +950,162 @@ pub(crate) fn average_pool<B: Backend, T: Average>(
     Ok(())
 }
 
+/// [`max_pool`] of the last values of `memory` to its first.
+///
+/// # Errors
+/// Where the memory is shorter than [`Pool2dShape::overlapping_len`].
+#[inline(always)]
+pub(crate) fn max_pool_overlapping<B: Backend, T: Element>(
+    shape: &CheckedPool2dShape,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    run::<B>(MaxPool(Pooling::overlapping(shape, memory)?));
+    Ok(())
+}
+
+/// [`average_pool`] of the last values of `memory` to its first.
+///
+/// # Errors
+/// Where the memory is shorter than [`Pool2dShape::overlapping_len`], or the window has more pixels than the type allows.
+#[inline(always)]
+pub(crate) fn average_pool_overlapping<B: Backend, T: Average>(
+    shape: &CheckedPool2dShape,
+    padding: Option<T>,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    let [height, width] = shape.get().window;
+    if height * width > T::MAX_WINDOW {
+        return Err(ShapeError::TooLarge);
+    }
+    run::<B>(AveragePool { pooling: Pooling::overlapping(shape, memory)?, padding });
+    Ok(())
+}
+
+/// Output row `y` of [`max_pool`], from the input rows that its windows see.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's, or there is no such row.
+#[inline(always)]
+pub(crate) fn max_pool_row<B: Backend, T: Element>(
+    shape: &CheckedPool2dShape,
+    y: usize,
+    input: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    run::<B>(MaxPool(Pooling::row(shape, y, input, output)?));
+    Ok(())
+}
+
+/// Output row `y` of [`average_pool`], from the input rows that its windows see.
+///
+/// # Errors
+/// Where the length of a slice is not the shape's, there is no such row, or the window has more pixels than the type allows.
+#[inline(always)]
+pub(crate) fn average_pool_row<B: Backend, T: Average>(
+    shape: &CheckedPool2dShape,
+    padding: Option<T>,
+    y: usize,
+    input: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    let [height, width] = shape.get().window;
+    if height * width > T::MAX_WINDOW {
+        return Err(ShapeError::TooLarge);
+    }
+    run::<B>(AveragePool { pooling: Pooling::row(shape, y, input, output)?, padding });
+    Ok(())
+}
+
+/// Copies an input row to its place among those that the windows of output row `at.written` see, if it is one of them.
+#[inline(always)]
+pub(crate) fn keep_row<T: Copy>(shape: &Pool2dShape, at: &Progress, row: &[T], band: &mut [T]) {
+    let place = (at.read + shape.padding[0]).checked_sub(at.written * shape.stride[0]);
+    if let Some(kept) = place.and_then(|place| band.get_mut(place * row.len()..)?.get_mut(..row.len())) {
+        kept.copy_from_slice(row);
+    }
+}
+
+/// Moves the rows that the windows of the next output row see as well to the front.
+#[inline(always)]
+pub(crate) fn drop_rows<T: Copy>(shape: &Pool2dShape, band: &mut [T]) {
+    let dropped = shape.stride[0] * shape.input[1] * shape.input[2];
+    if dropped < band.len() {
+        band.copy_within(dropped.., 0);
+    }
+}
+
+/// Computes a pooling input row by input row. `band` holds the input rows that a window sees; `pool` computes the output
+/// row of that number from it.
+fn by_rows<T: Copy>(
+    shape: &Pool2dShape,
+    input: &[T],
+    output: &mut [T],
+    band: &mut [T],
+    mut pool: impl FnMut(usize, &[T], &mut [T]) -> Result<(), ShapeError>,
+) -> Result<(), ShapeError> {
+    let ([height, width, channels], [out_height, out_width, _]) = (shape.input, shape.output());
+    if input.len() != height * width * channels {
+        return Err(ShapeError::Input);
+    }
+    if output.len() != out_height * out_width * channels {
+        return Err(ShapeError::Output);
+    }
+    if band.len() != shape.band() {
+        return Err(ShapeError::Scratch);
+    }
+    let mut at = Progress::default();
+    for row in input.chunks_exact(width * channels) {
+        keep_row(shape, &at, row, band);
+        while at.look(out_height, |y| shape.rows_until(y)) {
+            let len = out_width * channels;
+            pool(at.written, band, &mut output[at.written * len..][..len])?;
+            drop_rows(shape, band);
+            at.written += 1;
+            keep_row(shape, &at, row, band);
+        }
+        at.next(height);
+    }
+    Ok(())
+}
+
+/// [`max_pool2d`] input row by input row, as a [`Stream`](crate::Stream) does it; `band` has as many values as the input
+/// rows that a window sees.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the length of a slice is not the shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn max_pool2d_by_rows<B: Backend, T: Element>(
+    shape: &Pool2dShape,
+    input: &[T],
+    output: &mut [T],
+    band: &mut [T],
+) -> Result<(), ShapeError> {
+    let checked = shape.checked()?;
+    by_rows(shape, input, output, band, |y, band, row| max_pool_row::<B, T>(&checked, y, band, row))
+}
+
+/// [`average_pool2d`] input row by input row, as a [`Stream`](crate::Stream) does it; `band` has as many values as the
+/// input rows that a window sees.
+///
+/// # Errors
+/// Where the shape breaks a rule, the length of a slice is not the shape's, or the window has more pixels than
+/// [`Average::MAX_WINDOW`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn average_pool2d_by_rows<B: Backend, T: Average>(
+    shape: &Pool2dShape,
+    padding: Option<T>,
+    input: &[T],
+    output: &mut [T],
+    band: &mut [T],
+) -> Result<(), ShapeError> {
+    let checked = shape.checked()?;
+    by_rows(shape, input, output, band, |y, band, row| average_pool_row::<B, T>(&checked, padding, y, band, row))
+}
+
 /// The mean for [`mean2d`] and for the layer.
 ///
 /// # Errors
@@ -956,6 +1155,33 @@ pub fn max_pool2d<B: Backend, T: Element>(
     output: &mut [T],
 ) -> Result<(), ShapeError> {
     max_pool::<B, T>(&shape.checked()?, input, output)
+}
+
+/// [`max_pool2d`] of the last values of `memory`; the output is left in the first.
+///
+/// # Errors
+/// Where the shape breaks a rule, or the memory is shorter than [`Pool2dShape::overlapping_len`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn max_pool2d_overlapping<B: Backend, T: Element>(shape: &Pool2dShape, memory: &mut [T]) -> Result<(), ShapeError> {
+    max_pool_overlapping::<B, T>(&shape.checked()?, memory)
+}
+
+/// [`average_pool2d`] of the last values of `memory`; the output is left in the first.
+///
+/// # Errors
+/// Where the shape breaks a rule, the memory is shorter than [`Pool2dShape::overlapping_len`], or the window has more
+/// pixels than [`Average::MAX_WINDOW`].
+///
+/// # Panics
+/// Where the machine lacks the backend.
+pub fn average_pool2d_overlapping<B: Backend, T: Average>(
+    shape: &Pool2dShape,
+    padding: Option<T>,
+    memory: &mut [T],
+) -> Result<(), ShapeError> {
+    average_pool_overlapping::<B, T>(&shape.checked()?, padding, memory)
 }
 
 /// [`reference::average_pool2d`](crate::reference::average_pool2d), or

@@ -1,11 +1,13 @@
+use super::stream::{Stream, push, row_words};
 use crate::arch::DepthwiseInt16;
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::depthwise::{Depthwise, DepthwiseEpilogue, Plan, pack_f32, pack_integers};
-use crate::kernels::{Backend, Clamp, Int16x8};
+use crate::kernels::{Backend, Clamp, Int16x8, Progress};
 use crate::pack::{Activations, F32Filters, Int8Filters, Int16Filters};
 use crate::quant::{Quantization, Rounding, SingleRounding};
 use crate::shape::{DepthwiseConv2dShape, ShapeError, TensorShape, same};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{Tensor, View, ViewMut, first};
+use bytemuck::Pod;
 use core::marker::PhantomData;
 
 /// A depthwise 2-D convolution with its activation: every channel has filters of its own and meets no other channel.
@@ -74,6 +76,15 @@ impl DepthwiseConv2dShape {
     /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
     pub const fn scratch_words<E: DepthwiseEpilogue>(&self) -> usize {
         Plan::new::<Native, E>(self).scratch_words()
+    }
+
+    /// Words of memory that the layer's [`Stream`] needs on the core the crate is compiled for.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule; in a constant, that is a compile error that names the rule.
+    pub const fn stream_words<E: DepthwiseEpilogue>(&self) -> usize {
+        let [_, width, channels] = self.output();
+        dynamic::scratch_words_by_rows::<Native, E>(self) + row_words::<E::Output>(width, channels)
     }
 }
 
@@ -245,7 +256,7 @@ impl<
     const OUT_W: usize,
     const OUT_C: usize,
     const WORDS: usize,
-> DepthwiseConv2d<crate::Tensor<E::Input, H, W, C>, crate::Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
+> DepthwiseConv2d<Tensor<E::Input, H, W, C>, Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>
 {
     /// Computes the layer's output.
     ///
@@ -264,6 +275,145 @@ impl<
         if dispatch(job).is_err() {
             panic!("the scratch memory must have at least the layer's scratch_words()");
         }
+    }
+
+    /// Words of memory that [`stream`](Self::stream) needs.
+    pub const fn stream_words(&self) -> usize {
+        self.convolution.stream_words() + row_words::<E::Output>(OUT_W, OUT_C)
+    }
+
+    /// The layer, to run row by row in this memory.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`stream_words`](Self::stream_words). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn stream<'a>(&'a self, memory: &'a mut [u32]) -> Stream<'a, Self, ViewMut<'a, E::Output, 1, OUT_W, OUT_C>> {
+        Stream::new(self, self.convolution.stream_words(), memory)
+    }
+}
+
+impl<
+    E: DepthwiseEpilogue,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+>
+    Stream<
+        '_,
+        DepthwiseConv2d<Tensor<E::Input, H, W, C>, Tensor<E::Output, OUT_H, OUT_W, OUT_C>, WORDS, E>,
+        ViewMut<'_, E::Output, 1, OUT_W, OUT_C>,
+    >
+{
+    /// Takes the next input row, and calls `emit` with every output row that it completes.
+    #[inline]
+    pub fn push(&mut self, row: View<'_, E::Input, 1, W, C>, emit: impl FnMut(View<'_, E::Output, 1, OUT_W, OUT_C>)) {
+        let (convolution, packed, row) = (&self.layer.convolution, &self.layer.packed, row.as_slice());
+        let shape = self.layer.shape().channel();
+        push!(self, row, emit, [H, OUT_H], |y| shape.rows_until(y), |at, output, scratch| {
+            dispatch(Row { at, convolution, packed, row, output, scratch })
+        });
+    }
+}
+
+/// An input row for a convolution on some backend.
+struct Row<'a, E: DepthwiseEpilogue> {
+    at: &'a Progress,
+    convolution: &'a Depthwise<Native, E>,
+    packed: &'a [u32],
+    row: &'a [E::Input],
+    output: &'a mut [E::Output],
+    scratch: &'a mut [u32],
+}
+
+impl<E: DepthwiseEpilogue> Job for Row<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().take_row(self.at, self.packed, self.row, self.output, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.take_row(self.at, self.packed, self.row, self.output, self.scratch)
+    }
+}
+
+impl<
+    T: Pod,
+    E: DepthwiseEpilogue<Input = T, Output = T>,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const OUT_H: usize,
+    const OUT_W: usize,
+    const OUT_C: usize,
+    const WORDS: usize,
+> DepthwiseConv2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, OUT_C>, WORDS, E>
+{
+    /// Values of memory that input and output take together: [`DepthwiseConv2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape().overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// ```
+    /// use bareconv::{Activation, DepthwiseConv2d, DepthwiseConv2dShape, Int8Filters, Quantization, SingleRounding, Tensor};
+    ///
+    /// // Each value and its right neighbour, in place.
+    /// const SHAPE: DepthwiseConv2dShape =
+    ///     DepthwiseConv2dShape { padding: [0, 0, 0, 1], ..DepthwiseConv2dShape::new([1, 3, 2], 1, [1, 2]) };
+    /// const Q: Quantization = Quantization::new(1.0, 0);
+    /// static LAYER: DepthwiseConv2d<
+    ///     Tensor<i8, 1, 3, 2>,
+    ///     Tensor<i8, 1, 3, 2>,
+    ///     { SHAPE.packed_words::<SingleRounding>() },
+    /// > = DepthwiseConv2d::int8(SHAPE, Int8Filters::depthwise(&[[[1; 2]; 2]], &[0; 2], &[1.0; 2], Q, Q, Activation::Relu));
+    ///
+    /// let mut memory = Tensor([[[1, 10], [2, 20], [3, 30]]]);
+    /// LAYER.run_overlapping(memory.as_mut_slice(), &mut [0; SHAPE.scratch_words::<SingleRounding>()]);
+    /// assert_eq!(memory, Tensor([[[3, 30], [5, 50], [3, 30]]]));
+    /// ```
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len) or not a multiple of the channels, or `scratch`
+    /// than [`scratch_words`](Self::scratch_words). With memory of constant size the checks vanish from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T], scratch: &mut [u32]) -> ViewMut<'m, T, OUT_H, OUT_W, OUT_C> {
+        let job = Overlapping { convolution: &self.convolution, packed: &self.packed, memory: &mut *memory, scratch };
+        if let Err(error) = dispatch(job) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
+}
+
+/// A convolution of a slice's last values to its first, to run on some backend.
+struct Overlapping<'a, E: DepthwiseEpilogue> {
+    convolution: &'a Depthwise<Native, E>,
+    packed: &'a [u32],
+    memory: &'a mut [E::Input],
+    scratch: &'a mut [u32],
+}
+
+impl<T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>> Job for Overlapping<'_, E> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        self.convolution.on::<B>().run_overlapping(self.packed, self.memory, self.scratch)
+    }
+
+    #[inline(always)]
+    fn run_native(self) -> Self::Output {
+        self.convolution.run_overlapping(self.packed, self.memory, self.scratch)
     }
 }
 
@@ -393,5 +543,82 @@ pub mod dynamic {
     ) -> Result<(), ShapeError> {
         shape.check()?;
         Depthwise::<B, E>::dynamic(*shape, fill, *common).run(packed, input, output, scratch)
+    }
+
+    /// [`run`] of the last values of `memory`; the output is left in the first.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, the length of a slice is not the shape's, `memory` is shorter than
+    /// [`DepthwiseConv2dShape::overlapping_len`], or the input does not begin whole pixels behind the output.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run_overlapping<B: Backend, T: Pod, E: DepthwiseEpilogue<Input = T, Output = T>>(
+        shape: &DepthwiseConv2dShape,
+        packed: &[u32],
+        fill: T,
+        common: &E::Common,
+        memory: &mut [T],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        Depthwise::<B, E>::dynamic(*shape, fill, *common).run_overlapping(packed, memory, scratch)
+    }
+
+    /// Words of scratch memory that [`run_by_rows`] needs on backend `B`.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn scratch_words_by_rows<B: Backend, E: DepthwiseEpilogue>(shape: &DepthwiseConv2dShape) -> usize {
+        Plan::words_by_row::<B, E>(shape)
+    }
+
+    /// [`run`], input row by input row, as a [`Stream`] does it.
+    ///
+    /// # Errors
+    /// Where the shape breaks a rule, or the length of a slice is not the shape's.
+    ///
+    /// # Panics
+    /// Where the machine lacks the backend: nothing falls back in silence.
+    pub fn run_by_rows<B: Backend, E: DepthwiseEpilogue>(
+        shape: &DepthwiseConv2dShape,
+        packed: &[u32],
+        fill: E::Input,
+        common: &E::Common,
+        input: &[E::Input],
+        output: &mut [E::Output],
+        scratch: &mut [u32],
+    ) -> Result<(), ShapeError> {
+        shape.check()?;
+        let convolution = Depthwise::<B, E>::dynamic(*shape, fill, *common);
+        let ([height, width, channels], [out_height, out_width, out_channels]) = (shape.input, shape.output());
+        if input.len() != height * width * channels {
+            return Err(ShapeError::Input);
+        }
+        if output.len() != out_height * out_width * out_channels {
+            return Err(ShapeError::Output);
+        }
+        let mut at = Progress::default();
+        // Where there is nothing to write, a row of the output does as well as any.
+        let mut out_rows = output.chunks_exact_mut(out_width * out_channels);
+        let mut out_row = out_rows.next().ok_or(ShapeError::Output)?;
+        for row in input.chunks_exact(width * channels) {
+            at.look(out_height, |y| shape.channel().rows_until(y));
+            loop {
+                convolution.take_row(&at, packed, row, out_row, scratch)?;
+                if !at.ready {
+                    break;
+                }
+                at.written += 1;
+                if let Some(next) = out_rows.next() {
+                    out_row = next;
+                }
+                if !at.look(out_height, |y| shape.channel().rows_until(y)) {
+                    break;
+                }
+            }
+            at.next(height);
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,11 @@
+use super::stream::{Stream, push, row_words};
 use crate::arch::{Job, dispatch};
 use crate::kernels::Backend;
 use crate::kernels::elementwise::{self, Average, Centered, Element, Integer};
 use crate::quant::Quantization;
 use crate::reference::MeanParameters;
 use crate::shape::{CheckedPool2dShape, Pool2dShape, ShapeError, TensorShape, same};
-use crate::tensor::{Tensor, View, ViewMut};
+use crate::tensor::{Tensor, View, ViewMut, first};
 use core::marker::PhantomData;
 
 /// Maximum pooling over windows of any size and stride, in int8, int16 or `f32`; padding never wins.
@@ -166,6 +167,86 @@ impl<T: Element, const H: usize, const W: usize, const C: usize, const OUT_H: us
         let fits = dispatch(Maximum(&self.shape, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
+
+    /// Values of memory that input and output take together: [`Pool2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape.overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// ```
+    /// use bareconv::{MaxPool2d, Pool2dShape, Tensor};
+    ///
+    /// const SHAPE: Pool2dShape = Pool2dShape::new([2, 4, 1], [2, 2]);
+    /// const POOL: MaxPool2d<Tensor<i8, 2, 4, 1>, Tensor<i8, 1, 2, 1>> = MaxPool2d::new(SHAPE);
+    /// let mut memory = [0, 1, 2, 3, 4, 8, 7, 6, 5];
+    /// assert_eq!(memory.len(), SHAPE.overlapping_len());
+    /// assert_eq!(POOL.run_overlapping(&mut memory).as_view().as_slice(), [8, 6]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T]) -> ViewMut<'m, T, OUT_H, OUT_W, C> {
+        if let Err(error) = dispatch(MaximumOverlapping(&self.shape, &mut *memory)) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
+
+    /// Words of memory that [`stream`](Self::stream) needs.
+    pub const fn stream_words(&self) -> usize {
+        self.shape.get().stream_words::<T>()
+    }
+
+    /// The layer, to run row by row in this memory.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`stream_words`](Self::stream_words). With memory of constant size the check vanishes
+    /// from optimized code.
+    #[inline]
+    pub fn stream<'a>(&'a self, memory: &'a mut [u32]) -> Stream<'a, Self, ViewMut<'a, T, 1, OUT_W, C>> {
+        Stream::new(self, row_words::<T>(self.shape.get().band(), 1), memory)
+    }
+}
+
+impl<T: Element, const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
+    Stream<'_, MaxPool2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, C>>, ViewMut<'_, T, 1, OUT_W, C>>
+{
+    /// Takes the next input row, and calls `emit` with every output row that it completes.
+    #[inline]
+    pub fn push(&mut self, row: View<'_, T, 1, W, C>, emit: impl FnMut(View<'_, T, 1, OUT_W, C>)) {
+        let (layer, row) = (self.layer, row.as_slice());
+        let shape = *layer.shape.get();
+        push!(self, row, emit, [H, OUT_H], |y| shape.rows_until(y), |at, output, scratch| {
+            let Some(band) = bytemuck::cast_slice_mut(scratch).get_mut(..shape.band()) else {
+                return;
+            };
+            elementwise::keep_row(&shape, at, row, band);
+            if at.ready {
+                let pooled = dispatch(MaximumOfRow(&layer.shape, at.written, band, output));
+                elementwise::drop_rows(&shape, band);
+                pooled
+            } else {
+                Ok(())
+            }
+        });
+    }
+}
+
+/// An output row of maximum pooling, from the input rows that its windows see.
+struct MaximumOfRow<'a, T>(&'a CheckedPool2dShape, usize, &'a [T], &'a mut [T]);
+
+impl<T: Element> Job for MaximumOfRow<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::max_pool_row::<B, T>(self.0, self.1, self.2, self.3)
+    }
 }
 
 impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
@@ -176,6 +257,76 @@ impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: us
     pub fn run(&self, input: View<'_, T, H, W, C>, mut output: ViewMut<'_, T, OUT_H, OUT_W, C>) {
         let fits = dispatch(Mean(&self.shape, self.padding, input.as_slice(), output.as_mut_slice()));
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
+    }
+
+    /// Values of memory that input and output take together: [`Pool2dShape::overlapping_len`].
+    pub const fn overlapping_len(&self) -> usize {
+        self.shape.overlapping_len()
+    }
+
+    /// Computes the layer's output in memory that it shares with the input: the input is the last values of `memory`, and
+    /// is overwritten by the output, which is left in the first, and returned.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`overlapping_len`](Self::overlapping_len). With memory of constant size the check
+    /// vanishes from optimized code.
+    #[inline]
+    pub fn run_overlapping<'m>(&self, memory: &'m mut [T]) -> ViewMut<'m, T, OUT_H, OUT_W, C> {
+        if let Err(error) = dispatch(MeanOverlapping(&self.shape, self.padding, &mut *memory)) {
+            panic!("{}", error.message());
+        }
+        first(memory)
+    }
+
+    /// Words of memory that [`stream`](Self::stream) needs.
+    pub const fn stream_words(&self) -> usize {
+        self.shape.get().stream_words::<T>()
+    }
+
+    /// The layer, to run row by row in this memory.
+    ///
+    /// # Panics
+    /// Where `memory` is shorter than [`stream_words`](Self::stream_words). With memory of constant size the check vanishes
+    /// from optimized code.
+    #[inline]
+    pub fn stream<'a>(&'a self, memory: &'a mut [u32]) -> Stream<'a, Self, ViewMut<'a, T, 1, OUT_W, C>> {
+        Stream::new(self, row_words::<T>(self.shape.get().band(), 1), memory)
+    }
+}
+
+impl<T: Average, const H: usize, const W: usize, const C: usize, const OUT_H: usize, const OUT_W: usize>
+    Stream<'_, AveragePool2d<Tensor<T, H, W, C>, Tensor<T, OUT_H, OUT_W, C>>, ViewMut<'_, T, 1, OUT_W, C>>
+{
+    /// Takes the next input row, and calls `emit` with every output row that it completes.
+    #[inline]
+    pub fn push(&mut self, row: View<'_, T, 1, W, C>, emit: impl FnMut(View<'_, T, 1, OUT_W, C>)) {
+        let (layer, row) = (self.layer, row.as_slice());
+        let shape = *layer.shape.get();
+        push!(self, row, emit, [H, OUT_H], |y| shape.rows_until(y), |at, output, scratch| {
+            let Some(band) = bytemuck::cast_slice_mut(scratch).get_mut(..shape.band()) else {
+                return;
+            };
+            elementwise::keep_row(&shape, at, row, band);
+            if at.ready {
+                let pooled = dispatch(MeanOfRow(&layer.shape, layer.padding, at.written, band, output));
+                elementwise::drop_rows(&shape, band);
+                pooled
+            } else {
+                Ok(())
+            }
+        });
+    }
+}
+
+/// An output row of average pooling, from the input rows that its windows see.
+struct MeanOfRow<'a, T>(&'a CheckedPool2dShape, Option<T>, usize, &'a [T], &'a mut [T]);
+
+impl<T: Average> Job for MeanOfRow<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::average_pool_row::<B, T>(self.0, self.1, self.2, self.3, self.4)
     }
 }
 
@@ -200,6 +351,39 @@ impl<T: Average> Job for Mean<'_, T> {
     #[inline(always)]
     fn run<B: Backend>(self) -> Self::Output {
         elementwise::average_pool::<B, T>(self.0, self.1, self.2, self.3)
+    }
+}
+
+/// Maximum pooling of a slice's last values to its first.
+struct MaximumOverlapping<'a, T>(&'a CheckedPool2dShape, &'a mut [T]);
+
+impl<T: Element> Job for MaximumOverlapping<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::max_pool_overlapping::<B, T>(self.0, self.1)
+    }
+}
+
+/// Average pooling of a slice's last values to its first.
+struct MeanOverlapping<'a, T>(&'a CheckedPool2dShape, Option<T>, &'a mut [T]);
+
+impl<T: Average> Job for MeanOverlapping<'_, T> {
+    type Output = Result<(), ShapeError>;
+
+    #[inline(always)]
+    fn run<B: Backend>(self) -> Self::Output {
+        elementwise::average_pool_overlapping::<B, T>(self.0, self.1, self.2)
+    }
+}
+
+impl Pool2dShape {
+    /// Words of memory that a layer's [`Stream`] needs for values of type `T`: the input rows that a window sees, and an
+    /// output row. The shape obeys the rules of [`check`](Self::check).
+    pub const fn stream_words<T>(&self) -> usize {
+        let [_, width, channels] = self.output();
+        row_words::<T>(self.band(), 1) + row_words::<T>(width, channels)
     }
 }
 

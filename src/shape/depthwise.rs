@@ -87,6 +87,38 @@ impl DepthwiseConv2dShape {
         h * w * c * self.filter_len()
     }
 
+    /// The convolution of a single channel.
+    pub(crate) const fn channel(&self) -> Conv2dShape {
+        Conv2dShape { input: [self.input[0], self.input[1], 1], ..self.plane() }
+    }
+
+    /// How many values after the output's first the input's first must lie, at least, where they share memory and the
+    /// output overwrites the input: [`DepthwiseConv2d::run_overlapping`](crate::DepthwiseConv2d::run_overlapping). The
+    /// shape obeys the rules of [`check`](Self::check).
+    ///
+    /// It is the distance of [`Conv2dShape::overlap`] for one channel, in pixels. A distance must be of whole pixels, so
+    /// that a channel overwrites itself alone: channels go through the whole picture one after the other. With a
+    /// multiplier there are more than were read, and the input must begin behind the output.
+    ///
+    /// ```
+    /// use bareconv::DepthwiseConv2dShape;
+    /// assert_eq!(DepthwiseConv2dShape::new([25, 5, 64], 1, [3, 3]).padding(1).overlap(), 0);
+    /// assert_eq!(DepthwiseConv2dShape::new([48, 48, 16], 1, [3, 3]).padding(1).stride(2).overlap(), 0);
+    /// ```
+    pub const fn overlap(&self) -> usize {
+        if self.multiplier == 1 {
+            return self.channel().lead() * self.input[2];
+        }
+        let [height, width, channels] = self.output();
+        height * width * channels
+    }
+
+    /// Values of memory that input and output take together: the output's, or [`overlap`](Self::overlap) and the
+    /// input's where they are more. The shape obeys the rules of [`check`](Self::check).
+    pub const fn overlapping_len(&self) -> usize {
+        super::overlapping_len(self.overlap(), self.input, self.output())
+    }
+
     /// Checks every rule of the geometry.
     ///
     /// # Errors

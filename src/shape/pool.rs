@@ -55,10 +55,67 @@ impl Pool2dShape {
         (padded - self.window[axis]) / self.stride[axis] + 1
     }
 
+    /// The row behind the last input row that output row `y` sees.
+    pub(crate) const fn rows_until(&self, y: usize) -> usize {
+        let end = y * self.stride[0] + self.window[0] - self.padding[0];
+        if end < self.input[0] { end } else { self.input[0] }
+    }
+
+    /// Values of the input rows that the windows of an output row see.
+    pub(crate) const fn band(&self) -> usize {
+        self.window[0] * self.input[1] * self.input[2]
+    }
+
+    /// The first input row that output row `y` sees.
+    const fn first_row(&self, y: usize) -> usize {
+        (y * self.stride[0]).saturating_sub(self.padding[0])
+    }
+
+    /// How many values after the output's first the input's first must lie, at least, where they share memory and the
+    /// output overwrites the input: [`MaxPool2d::run_overlapping`](crate::MaxPool2d::run_overlapping). The shape obeys the
+    /// rules of [`check`](Self::check).
+    ///
+    /// An output pixel is stored in front of the first pixel that its own window sees, or a later one. So the distance, in
+    /// pixels, is the maximum over output pixels `q` of `q + 1 - first(q)`, where `first(q)` is the first input pixel that
+    /// the windows from `q` on see.
+    ///
+    /// ```
+    /// use bareconv::Pool2dShape;
+    /// // Windows side by side: one pixel.
+    /// assert_eq!(Pool2dShape::new([8, 8, 3], [2, 2]).overlap(), 3);
+    /// // A window, and one row and one column of those behind it.
+    /// assert_eq!(Pool2dShape::new([8, 8, 3], [3, 3]).stride(1).padding(1).overlap(), (8 + 2) * 3);
+    /// ```
+    pub const fn overlap(&self) -> usize {
+        let [height, width, channels] = self.output();
+        let (mut lead, mut y) = (0, 0);
+        while y < height {
+            let first = self.first_row(y) * self.input[1];
+            // Up to the last window that begins in the first column the distance grows, and never again in the row:
+            // windows then move by at least the pixel that the output does.
+            let column = self.padding[1] / self.stride[1];
+            let column = if column < width { column } else { width - 1 };
+            // Unless all windows of the next row begin there as well.
+            let again = y + 1 < height && self.first_row(y + 1) == self.first_row(y);
+            let end = y * width + if again { width } else { column + 1 };
+            if first + lead < end {
+                lead = end - first;
+            }
+            y += 1;
+        }
+        lead * channels
+    }
+
+    /// Values of memory that input and output take together: the output's, or [`overlap`](Self::overlap) and the
+    /// input's where they are more. The shape obeys the rules of [`check`](Self::check).
+    pub const fn overlapping_len(&self) -> usize {
+        super::overlapping_len(self.overlap(), self.input, self.output())
+    }
+
     /// The shape as one that obeys every rule, or which it breaks.
     pub(crate) const fn checked(self) -> Result<CheckedPool2dShape, ShapeError> {
         match self.check() {
-            Ok(()) => Ok(CheckedPool2dShape(self)),
+            Ok(()) => Ok(CheckedPool2dShape { shape: self, overlapping: self.overlapping_len() }),
             Err(error) => Err(error),
         }
     }
@@ -104,11 +161,19 @@ impl Pool2dShape {
 /// A shape that has passed [`Pool2dShape::check`], so that kernels need not look again; made by
 /// [`Pool2dShape::checked`] alone.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CheckedPool2dShape(Pool2dShape);
+pub(crate) struct CheckedPool2dShape {
+    shape: Pool2dShape,
+    overlapping: usize,
+}
 
 impl CheckedPool2dShape {
     /// The shape.
     pub(crate) const fn get(&self) -> &Pool2dShape {
-        &self.0
+        &self.shape
+    }
+
+    /// Its [`overlapping_len`](Pool2dShape::overlapping_len).
+    pub(crate) const fn overlapping_len(&self) -> usize {
+        self.overlapping
     }
 }

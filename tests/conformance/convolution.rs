@@ -33,7 +33,7 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
 
 impl Generator {
     /// A shape that obeys the rules and fits the buffers.
-    fn shape(&mut self) -> Conv2dShape {
+    pub fn shape(&mut self) -> Conv2dShape {
         loop {
             let (h, w, c) = match self.within(0, 5) {
                 0 => (self.within(1, 3), self.within(1, 3), self.within(11, 40)),

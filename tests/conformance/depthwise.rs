@@ -29,7 +29,7 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
 
 impl Generator {
     /// A shape that obeys the rules and fits the buffers.
-    fn depthwise(&mut self) -> DepthwiseConv2dShape {
+    pub fn depthwise(&mut self) -> DepthwiseConv2dShape {
         loop {
             let (h, w, c) = match self.within(0, 4) {
                 0 => (self.within(1, 5), self.within(1, 5), self.within(15, 36)),
@@ -167,13 +167,7 @@ fn int16_case<B: Backend, R: Rounding>(
 ) {
     let len = shape.output().iter().product();
     let (output, expected) = (space.take(len), space.take(len));
-    let common = pack::common_requantization_i16(numbers, R::MODE);
-    let mut parameters = [0; 2 * CHANNELS];
-    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.channels()) {
-        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
-    }
-    let Int16Filters { filters, bias, .. } = *numbers;
-    reference::depthwise_conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, expected);
+    specified_int16::<R>(shape, numbers, input, expected);
     let packed = space.take(depthwise::packed_words::<B, Int16x8<R>>(shape));
     let common = depthwise::pack_int16::<B, R>(shape, numbers, packed).expect("the case obeys the rules");
     let scratch = space.take(depthwise::scratch_words::<B, Int16x8<R>>(shape));
@@ -183,6 +177,22 @@ fn int16_case<B: Backend, R: Rounding>(
         .measure(|| depthwise::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
+}
+
+/// The output that the reference specifies for int16.
+pub fn specified_int16<R: Rounding>(
+    shape: &DepthwiseConv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    output: &mut [i16],
+) {
+    let common = pack::common_requantization_i16(numbers, R::MODE);
+    let mut parameters = [0; 2 * CHANNELS];
+    for (o, words) in parameters.chunks_exact_mut(R::WORDS).enumerate().take(shape.channels()) {
+        pack::requantization_parameters_i16(numbers, R::MODE, &common, o, words);
+    }
+    let Int16Filters { filters, bias, .. } = *numbers;
+    reference::depthwise_conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, output);
 }
 
 fn float<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &mut Memory) {

@@ -15,6 +15,7 @@ pub mod joining;
 pub mod layers;
 pub mod locally_connected;
 pub mod normalization;
+pub mod overlapping;
 pub mod pooling;
 pub mod transposed;
 
@@ -32,6 +33,7 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
     normalization::run_on::<B>(session);
     activations::run_on::<B>(session);
     joining::run_on::<B>(session);
+    overlapping::run_on::<B>(session);
 }
 
 /// Runs the layers that are constants, on the backend that layers run on.

@@ -1,4 +1,4 @@
-//! Requantization of four channels at a time, along the columns of a strip.
+//! Requantization of eight or four channels at a time, along the columns of a strip.
 
 use super::conv::{Int8, Int16};
 use crate::kernels::finish::{IntegerEpilogue, Requantize, Sums, finish_any};
@@ -46,25 +46,34 @@ impl Requantize for Int16 {
     }
 }
 
+/// The routines for four and for eight channels: without pooling, and for windows of two by two.
+macro_rules! kernels {
+    ($mode:ident, $bytes:literal) => {
+        [
+            [columns::<$mode, 1, $bytes>, eight_columns::<$mode, 1, $bytes>],
+            [columns::<$mode, 2, $bytes>, eight_columns::<$mode, 2, $bytes>],
+        ]
+    };
+}
+
 /// # Safety
 /// As [`Requantize::requantize`].
 unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut E::Output) {
-    type Kernel = unsafe extern "C" fn(&Columns);
+    type Kernel = unsafe extern "C" fn(&Columns) -> usize;
     const { assert!(size_of::<E::Output>() == 1 || size_of::<E::Output>() == 2) };
-    // Without pooling, and for windows of two by two.
-    let (usable, [plain, pooled]): (bool, [Kernel; 2]) = match (E::Rounding::MODE, size_of::<E::Output>()) {
+    let (usable, [plain, pooled]): (bool, [[Kernel; 2]; 2]) = match (E::Rounding::MODE, size_of::<E::Output>()) {
         // The low word of the offset is 0, so nothing carries.
-        (RoundingMode::Single, 1) => (common.shift > 32, [columns::<SINGLE, 1, 1>, columns::<SINGLE, 2, 1>]),
-        (RoundingMode::Single, _) => (common.shift > 32, [columns::<SINGLE, 1, 2>, columns::<SINGLE, 2, 2>]),
-        (RoundingMode::Double, 1) => (true, [columns::<DOUBLE, 1, 1>, columns::<DOUBLE, 2, 1>]),
-        (RoundingMode::Double, _) => (true, [columns::<DOUBLE, 1, 2>, columns::<DOUBLE, 2, 2>]),
+        (RoundingMode::Single, 1) => (common.shift > 32, kernels!(SINGLE, 1)),
+        (RoundingMode::Single, _) => (common.shift > 32, kernels!(SINGLE, 2)),
+        (RoundingMode::Double, 1) => (true, kernels!(DOUBLE, 1)),
+        (RoundingMode::Double, _) => (true, kernels!(DOUBLE, 2)),
         // Multipliers below a quarter.
-        (RoundingMode::Reduced, 1) => (common.shift == 1, [columns::<REDUCED, 1, 1>, columns::<REDUCED, 2, 1>]),
-        (RoundingMode::Reduced, _) => (common.shift == 1, [columns::<REDUCED, 1, 2>, columns::<REDUCED, 2, 2>]),
-        (RoundingMode::PowerOfTwo, 1) => (true, [columns::<SHIFT, 1, 1>, columns::<SHIFT, 2, 1>]),
-        (RoundingMode::PowerOfTwo, _) => (true, [columns::<SHIFT, 1, 2>, columns::<SHIFT, 2, 2>]),
+        (RoundingMode::Reduced, 1) => (common.shift == 1, kernels!(REDUCED, 1)),
+        (RoundingMode::Reduced, _) => (common.shift == 1, kernels!(REDUCED, 2)),
+        (RoundingMode::PowerOfTwo, 1) => (true, kernels!(SHIFT, 1)),
+        (RoundingMode::PowerOfTwo, _) => (true, kernels!(SHIFT, 2)),
     };
-    let routine = match strip.pool {
+    let [four, eight] = match strip.pool {
         [1, 1] if usable => plain,
         [2, 2] if usable => pooled,
         // SAFETY: the caller's promise.
@@ -75,11 +84,12 @@ unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequa
         RoundingMode::PowerOfTwo => (0, 0),
         _ => (common.zero_point, common.zero_point),
     };
-    for c in (0..strip.present).step_by(LANES) {
+    let mut c = 0;
+    while c < strip.present {
         // SAFETY: the caller's promise; nothing of a channel beyond `present` is read or written.
         unsafe {
             let multipliers = strip.parameters.add(c);
-            routine(&Columns {
+            let columns = Columns {
                 columns: strip.columns,
                 sums: strip.sums.add(c),
                 step: 4 * strip.channels,
@@ -92,7 +102,13 @@ unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequa
                 shift: 32 - common.shift as i32,
                 // Clamped before the zero point is added: so the sum cannot wrap, where the scalar form saturates.
                 bounds: [common.low - zero_point, common.high - zero_point],
-            });
+            };
+            if columns.lanes >= 2 * LANES && eight(&columns) != 0 {
+                c += 2 * LANES;
+            } else {
+                four(&columns);
+                c += LANES;
+            }
         }
     }
 }
@@ -103,7 +119,7 @@ const DOUBLE: usize = 2;
 const REDUCED: usize = 3;
 const SHIFT: usize = 4;
 
-/// Finishes the columns of four channels; `MODE` is the rounding, `POOL` the size of the pooling window, `BYTES` that of
+/// Finishes the columns of four channels and returns 1; `MODE` is the rounding, `POOL` the size of the pooling window, `BYTES` that of
 /// an output.
 ///
 /// Single rounding: the sum's high word is `high word of the product + high word of the offset`, since the low word of
@@ -115,7 +131,7 @@ const SHIFT: usize = 4;
 /// The sums, parameters and outputs that [`Columns`] names are there; where `POOL` is 2, a window is a tile of two by two
 /// pixels.
 #[unsafe(naked)]
-unsafe extern "C" fn columns<const MODE: usize, const POOL: usize, const BYTES: usize>(job: &Columns) {
+unsafe extern "C" fn columns<const MODE: usize, const POOL: usize, const BYTES: usize>(job: &Columns) -> usize {
     naked_asm!(
         ".cpu cortex-m55",
         "push {{r4-r8, lr}}",
@@ -188,6 +204,116 @@ unsafe extern "C" fn columns<const MODE: usize, const POOL: usize, const BYTES: 
         ".if {mode} > 1 || {pool} == 2",
         "vpop {{d8-d13}}",
         ".endif",
+        "movs r0, #1",
+        "pop {{r4-r8, pc}}",
+        mode = const MODE,
+        pool = const POOL,
+        bytes = const BYTES,
+    )
+}
+
+/// The same for eight channels, unless it returns 0, having done nothing: for double rounding with a multiplier of 1 or
+/// more, which is rare.
+///
+/// Even channels are in q0, odd ones in q1, until both are narrowed, saturated, into one vector of 16 bits.
+///
+/// # Safety
+/// As [`columns`]; eight channels have outputs.
+#[unsafe(naked)]
+unsafe extern "C" fn eight_columns<const MODE: usize, const POOL: usize, const BYTES: usize>(job: &Columns) -> usize {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r8, lr}}",
+        "vpush {{d8-d15}}",
+        "ldm r0!, {{r1-r7}}",
+        "vld20.32 {{q2, q3}}, [r7]",
+        "vld21.32 {{q2, q3}}, [r7]",
+        "ldm r0, {{r0, r6, r7, r8, r12}}",
+        ".if {mode} == 2 || {mode} == 3",
+        "vld20.32 {{q4, q5}}, [r0]",
+        "vld21.32 {{q4, q5}}, [r0]",
+        ".endif",
+        "movs r0, #0",
+        ".if {mode} == 2",
+        "mov lr, r0",
+        "vmaxv.s32 lr, q4",
+        "vmaxv.s32 lr, q5",
+        "cmp lr, #0",
+        "bgt 3f",
+        ".elseif {mode} == 3",
+        "vneg.s32 q4, q4",
+        "vneg.s32 q5, q5",
+        ".else",
+        "vdup.16 q4, r8",
+        "vdup.16 q5, r12",
+        ".endif",
+        ".if {mode} == 4",
+        "vneg.s32 q2, q2",
+        "vneg.s32 q3, q3",
+        ".endif",
+        "dls lr, r1",
+        "2:",
+        "vld20.32 {{q0, q1}}, [r2]",
+        "vld21.32 {{q0, q1}}, [r2]",
+        "add r2, r3",
+        ".if {pool} == 2",
+        ".rept 3",
+        "vld20.32 {{q6, q7}}, [r2]",
+        "vld21.32 {{q6, q7}}, [r2]",
+        "vmax.s32 q0, q0, q6",
+        "add r2, r3",
+        "vmax.s32 q1, q1, q7",
+        ".endr",
+        ".endif",
+        ".if {mode} == 1",
+        "vmulh.s32 q0, q0, q2",
+        "vmulh.s32 q1, q1, q3",
+        "vadd.i32 q0, q0, r6",
+        "vadd.i32 q1, q1, r6",
+        "vshl.s32 q0, r7",
+        "vshl.s32 q1, r7",
+        ".elseif {mode} == 3",
+        "vmulh.s32 q0, q0, q2",
+        "vmulh.s32 q1, q1, q3",
+        "vrshl.s32 q0, q0, q4",
+        "vrshl.s32 q1, q1, q5",
+        ".elseif {mode} == 4",
+        "vshl.s32 q0, q0, q2",
+        "vshl.s32 q1, q1, q3",
+        ".else",
+        "vqrdmulh.s32 q0, q0, q2",
+        "vqrdmulh.s32 q1, q1, q3",
+        "vand q6, q0, q4",
+        "vand q7, q1, q5",
+        "vshr.s32 q6, q6, #31",
+        "vshr.s32 q7, q7, #31",
+        "vqadd.s32 q0, q0, q6",
+        "vqadd.s32 q1, q1, q7",
+        "vrshl.s32 q0, q0, q4",
+        "vrshl.s32 q1, q1, q5",
+        ".endif",
+        "vqmovnb.s32 q0, q0",
+        "vqmovnt.s32 q0, q1",
+        ".if {mode} == 2 || {mode} == 3",
+        "vdup.16 q1, r8",
+        "vdup.16 q6, r12",
+        "vmax.s16 q0, q0, q1",
+        "vmin.s16 q0, q0, q6",
+        "vadd.i16 q0, q0, r6",
+        ".else",
+        "vmax.s16 q0, q0, q4",
+        "vmin.s16 q0, q0, q5",
+        ".endif",
+        ".if {bytes} == 1",
+        "vstrb.16 q0, [r4]",
+        ".else",
+        "vstrh.16 q0, [r4]",
+        ".endif",
+        "add r4, r5",
+        "le lr, 2b",
+        "movs r0, #1",
+        "3:",
+        "vpop {{d8-d15}}",
         "pop {{r4-r8, pc}}",
         mode = const MODE,
         pool = const POOL,

@@ -1,0 +1,649 @@
+//! The memory plan: where each value of a graph lies while the network runs.
+//!
+//! All activations share one arena. A value's place is a constant offset; values whose lives do not meet share memory, an
+//! elementwise operator writes over its input, and the output of a convolution or pooling may overwrite its own input from
+//! below (`overlap()` of the library's shapes says how far behind the output the input must begin; the rule holds on every
+//! core). Reshapes take no memory and no time. The network's inputs and outputs are the caller's.
+//!
+//! Scratch memory differs from core to core, so that a plan only says where it begins: behind all that lives during the
+//! step. The generated module adds the core's sizes while it compiles.
+//!
+//! The order in which places are given decides how tightly they fit (dynamic storage allocation is NP-hard). Small graphs
+//! are searched exhaustively; larger ones start from the best of several orders by size, life and time, and improve it by
+//! exchanging places in the order, with a fixed seed.
+
+use crate::graph::{Function, Graph, Node, Operator, ValueId};
+use std::collections::HashMap;
+
+/// Places begin at multiples of this, in bytes.
+const ALIGN: usize = 4;
+/// Up to so many buffers all orders are tried.
+const EXHAUSTIVE: usize = 7;
+/// How many exchanges a larger search tries.
+const EXCHANGES: usize = 4000;
+
+/// What a plan may do. By default, everything that keeps time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Elementwise operators write over their input.
+    pub in_place: bool,
+    /// Convolutions and poolings overwrite their input from below.
+    pub overlap: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { in_place: true, overlap: true }
+    }
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The network's input of this number, which the caller owns.
+    Input(usize),
+    /// The network's output of this number, which the caller gets.
+    Output(usize),
+    /// In the arena, from this byte on.
+    Arena(usize),
+    /// A constant in flash.
+    Constant,
+}
+
+/// How a step uses memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing happens: a reshape.
+    Alias,
+    /// Inputs and output lie apart.
+    Separate,
+    /// The output takes the place of the input of this number.
+    InPlace(usize),
+    /// The output overwrites the input from below.
+    Overlapping,
+}
+
+/// What happens for one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The node's place in [`Graph::nodes`].
+    pub node: usize,
+    /// How it uses memory.
+    pub form: Form,
+    /// Where scratch memory begins: behind everything in the arena that lives during the step.
+    pub scratch: usize,
+}
+
+/// A memory plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The place of each value, in the order of [`Graph::values`]. A value that nothing uses and nothing computes is at
+    /// `Constant`.
+    pub places: Vec<Place>,
+    /// The steps, one for each node, in order.
+    pub steps: Vec<Step>,
+    /// Network outputs (by number) that no step writes, and the values that are copied to them in the end: outputs that are
+    /// inputs, constants, or other outputs as well.
+    pub copies: Vec<(usize, ValueId)>,
+    /// Bytes of the arena without scratch.
+    pub bytes: usize,
+}
+
+/// A plan that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{node}: {rule}")]
+pub struct PlanError {
+    /// The node's name.
+    pub node: String,
+    /// What is wrong.
+    pub rule: String,
+}
+
+impl Plan {
+    /// The best plan found for a checked graph. `scratch` says how many words of scratch memory a node takes, on the core
+    /// that the plan is to be best for; it is correct on all.
+    #[must_use]
+    pub fn new(graph: &Graph, options: Options, scratch: impl Fn(&Node) -> usize) -> Self {
+        let Layout { places, forms, copies, problem } = Layout::new(graph, options, scratch);
+        let offsets = problem.solve();
+        let places: Vec<Place> = places
+            .iter()
+            .map(|&place| match place {
+                Group::Input(number) => Place::Input(number),
+                Group::Output(number) => Place::Output(number),
+                Group::Constant => Place::Constant,
+                Group::Buffer(buffer) => Place::Arena(offsets[buffer]),
+            })
+            .collect();
+        let mut steps = Vec::with_capacity(forms.len());
+        for (node, &form) in forms.iter().enumerate() {
+            // An overlap that the search has not used is two separate places.
+            let Node { inputs, output, .. } = &graph.nodes[node];
+            let form = match (form, overlap(graph, &graph.nodes[node])) {
+                (Form::Overlapping, Some(overlap)) => {
+                    let ends = |id: ValueId| match places[id.0] {
+                        Place::Arena(start) => Some([start, start + graph.value(id).bytes()]),
+                        _ => None,
+                    };
+                    match (ends(inputs[0]), ends(*output)) {
+                        (Some(above), Some(below)) if overlap.holds(below[0], above[0]) && below[1] > above[0] => form,
+                        _ => Form::Separate,
+                    }
+                }
+                _ => form,
+            };
+            steps.push(Step { node, form, scratch: problem.end(&offsets, node) });
+        }
+        let bytes = (0..forms.len()).map(|node| problem.end(&offsets, node)).max().unwrap_or(0);
+        Self { places, steps, copies, bytes }
+    }
+
+    /// The bytes that a value takes in the arena; `None` if it is elsewhere.
+    #[must_use]
+    pub fn range(&self, graph: &Graph, id: ValueId) -> Option<std::ops::Range<usize>> {
+        match self.places[id.0] {
+            Place::Arena(start) => Some(start..start + graph.value(id).bytes()),
+            _ => None,
+        }
+    }
+
+    /// Proves, step by step, that nothing is overwritten that is still needed. It looks at the values' lives and places
+    /// alone, not at how they were found.
+    ///
+    /// # Errors
+    /// The first step that would lose a value, and how.
+    pub fn check(&self, graph: &Graph) -> Result<(), PlanError> {
+        let last_use = last_uses(graph);
+        // The values that are there and will be read again.
+        let mut live: Vec<ValueId> = Vec::new();
+        let place = |id: ValueId| match self.places[id.0] {
+            Place::Arena(start) => Some((0, start)),
+            Place::Output(number) => Some((number + 1, 0)),
+            Place::Input(_) | Place::Constant => None,
+        };
+        let touch = |a: ValueId, b: ValueId| match (place(a), place(b)) {
+            (Some((x, from_a)), Some((y, from_b))) => {
+                let (end_a, end_b) = (from_a + graph.value(a).bytes(), from_b + graph.value(b).bytes());
+                x == y && from_a < end_b && from_b < end_a
+            }
+            _ => false,
+        };
+        if self.steps.len() != graph.nodes.len() {
+            let rule = "there is a step for each node".to_owned();
+            return Err(PlanError { node: graph.name.clone(), rule });
+        }
+        for (number, (step, node)) in self.steps.iter().zip(&graph.nodes).enumerate() {
+            let error = |rule: &str| PlanError { node: node.name.clone(), rule: rule.to_owned() };
+            if step.node != number {
+                return Err(error("the steps are not in the nodes' order"));
+            }
+            let output = node.output;
+            let input = node.inputs[0];
+            let same_place = |a: ValueId| self.places[a.0] == self.places[output.0];
+            match (self.places[output.0], step.form) {
+                (Place::Input(_) | Place::Constant, Form::Alias) if same_place(input) => (),
+                (Place::Arena(_) | Place::Output(_), _) => (),
+                _ => return Err(error("its output has no place that can be written")),
+            }
+            // What the output may touch: an input that is read for the last time, in the forms that are made for it.
+            let mut spared = None;
+            match step.form {
+                Form::Separate => (),
+                Form::Alias => {
+                    if !same_place(input) || node.operator != Operator::Reshape {
+                        return Err(error("only a reshape stays where it is"));
+                    }
+                    spared = Some(input);
+                }
+                Form::InPlace(operand) => {
+                    let operand = *node.inputs.get(operand).ok_or_else(|| error("there is no such operand"))?;
+                    let bytes = graph.value(operand).bytes() == graph.value(output).bytes();
+                    let twice = node.inputs.iter().filter(|&&input| touch(input, operand)).count() > 1;
+                    if !same_place(operand) || !bytes || twice || !runs_in_place(graph, node) {
+                        return Err(error("it cannot run in place"));
+                    }
+                    spared = Some(operand);
+                }
+                Form::Overlapping => match (place(output), place(input), overlap(graph, node)) {
+                    (Some((0, below)), Some((0, above)), Some(overlap)) if overlap.holds(below, above) => {
+                        spared = Some(input);
+                    }
+                    _ => return Err(error("its output would overtake its input")),
+                },
+            }
+            for &value in &live {
+                let dies = last_use[value.0] == number;
+                let aliased = step.form == Form::Alias && same_place(value);
+                // Another name for the spared value, which a reshape gave it, may be needed as little as it.
+                let excused = spared == Some(value) && dies;
+                let alias_of_spared =
+                    spared.is_some_and(|spared| self.places[spared.0] == self.places[value.0]) && dies;
+                if touch(value, output) && !aliased && !excused && !alias_of_spared {
+                    return Err(error(&format!("it overwrites `{}`", graph.value(value).name)));
+                }
+            }
+            if last_use[output.0] != usize::MAX || graph.outputs.contains(&output) {
+                live.push(output);
+            }
+            let behind = |id: &ValueId| self.range(graph, *id).is_none_or(|range| range.end <= step.scratch);
+            if !live.iter().all(behind) || !node.inputs.iter().all(behind) || !behind(&output) {
+                return Err(error("its scratch memory begins before the end of a value"));
+            }
+            live.retain(|value| last_use[value.0] != usize::MAX && last_use[value.0] > number);
+        }
+        let starts = self.places.iter().all(|place| !matches!(place, Place::Arena(start) if start % ALIGN != 0));
+        let ends = graph
+            .values
+            .iter()
+            .enumerate()
+            .all(|(id, _)| self.range(graph, ValueId(id)).is_none_or(|range| range.end <= self.bytes));
+        let outputs = graph.outputs.iter().enumerate().all(|(number, value)| {
+            self.copies.contains(&(number, *value)) || self.places[value.0] == Place::Output(number)
+        });
+        let whole = |rule: &str| PlanError { node: graph.name.clone(), rule: rule.to_owned() };
+        match (starts, ends, outputs) {
+            (true, true, true) => Ok(()),
+            (false, ..) => Err(whole("a value begins at no multiple of four bytes")),
+            (_, false, _) => Err(whole("a value ends behind the arena")),
+            _ => Err(whole("an output is not where it belongs")),
+        }
+    }
+}
+
+/// The step that reads each value for the last time; a network's outputs are read after all, and what is never read has
+/// `usize::MAX`.
+fn last_uses(graph: &Graph) -> Vec<usize> {
+    let mut last = vec![usize::MAX; graph.values.len()];
+    for (number, node) in graph.nodes.iter().enumerate() {
+        for input in &node.inputs {
+            last[input.0] = number;
+        }
+    }
+    for output in &graph.outputs {
+        last[output.0] = graph.nodes.len();
+    }
+    last
+}
+
+/// Whether the layer of a node can write over its input.
+fn runs_in_place(graph: &Graph, node: &Node) -> bool {
+    match &node.operator {
+        Operator::Add(_) | Operator::Subtract(_) | Operator::Multiply(_) => true,
+        Operator::Function(Function::Softmax { .. }) => false,
+        Operator::Function(_) => true,
+        Operator::Requantize => {
+            let size = |id: ValueId| graph.value(id).element.size();
+            size(node.inputs[0]) == size(node.output)
+        }
+        _ => false,
+    }
+}
+
+/// Where a step's output may lie, relative to the input that it overwrites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlap {
+    /// The input begins so many bytes behind the output, or more,
+    distance: usize,
+    /// and a multiple of this.
+    multiple: usize,
+}
+
+impl Overlap {
+    /// Whether an output at `below` may overwrite an input at `above`.
+    fn holds(self, below: usize, above: usize) -> bool {
+        above >= below + self.distance && (above - below).is_multiple_of(self.multiple)
+    }
+}
+
+/// The overlap that the layer of a node allows.
+fn overlap(graph: &Graph, node: &Node) -> Option<Overlap> {
+    let input = graph.value(node.inputs[0]);
+    let size = input.element.size();
+    if size != graph.value(node.output).element.size() {
+        return None;
+    }
+    let (len, pixel) = match &node.operator {
+        Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => (shape.overlapping_len(), 1),
+        Operator::Depthwise { shape, .. } => (shape.overlapping_len(), shape.input[2]),
+        Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => (shape.overlapping_len(), 1),
+        _ => return None,
+    };
+    Some(Overlap { distance: (len - input.len()) * size, multiple: least_common_multiple(ALIGN, pixel * size) })
+}
+
+fn least_common_multiple(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+/// What a value shares its place with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    Input(usize),
+    Output(usize),
+    Constant,
+    Buffer(usize),
+}
+
+/// The values as groups of one place each.
+struct Layout {
+    places: Vec<Group>,
+    forms: Vec<Form>,
+    copies: Vec<(usize, ValueId)>,
+    problem: Problem,
+}
+
+impl Layout {
+    fn new(graph: &Graph, options: Options, scratch: impl Fn(&Node) -> usize) -> Self {
+        let last_use = last_uses(graph);
+        // The members of groups that have no fixed place yet; `group` is each value's.
+        let mut members: Vec<Vec<ValueId>> = Vec::new();
+        let mut group: Vec<Option<usize>> = vec![None; graph.values.len()];
+        let mut fixed: Vec<Group> = vec![Group::Constant; graph.values.len()];
+        for (number, input) in graph.inputs.iter().enumerate() {
+            fixed[input.0] = Group::Input(number);
+        }
+        let is_output = |id: &ValueId| graph.outputs.contains(id);
+        let mut forms = Vec::new();
+        for (number, node) in graph.nodes.iter().enumerate() {
+            let output = node.output;
+            let mut form = Form::Separate;
+            // The group of operand `i`, if it dies here and may be written over.
+            let dying = |i: usize, group: &[Option<usize>], members: &[Vec<ValueId>]| {
+                let id = node.inputs[i];
+                let with = group[id.0]?;
+                let alone = node.inputs.iter().filter(|input| group[input.0] == Some(with)).count() == 1;
+                let over = members[with]
+                    .iter()
+                    .all(|&member| last_use[member.0] == usize::MAX || last_use[member.0] <= number);
+                (alone && over && !members[with].iter().any(is_output)).then_some(with)
+            };
+            if node.operator == Operator::Reshape {
+                let input = node.inputs[0];
+                match group[input.0] {
+                    Some(with) if !(is_output(&output) && members[with].iter().any(is_output)) => {
+                        form = Form::Alias;
+                        members[with].push(output);
+                        group[output.0] = Some(with);
+                    }
+                    None if !is_output(&output) => {
+                        form = Form::Alias;
+                        fixed[output.0] = fixed[input.0];
+                    }
+                    _ => (),
+                }
+            } else if options.in_place && runs_in_place(graph, node) {
+                let [shape, size] = [graph.value(output).shape, [graph.value(output).element.size(); 3]];
+                let fits = |i: &usize| {
+                    let value = graph.value(node.inputs[*i]);
+                    value.shape == shape && [value.element.size(); 3] == size
+                };
+                // The second operand of a difference cannot be replaced.
+                let operands = if matches!(node.operator, Operator::Add(_) | Operator::Multiply(_)) { 2 } else { 1 };
+                let operand = (0..operands).filter(fits).find_map(|i| Some((i, dying(i, &group, &members)?)));
+                if let Some((operand, with)) = operand {
+                    form = Form::InPlace(operand);
+                    members[with].push(output);
+                    group[output.0] = Some(with);
+                }
+            }
+            if options.overlap && overlap(graph, node).is_some() && dying(0, &group, &members).is_some() {
+                form = Form::Overlapping;
+            }
+            if group[output.0].is_none() && form != Form::Alias {
+                group[output.0] = Some(members.len());
+                members.push(vec![output]);
+            }
+            forms.push(form);
+        }
+        let mut copies = Vec::new();
+        let mut outputs: HashMap<usize, usize> = HashMap::new();
+        for (number, output) in graph.outputs.iter().enumerate() {
+            match group[output.0] {
+                Some(with) if !outputs.contains_key(&with) => _ = outputs.insert(with, number),
+                _ => copies.push((number, *output)),
+            }
+        }
+        let mut problem =
+            Problem { scratch: graph.nodes.iter().map(|node| 4 * scratch(node)).collect(), ..Problem::default() };
+        let mut buffers: HashMap<usize, usize> = HashMap::new();
+        let mut produced = vec![0; graph.values.len()];
+        for (number, node) in graph.nodes.iter().enumerate() {
+            produced[node.output.0] = number;
+        }
+        for (with, values) in members.iter().enumerate().filter(|(with, _)| !outputs.contains_key(with)) {
+            let first = values.iter().map(|value| produced[value.0]).min().unwrap_or(0);
+            // A value that nothing reads still needs its place while it is written.
+            let used = values.iter().map(|value| last_use[value.0]).filter(|&last| last != usize::MAX);
+            let written = values.iter().map(|value| produced[value.0]);
+            let last = used.chain(written).max().unwrap_or(first);
+            let size = values.iter().map(|value| graph.value(*value).bytes()).max().unwrap_or(0);
+            buffers.insert(with, problem.buffers.len());
+            problem.buffers.push(Buffer { size, first, last });
+        }
+        for (node, form) in graph.nodes.iter().zip(&mut forms) {
+            let buffer = |id: ValueId| group[id.0].and_then(|with| buffers.get(&with).copied());
+            if *form == Form::Overlapping {
+                match (buffer(node.output), buffer(node.inputs[0]), overlap(graph, node)) {
+                    (Some(below), Some(above), Some(overlap)) => problem.pairs.push(Pair { below, above, overlap }),
+                    _ => *form = Form::Separate,
+                }
+            }
+        }
+        let places = group
+            .iter()
+            .zip(&fixed)
+            .map(|(group, &fixed)| match group {
+                None => fixed,
+                Some(with) => match (outputs.get(with), buffers.get(with)) {
+                    (Some(&number), _) => Group::Output(number),
+                    (_, Some(&buffer)) => Group::Buffer(buffer),
+                    _ => fixed,
+                },
+            })
+            .collect();
+        Self { places, forms, copies, problem }
+    }
+}
+
+/// Memory that is needed from a step to another, both included.
+#[derive(Clone, Copy, Debug)]
+struct Buffer {
+    size: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Buffer {
+    fn lives_at(&self, step: usize) -> bool {
+        self.first <= step && step <= self.last
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Two buffers that may share memory while one becomes the other.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    /// The output.
+    below: usize,
+    /// The input.
+    above: usize,
+    overlap: Overlap,
+}
+
+/// Dynamic storage allocation.
+#[derive(Clone, Debug, Default)]
+struct Problem {
+    buffers: Vec<Buffer>,
+    pairs: Vec<Pair>,
+    /// Bytes of scratch of each step.
+    scratch: Vec<usize>,
+}
+
+impl Problem {
+    /// Where scratch begins in a step.
+    fn end(&self, offsets: &[usize], step: usize) -> usize {
+        let live = self.buffers.iter().zip(offsets).filter(|(buffer, _)| buffer.lives_at(step));
+        live.map(|(buffer, offset)| (offset + buffer.size).next_multiple_of(ALIGN)).max().unwrap_or(0)
+    }
+
+    /// The arena's size with scratch, then without: less is better.
+    fn cost(&self, offsets: &[usize]) -> [usize; 2] {
+        let ends: Vec<_> = (0..self.scratch.len()).map(|step| self.end(offsets, step)).collect();
+        let whole = ends.iter().zip(&self.scratch).map(|(end, scratch)| end + scratch).max().unwrap_or(0);
+        [whole, ends.iter().copied().max().unwrap_or(0)]
+    }
+
+    /// What no plan can do better than.
+    fn bound(&self) -> usize {
+        let step = |step: usize| {
+            let live = self.buffers.iter().filter(|buffer| buffer.lives_at(step));
+            let mut sum: usize = live.map(|buffer| buffer.size.next_multiple_of(ALIGN)).sum();
+            for pair in &self.pairs {
+                let (below, above) = (self.buffers[pair.below], self.buffers[pair.above]);
+                if below.lives_at(step) && above.lives_at(step) {
+                    sum -= below.size.next_multiple_of(ALIGN) + above.size.next_multiple_of(ALIGN);
+                    sum += below.size.max(pair.overlap.distance + above.size).next_multiple_of(ALIGN);
+                }
+            }
+            sum + self.scratch[step]
+        };
+        (0..self.scratch.len()).map(step).max().unwrap_or(0)
+    }
+
+    fn solve(&self) -> Vec<usize> {
+        let count = self.buffers.len();
+        let bound = self.bound();
+        let mut best: Option<([usize; 2], Vec<usize>, Vec<usize>)> = None;
+        // Whether the search may stop.
+        let mut consider = |order: &[usize]| {
+            let offsets = self.place(order);
+            let cost = self.cost(&offsets);
+            let better = best.as_ref().is_none_or(|(least, ..)| cost <= *least);
+            let improved = better && best.as_ref().is_none_or(|(least, ..)| cost < *least);
+            if better {
+                best = Some((cost, order.to_vec(), offsets));
+            }
+            (cost[0] <= bound, better, improved)
+        };
+        type Key = fn(&Buffer) -> [i64; 3];
+        let keys: [Key; 7] = [
+            |b| [-(b.size as i64), b.first as i64, 0],
+            |b| [b.first as i64 - b.last as i64, -(b.size as i64), 0],
+            |b| [-((b.size * (b.last - b.first + 1)) as i64), b.first as i64, 0],
+            |b| [b.first as i64, -(b.last as i64), 0],
+            // Outputs before the inputs that they overwrite.
+            |b| [-(b.first as i64), -(b.size as i64), 0],
+            |b| [-(b.last as i64), -(b.size as i64), 0],
+            |b| [b.last as i64, -(b.size as i64), 0],
+        ];
+        let mut order: Vec<usize> = (0..count).collect();
+        for key in keys {
+            order.sort_by_key(|&buffer| key(&self.buffers[buffer]));
+            if consider(&order).0 {
+                break;
+            }
+        }
+        if count <= EXHAUSTIVE {
+            permutations(&mut order, 0, &mut |order| consider(order).0);
+        } else {
+            order = (0..count).collect();
+            order.sort_by_key(|&buffer| keys[4](&self.buffers[buffer]));
+            let mut state = 1u64;
+            let mut random = |below: usize| {
+                // Knuth's MMIX generator; the high bits are the good ones.
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as usize % below
+            };
+            for _ in 0..EXCHANGES {
+                let mut changed = order.clone();
+                let (from, to) = (random(count), random(count));
+                let moved = changed.remove(from);
+                changed.insert(to, moved);
+                let (done, better, _) = consider(&changed);
+                if better {
+                    order = changed;
+                }
+                if done {
+                    break;
+                }
+            }
+        }
+        best.map(|(_, _, offsets)| offsets).unwrap_or_default()
+    }
+
+    /// Places the buffers in this order, each as low as it can be.
+    fn place(&self, order: &[usize]) -> Vec<usize> {
+        let mut offsets = vec![0; self.buffers.len()];
+        let mut placed: Vec<usize> = Vec::with_capacity(order.len());
+        for &buffer in order {
+            let Buffer { size, .. } = self.buffers[buffer];
+            let met: Vec<usize> =
+                placed.iter().copied().filter(|&other| self.buffers[buffer].meets(&self.buffers[other])).collect();
+            let fits = |start: usize| {
+                met.iter().all(|&other| {
+                    let from = offsets[other];
+                    let apart = start + size <= from || from + self.buffers[other].size <= start;
+                    let holds = |pair: &Pair| {
+                        (pair.below, pair.above) == (buffer, other) && pair.overlap.holds(start, from)
+                            || (pair.above, pair.below) == (buffer, other) && pair.overlap.holds(from, start)
+                    };
+                    apart || self.pairs.iter().any(holds)
+                })
+            };
+            let mut starts = vec![0];
+            starts.extend(met.iter().map(|&other| (offsets[other] + self.buffers[other].size).next_multiple_of(ALIGN)));
+            for pair in &self.pairs {
+                let Overlap { distance, multiple } = pair.overlap;
+                if pair.above == buffer && met.contains(&pair.below) {
+                    // Behind the output: at the distance, or behind something else.
+                    let from = offsets[pair.below];
+                    let behind =
+                        |start: usize| from + start.saturating_sub(from).max(distance).next_multiple_of(multiple);
+                    let more: Vec<_> = starts.iter().map(|&start| behind(start)).collect();
+                    starts.extend(more);
+                } else if pair.below == buffer && met.contains(&pair.above) {
+                    // Before the input: whole multiples before it.
+                    let from = offsets[pair.above];
+                    let more: Vec<_> = starts
+                        .iter()
+                        .filter(|&&start| start + distance <= from)
+                        .map(|&start| from - (from - start) / multiple * multiple)
+                        .collect();
+                    starts.extend(more);
+                }
+            }
+            starts.sort_unstable();
+            offsets[buffer] = starts.into_iter().find(|&start| fits(start)).unwrap_or_else(|| {
+                met.iter()
+                    .map(|&other| (offsets[other] + self.buffers[other].size).next_multiple_of(ALIGN))
+                    .max()
+                    .unwrap_or(0)
+            });
+            placed.push(buffer);
+        }
+        offsets
+    }
+}
+
+/// Calls `visit` with all orders until it returns `true`.
+fn permutations(order: &mut [usize], fixed: usize, visit: &mut impl FnMut(&[usize]) -> bool) -> bool {
+    if fixed + 1 >= order.len() {
+        return visit(order);
+    }
+    for i in fixed..order.len() {
+        order.swap(fixed, i);
+        let done = permutations(order, fixed + 1, visit);
+        order.swap(fixed, i);
+        if done {
+            return true;
+        }
+    }
+    false
+}

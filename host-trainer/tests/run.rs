@@ -1,0 +1,172 @@
+//! The interpreter of graphs, against the reference and against numbers worked out by hand.
+
+use bareconv::{Activation, Quantization, arch};
+use host_trainer::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Shape, Value, ValueId};
+use host_trainer::quantize::{QuantizedKind, QuantizedLayer, QuantizedNetwork};
+use host_trainer::run::Interpreter;
+use host_trainer::verify;
+
+/// A graph of one operator; `values` are its inputs and, last, its output.
+fn graph(operator: Operator, values: &[(Shape, Element)]) -> Graph {
+    let value = |(i, &(shape, element)): (usize, &(Shape, Element))| Value {
+        name: format!("value{i}"),
+        shape,
+        dimensions: shape.to_vec(),
+        element,
+        constant: None,
+    };
+    let inputs: Vec<_> = (0..values.len() - 1).map(ValueId).collect();
+    let output = ValueId(values.len() - 1);
+    let place = "operator 0".to_owned();
+    Graph {
+        name: "one".to_owned(),
+        source: "a test".to_owned(),
+        rounding: Rounding::TensorFlowLiteMicro,
+        values: values.iter().enumerate().map(value).collect(),
+        nodes: vec![Node { name: "node".to_owned(), place, operator, inputs: inputs.clone(), output }],
+        inputs,
+        outputs: vec![output],
+    }
+}
+
+fn floats(operator: Operator, inputs: &[(Shape, &[f32])], shape: Shape) -> Vec<f32> {
+    let mut values: Vec<_> = inputs.iter().map(|&(shape, _)| (shape, Element::F32)).collect();
+    values.push((shape, Element::F32));
+    let inputs: Vec<_> = inputs.iter().map(|(_, numbers)| Numbers::F32(numbers.to_vec())).collect();
+    let outputs = Interpreter::new(&graph(operator, &values)).unwrap().run(&inputs).unwrap();
+    let [Numbers::F32(output)] = outputs.as_slice() else { panic!("one output") };
+    output.clone()
+}
+
+#[test]
+fn both_operands_are_repeated() {
+    let column: (Shape, &[f32]) = ([2, 1, 1], &[10.0, 20.0]);
+    let row: (Shape, &[f32]) = ([1, 3, 1], &[1.0, 2.0, 3.0]);
+    let to = [2, 3, 1];
+    let identity = Activation::Identity;
+    assert_eq!(floats(Operator::Add(identity), &[column, row], to), [11.0, 12.0, 13.0, 21.0, 22.0, 23.0]);
+    assert_eq!(floats(Operator::Subtract(identity), &[row, column], to), [-9.0, -8.0, -7.0, -19.0, -18.0, -17.0]);
+    assert_eq!(floats(Operator::Multiply(Activation::Relu6), &[row, row], [1, 3, 1]), [1.0, 4.0, 6.0]);
+}
+
+#[test]
+fn slices_go_forwards_and_backwards() {
+    let numbers: Vec<f32> = (0..24).map(|i| i as f32).collect();
+    let slice = |begin, stride, to| floats(Operator::Slice { begin, stride }, &[([2, 4, 3], &numbers)], to);
+    assert_eq!(slice([1, 0, 0], [1, 2, 2], [1, 2, 2]), [12.0, 14.0, 18.0, 20.0]);
+    assert_eq!(slice([1, 3, 1], [-1, -3, 1], [2, 2, 1]), [22.0, 13.0, 10.0, 1.0]);
+}
+
+#[test]
+fn resizing_takes_the_nearest() {
+    let numbers = [0.0, 1.0, 2.0, 3.0];
+    let resize = |align_corners, half_pixel_centers, width| {
+        let operator = Operator::ResizeNearest { align_corners, half_pixel_centers };
+        floats(operator, &[([1, 4, 1], &numbers)], [1, width, 1])
+    };
+    // 4/6 * x rounded down; then of x + 1/2; then 3/5 * x rounded, halves away from zero.
+    assert_eq!(resize(false, false, 6), [0.0, 0.0, 1.0, 2.0, 2.0, 3.0]);
+    assert_eq!(resize(false, true, 6), [0.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
+    assert_eq!(resize(true, false, 6), [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]);
+    assert_eq!(resize(false, true, 2), [1.0, 3.0]);
+}
+
+#[test]
+fn pads_concatenations_and_reshapes_move_values() {
+    let value = Numbers::F32(vec![-1.0]);
+    let pad = Operator::Pad { before: [0, 1, 0], after: [1, 0, 0], value };
+    assert_eq!(floats(pad, &[([1, 2, 1], &[5.0, 6.0])], [2, 3, 1]), [-1.0, 5.0, 6.0, -1.0, -1.0, -1.0]);
+    let inputs: [(Shape, &[f32]); 2] = [([1, 2, 1], &[1.0, 2.0]), ([1, 2, 2], &[3.0, 4.0, 5.0, 6.0])];
+    let joined = floats(Operator::Concatenate { axis: 2 }, &inputs, [1, 2, 3]);
+    assert_eq!(joined, [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+    assert_eq!(floats(Operator::Reshape, &[([1, 2, 1], &[1.0, 2.0])], [2, 1, 1]), [1.0, 2.0]);
+}
+
+#[test]
+fn concatenated_int8_values_are_requantized() {
+    let half = Element::Int8(Quantization::new(0.5, 4));
+    let whole = Element::Int8(Quantization::new(1.0, -1));
+    let values = [([1, 1, 2], half), ([1, 1, 1], whole), ([1, 1, 3], whole)];
+    let graph = graph(Operator::Concatenate { axis: 2 }, &values);
+    let inputs = [Numbers::Int8(vec![10, -6]), Numbers::Int8(vec![99])];
+    // (10 - 4) / 2 - 1 and (-6 - 4) / 2 - 1.
+    assert_eq!(Interpreter::new(&graph).unwrap().run(&inputs).unwrap(), [Numbers::Int8(vec![2, -6, 99])]);
+}
+
+#[test]
+fn broken_rules_are_named() {
+    let q = Quantization::new(0.1, 0);
+    let sigmoid = Operator::Function(Function::Sigmoid);
+    let error = |graph: &Graph| Interpreter::new(graph).err().unwrap().to_string();
+    let text = error(&graph(sigmoid.clone(), &[([1, 1, 2], Element::Int8(q)), ([1, 1, 2], Element::Int8(q))]));
+    assert!(text.contains("operator 0") && text.contains("0.00390625"), "{text}");
+    let text = error(&graph(sigmoid.clone(), &[([1, 1, 2], Element::F32), ([1, 1, 3], Element::F32)]));
+    assert!(text.contains("[1, 1, 3]"), "{text}");
+    let mut loose = graph(sigmoid, &[([1, 1, 2], Element::F32), ([1, 1, 2], Element::F32)]);
+    loose.inputs.clear();
+    assert!(error(&loose).contains("not known"));
+    loose.inputs = vec![ValueId(7)];
+    assert!(error(&loose).contains("inputs"));
+}
+
+#[test]
+fn wrong_inputs_are_refused() {
+    let graph = graph(Operator::Reshape, &[([1, 1, 2], Element::F32), ([1, 2, 1], Element::F32)]);
+    let interpreter = Interpreter::new(&graph).unwrap();
+    assert!(interpreter.run(&[]).is_err());
+    assert!(interpreter.run(&[Numbers::F32(vec![0.0])]).is_err());
+    assert!(interpreter.run(&[Numbers::Int8(vec![0; 2])]).is_err());
+    assert!(interpreter.run_bytes(&[0; 7]).is_err());
+    assert!(interpreter.run_bytes(&[0; 9]).is_err());
+    assert_eq!(interpreter.run_bytes(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/// A convolution with pooling and a dense layer, of numbers without a pattern.
+fn small_network() -> QuantizedNetwork {
+    let mut state = 1u32;
+    let mut next = move |bound: i32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as i32 % (2 * bound + 1) - bound
+    };
+    let mut layer = |name: &str, kind, [from, to]: [Shape; 2], weights: usize, [input, output]: [Quantization; 2]| {
+        let channels = to[2];
+        QuantizedLayer {
+            name: name.to_owned(),
+            kind,
+            input_shape: from,
+            output_shape: to,
+            weights: (0..weights).map(|_| next(127) as i8).collect(),
+            weight_scales: (0..channels).map(|_| 0.001 + next(100).unsigned_abs() as f32 * 1e-5).collect(),
+            bias: (0..channels).map(|_| next(1000)).collect(),
+            relu: name == "conv",
+            input,
+            output,
+        }
+    };
+    let [a, b, c] = [Quantization::new(0.01, 3), Quantization::new(0.02, -128), Quantization::new(0.05, 7)];
+    let kind = QuantizedKind::Conv2d { filter: [3, 3], stride: [1, 1], padding: [1, 1], max_pool: Some([2, 2]) };
+    let layers = vec![
+        layer("conv", kind, [[6, 5, 2], [3, 2, 5]], 90, [a, b]),
+        layer("dense", QuantizedKind::Dense, [[3, 2, 5], [1, 1, 7]], 210, [b, c]),
+    ];
+    QuantizedNetwork { name: "small".to_owned(), layers }
+}
+
+#[test]
+fn a_quantized_network_runs_as_the_reference_on_every_backend() {
+    let network = small_network();
+    let graph = network.to_graph("a test").unwrap();
+    let inputs: Vec<i8> = (0..60 * 20).map(|i| (i * 89 % 251) as u8 as i8).collect();
+    let expected = &verify::on_every_backend(&network, &inputs).unwrap()[0];
+    assert_eq!(expected.by, "reference");
+    for backend in ["portable", arch::native()] {
+        let interpreter = Interpreter::on(&graph, backend).unwrap();
+        assert_eq!(interpreter.backend(), backend);
+        let outputs = inputs.chunks(60).flat_map(|input| {
+            let bytes: Vec<u8> = input.iter().map(|&value| value as u8).collect();
+            interpreter.run_bytes(&bytes).unwrap()
+        });
+        assert!(outputs.map(|byte| byte as i8).eq(expected.values.iter().copied()));
+    }
+    assert!(Interpreter::on(&graph, "abacus").err().unwrap().to_string().contains("abacus"));
+}
