@@ -1,5 +1,18 @@
 //! Layers of fixed shape. A layer is a constant: its shape is checked and its filters are packed when it compiles.
 
+/// Gives layers `defmt::Format`: the name and what is worth seeing, which weights and tables are not.
+macro_rules! format {
+    ([$($generics:tt)*] $layer:ty, $text:literal $(, |$this:ident| $($value:expr),+)?) => {
+        #[cfg(feature = "defmt")]
+        impl<$($generics)*> defmt::Format for $layer {
+            fn format(&self, formatter: defmt::Formatter<'_>) {
+                $(let $this = self;)?
+                defmt::write!(formatter, $text $($(, $value)+)?);
+            }
+        }
+    };
+}
+
 mod activation;
 mod add;
 mod argmax;

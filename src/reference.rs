@@ -27,7 +27,7 @@ mod softmax;
 mod spatial_pyramid;
 mod transposed;
 
-pub(crate) use activation::{HardSwish, Rectifier, hard_sigmoid, hard_swish, limit};
+pub(crate) use activation::{HardSwish, Rectifier, clamp_f32, hard_sigmoid, hard_swish, limit};
 pub use activation::{
     hard_sigmoid_f32, hard_sigmoid_i8, hard_swish_f32, hard_swish_i8, leaky_relu_f32, leaky_relu_i8, leaky_relu_i16,
     prelu_f32, prelu_i8, prelu_i16, relu_f32, relu_i8, relu6, six_i8, six_i16,

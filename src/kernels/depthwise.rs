@@ -99,7 +99,7 @@ impl Taps {
         let column = match self.pattern {
             Pattern::Plain => within,
             // Never 0; the test leaves no panic behind.
-            Pattern::Apart(group) if group > 0 && within % group == 0 => within / group,
+            Pattern::Apart(group) if group > 0 && within.is_multiple_of(group) => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,

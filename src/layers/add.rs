@@ -346,3 +346,12 @@ impl<
         debug_assert!(fits.is_ok(), "the constructor compared the types");
     }
 }
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] Add<A, B, R>, "Add {{ broadcast: {} }}",
+    |this| this.broadcast);
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] Subtract<A, B, R>, "Subtract {{ broadcast: {} }}",
+    |this| this.0.broadcast);
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] SubtractFrom<A, B, R>, "SubtractFrom {{ broadcast: {} }}",
+    |this| this.0.broadcast);

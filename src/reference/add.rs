@@ -1,4 +1,4 @@
-use crate::kernels::clamp_f32;
+use super::activation::clamp_f32;
 use crate::pack::Activation;
 use crate::quant::{
     Multiplier, ProductRounding, Quantization, SingleRounding, rounding_divide_by_power_of_two,

@@ -1,5 +1,5 @@
+use super::activation::clamp_f32;
 use super::add::{fixed_point, for_each_pair, largest_shift, scales_are_valid};
-use crate::kernels::clamp_f32;
 use crate::pack::Activation;
 use crate::quant::{Multiplier, ProductRounding, Quantization, SingleRounding, multiply_by_quantized_multiplier};
 use crate::shape::{Shape, ShapeError};
