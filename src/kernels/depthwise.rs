@@ -116,6 +116,12 @@ pub trait DepthwiseKernel: Sealed + 'static {
     type Accumulator: Pod + PartialOrd;
     /// How bands and weights are laid out.
     const LAYOUT: Layout;
+    /// The lanes where a layer has no more channels than these.
+    const NARROW: usize = Self::LAYOUT.lanes;
+    /// Whether [`load_rows`](Self::load_rows) takes a block whose last lanes have no channel.
+    const PARTIAL: bool = false;
+    /// Words behind the band that loads may read.
+    const OVERREAD: usize = 0;
 
     /// The value that stands for `value` in a band.
     fn widen(value: Self::Input) -> Self::Activation;
@@ -145,7 +151,7 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// Widens rows of a whole block: [`load_row`](Self::load_row) for each, unless the backend has better.
     ///
     /// # Safety
-    /// What [`Load`] says; `lanes` or `planes` channels are there. The backend is available on this machine.
+    /// What [`Load`] says; `lanes` or `planes` channels are there, or `channels` with [`PARTIAL`](Self::PARTIAL). The backend is available on this machine.
     unsafe fn load_rows(load: &Load<Self>) {
         for row in 0..load.rows {
             // SAFETY: the caller's promise.
@@ -154,6 +160,16 @@ pub trait DepthwiseKernel: Sealed + 'static {
                 Self::load_row(from, load.from_pixel, load.pixels, to, load.plane);
             }
         }
+    }
+
+    /// Moves activations to a lower address; where they lay may overlap where they go.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `count` activations, `to` for writes, and `to` is not above `from`. The backend is
+    /// available on this machine.
+    unsafe fn move_down(from: *const Self::Activation, to: *mut Self::Activation, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy(from, to, count) }
     }
 
     /// The routine for a shape, where the backend has several: what constant evaluation chooses, here at run time.
@@ -206,6 +222,10 @@ pub struct Load<K: DepthwiseKernel + ?Sized> {
     pub to_row: usize,
     /// Activations from one plane to the next; they fill whole words.
     pub plane: usize,
+    /// The lanes of a pixel.
+    pub lanes: usize,
+    /// Those that have a channel.
+    pub channels: usize,
 }
 
 impl<K: DepthwiseKernel> Load<K> {
@@ -252,6 +272,10 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub filter_step: usize,
     /// The routine to use, where the backend has several.
     pub routine: Option<Routine>,
+    /// Height and width of the filter.
+    pub filter: [usize; 2],
+    /// The lanes of a pixel.
+    pub lanes: usize,
 }
 
 /// The instructions that [`in_lanes`] needs.
@@ -386,6 +410,8 @@ pub(crate) struct Plan {
     taps: Taps,
     /// Height, width and channels of the output.
     output: Shape,
+    /// Output channels whose weights lie side by side.
+    lanes: usize,
     /// Words of the packed filters of as many channels as there are lanes.
     unit: usize,
     /// Words of all packed filters.
@@ -422,14 +448,14 @@ impl Plan {
         let taps = Taps::new(shape, &layout);
         let output = shape.output();
         let per_word = 4 / size_of::<K::Activation>();
-        let unit =
-            layout.lanes * (1 + parameter_words) + (taps.count * layout.lanes * size_of::<K::Weight>()).div_ceil(4);
+        let lanes = if output[2] <= K::NARROW { K::NARROW } else { layout.lanes };
+        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4);
 
         let width = shape.input[1] + shape.padding[1] + shape.padding[3];
-        let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (layout.lanes, 1) };
+        let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (lanes, 1) };
         let pitch = (width * step).next_multiple_of(per_word);
         let row_words = (pitch * planes / per_word) as u64;
-        let sum_words = (output[1] * layout.lanes) as u64;
+        let sum_words = (output[1] * lanes) as u64;
         // In 64 bits: a row as wide as a large tensor, several times, would not fit a 32-bit usize.
         let fixed = row_words * shape.extent(0) as u64;
         let each = row_words * shape.stride[0] as u64 + sum_words;
@@ -444,8 +470,9 @@ impl Plan {
         Self {
             taps,
             output,
+            lanes,
             unit,
-            packed: output[2].div_ceil(layout.lanes) * unit,
+            packed: output[2].div_ceil(lanes) * unit,
             rows,
             // A kernel that computes pixels in pairs writes one more.
             sums: sums as usize + 1,
@@ -453,7 +480,7 @@ impl Plan {
             pitch,
             plane: band_rows * pitch,
             // Past the last row a group may hold taps that are missing.
-            band: band as usize + 1,
+            band: band as usize + 1 + K::OVERREAD,
         }
     }
 
@@ -705,7 +732,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     scratch: *mut u32,
 ) {
     let Depthwise { shape, plan, .. } = convolution;
-    let Layout { lanes, planes, group, .. } = K::LAYOUT;
+    let Layout { planes, group, .. } = K::LAYOUT;
+    let lanes = plan.lanes;
     let [out_h, out_w, out_c] = plan.output;
     // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
     let (sums, band) = unsafe {
@@ -730,6 +758,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
         row_step: shape.stride[0] * plan.pitch,
         filter_step: shape.dilation[0] * plan.pitch,
         routine: convolution.routine,
+        filter: shape.filter,
+        lanes,
     };
     let mut strip = Sums {
         sums,
@@ -862,7 +892,8 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
     /// Channels and rows are the shape's, and the band and the input are valid for what the plan and the shape say.
     unsafe fn load(&self, first: usize, count: usize, y: usize, rows: usize) {
         let Self { shape, plan, .. } = self;
-        let Layout { lanes, planes, .. } = K::LAYOUT;
+        let planes = K::LAYOUT.planes;
+        let lanes = plan.lanes;
         let [height, width, channels] = shape.input;
         let [stride, extent] = [shape.stride[0], shape.extent(0)];
         // A copy: what is written to the band cannot change it, so that the assumption lasts.
@@ -870,7 +901,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         // SAFETY: a channel has a filter. The division needs no test then.
         unsafe { assert_unchecked(multiplier > 0) };
         let parts = if planes > 0 { planes } else { 1 };
-        let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
+        let whole = if planes > 0 { count == planes } else { (K::PARTIAL || count == lanes) && shape.multiplier == 1 };
 
         // Rows that the band before this one ended with.
         let kept = if y == 0 { 0 } else { extent.saturating_sub(stride) };
@@ -879,7 +910,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 // SAFETY: both places are in the plane, as `kept` rows follow the first rows of a whole band.
                 unsafe {
                     let plane = self.band.add(part * plan.plane);
-                    core::ptr::copy(plane.add(plan.rows * stride * plan.pitch), plane, kept * plan.pitch);
+                    K::move_down(plane.add(plan.rows * stride * plan.pitch), plane, kept * plan.pitch);
                 }
             }
         }
@@ -910,6 +941,8 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
             to: self.band.wrapping_add(begin * plan.pitch + left),
             to_row: plan.pitch,
             plane: plan.plane,
+            lanes,
+            channels: count,
         };
         // SAFETY: these rows lie in the input and in the band, and the channels are of the input.
         unsafe {
@@ -990,7 +1023,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         o += 1;
     }
     let common = common(numbers, mode, activations);
-    let Layout { lanes, group, .. } = K::LAYOUT;
+    let group = K::LAYOUT.group;
+    let lanes = plan.lanes;
     let mut at = 0;
     while at < packed.len() {
         packed[at] = 0;
@@ -1042,14 +1076,14 @@ pub(crate) const fn pack_f32<K: DepthwiseKernel>(
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
         return Err(error);
     }
-    let Layout { lanes, group, order, .. } = K::LAYOUT;
+    let Layout { group, order, .. } = K::LAYOUT;
     // A missing tap would add 0 * activation, which is not nothing in floating point.
     assert!(group == 1 && matches!(order, Order::Filter), "floating point taps are not padded");
     let plan = Plan::for_kernel::<K>(shape, 0);
     if packed.len() != plan.packed {
         return Err(ShapeError::Packed);
     }
-    let channels = shape.channels();
+    let (channels, lanes) = (shape.channels(), plan.lanes);
     let mut at = 0;
     while at < packed.len() {
         let (o, within) = (at / plan.unit * lanes + at % lanes, at % plan.unit);
