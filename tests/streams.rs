@@ -87,7 +87,7 @@ fn a_chain_of_streams_gives_what_its_layers_give_picture_after_picture() {
     for seed in 0..3usize {
         let mut picture = Tensor::filled(0i8);
         for (at, value) in picture.as_mut_slice().iter_mut().enumerate() {
-            *value = ((at + seed * 977) * 7919 >> 3) as i8;
+            *value = (((at + seed * 977) * 7919) >> 3) as i8;
         }
         let mut rows = Vec::new();
         for line in &picture.0 {
