@@ -14,6 +14,7 @@ pub mod requantize;
 pub mod vectors;
 
 use crate::pack::Layout;
+pub(crate) use crate::reference::clamp_f32;
 use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
@@ -315,6 +316,7 @@ impl<R: crate::quant::Rounding> Epilogue for Int4<R> {
 
 /// The epilogue of floating point: a clamp to `[low, high]`, which is the activation. `low` is not above `high`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Clamp;
 
 impl sealed::Epilogue for Clamp {}
@@ -337,19 +339,5 @@ impl Epilogue for Clamp {
     unsafe fn finish_strip<B: Backend>(strip: &Sums<f32>, common: &Self::Common, output: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { B::Float::clamp(strip, common, output) }
-    }
-}
-
-/// `value` clamped to `low..=high`; a NaN passes, and a zero equal to a bound takes the bound's sign.
-///
-/// `f32::clamp` leaves the latter to the platform.
-#[inline(always)]
-pub(crate) fn clamp_f32(value: f32, low: f32, high: f32) -> f32 {
-    if value <= low {
-        low
-    } else if value >= high {
-        high
-    } else {
-        value
     }
 }

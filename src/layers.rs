@@ -1,5 +1,18 @@
 //! Layers of fixed shape. A layer is a constant: its shape is checked and its filters are packed when it compiles.
 
+/// Gives layers `defmt::Format`: the name and what is worth seeing, which weights and tables are not.
+macro_rules! format {
+    ([$($generics:tt)*] $layer:ty, $text:literal $(, |$this:ident| $($value:expr),+)?) => {
+        #[cfg(feature = "defmt")]
+        impl<$($generics)*> defmt::Format for $layer {
+            fn format(&self, formatter: defmt::Formatter<'_>) {
+                $(let $this = self;)?
+                defmt::write!(formatter, $text $($(, $value)+)?);
+            }
+        }
+    };
+}
+
 mod activation;
 mod add;
 mod argmax;
@@ -14,6 +27,7 @@ mod multiply;
 mod pad;
 mod pool;
 mod quantize;
+mod slice;
 mod softmax;
 mod spatial_pyramid;
 mod stream;
@@ -25,7 +39,7 @@ pub use activation::{
     Approximate, HardSigmoidF32, HardSwishF32, Int8Table, LEAKY_RELU_SLOPE, LeakyReluF32, LeakyReluInt16, PReluF32,
     PReluInt8, PReluInt16, Relu, Relu6, SigmoidF32, SigmoidInt16, TanhF32, TanhInt16,
 };
-pub use add::{Add, Subtract};
+pub use add::{Add, Subtract, SubtractFrom};
 pub use argmax::argmax;
 pub use batch_norm::{BatchNormF32, BatchNormInt8, BatchNormParameters};
 pub use blur_pool::BlurPool2d;
@@ -38,6 +52,7 @@ pub use multiply::Multiply;
 pub use pad::Pad;
 pub use pool::{AveragePool2d, GlobalAveragePool2d, GlobalMaxPool2d, MaxPool2d, Mean2d};
 pub use quantize::{Dequantize, Quantize, Requantize, RequantizeInt8};
+pub use slice::Slice;
 pub use softmax::{SoftmaxF32, SoftmaxInt8, SoftmaxInt16};
 pub use spatial_pyramid::SpatialPyramidPool;
 pub use stream::Stream;

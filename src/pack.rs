@@ -243,6 +243,7 @@ impl Layout {
 
 /// An activation that is a clamp, and so costs nothing after a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Activation {
     /// No activation.
     Identity,
@@ -521,6 +522,42 @@ pub struct Int4Filters<'a> {
 }
 
 impl<'a> Int4Filters<'a> {
+    /// The numbers of a convolution or a dense layer, from arrays, the weights being [`nibbles`].
+    ///
+    /// ```
+    /// use bareconv::{Activation, Int4Filters, Quantization, nibbles};
+    ///
+    /// const Q: Quantization = Quantization::new(1.0, 0);
+    /// // Two filters of three weights.
+    /// const FILTERS: [u8; 3] = nibbles(&[1, -1, 7, -8, 0, 3]);
+    /// const NUMBERS: Int4Filters<'static> =
+    ///     Int4Filters::new(&FILTERS, &[0, 5], &[0.5, 0.25], Q, Q, Activation::Relu);
+    /// ```
+    pub const fn new<const O: usize, const BYTES: usize>(
+        filters: &'a [u8; BYTES],
+        bias: &'a [i32; O],
+        scales: &'a [f32; O],
+        input: Quantization,
+        output: Quantization,
+        activation: Activation,
+    ) -> Self {
+        Self { filters, bias, scales, input, output, activation }
+    }
+
+    /// The numbers of a dense layer whose weights share one scale, with TensorFlow Lite's arithmetic for it:
+    /// [`Int8Filters::dense_per_tensor`].
+    pub const fn dense_per_tensor<const O: usize, const BYTES: usize>(
+        weights: &'a [u8; BYTES],
+        bias: &'a [i32; O],
+        scale: f32,
+        input: Quantization,
+        output: Quantization,
+        activation: Activation,
+    ) -> Self {
+        let input = Quantization::new(input.scale * scale, input.zero_point);
+        Self { filters: weights, bias, scales: &[1.0; O], input, output, activation }
+    }
+
     /// The same without the weights.
     const fn without_weights(&self) -> Int8Filters<'a> {
         let &Self { bias, scales, input, output, activation, .. } = self;

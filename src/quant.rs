@@ -109,6 +109,7 @@ mod sealed {
 
 /// Which rounding a requantization uses, as a value; see [`Rounding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RoundingMode {
     /// [`SingleRounding`].
     Single,
@@ -154,6 +155,7 @@ impl ProductRounding for DoubleRounding {
 
 /// What the channels of a layer share in requantization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CommonRequantization {
     /// [`SingleRounding`]: the shift to the right, 1..=54. [`ReducedRounding`]: 1 if every channel's multiplier is below
     /// a quarter, which is the usual case and has a shorter way, otherwise 0. 0 for the others.
@@ -175,6 +177,7 @@ pub struct CommonRequantization {
 /// the shift stops at 54) and the others the same resolution. It is the library's own mode, for networks trained with it: one SMLAL and one saturating shift
 /// on Armv7E-M.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SingleRounding;
 
 /// Two roundings, the bits of TensorFlow Lite Micro: a saturating, rounding, doubling high product (halves upwards),
@@ -183,6 +186,7 @@ pub struct SingleRounding;
 /// Specified by `MultiplyByQuantizedMultiplier` of TensorFlow Lite and by gemmlowp's
 /// `SaturatingRoundingDoublingHighMul` and `RoundingDivideByPOT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DoubleRounding;
 
 /// One rounding, halves upwards, with a multiplier of 15 bits: the bits of TensorFlow Lite Micro for int16 layers whose
@@ -193,6 +197,7 @@ pub struct DoubleRounding;
 /// `MultiplyByQuantizedMultiplier` for accumulators of 64 bits. It wants multipliers below 128 and results that fit 32
 /// bits; packing checks both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReducedRounding;
 
 /// A shift, halves upwards: `floor((accumulator + 2^(shift-1)) / 2^shift)`, for layers whose
@@ -203,6 +208,7 @@ pub struct ReducedRounding;
 /// the rule. It is the library's own mode, after Jacob et al. 2018 (<https://arxiv.org/abs/1712.05877>, appendix B),
 /// with the scale restricted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PowerOfTwo;
 
 impl sealed::Sealed for SingleRounding {}

@@ -27,7 +27,7 @@ mod softmax;
 mod spatial_pyramid;
 mod transposed;
 
-pub(crate) use activation::{HardSwish, Rectifier, hard_sigmoid, hard_swish, limit};
+pub(crate) use activation::{HardSwish, Rectifier, clamp_f32, hard_sigmoid, hard_swish, limit};
 pub use activation::{
     hard_sigmoid_f32, hard_sigmoid_i8, hard_swish_f32, hard_swish_i8, leaky_relu_f32, leaky_relu_i8, leaky_relu_i16,
     prelu_f32, prelu_i8, prelu_i16, relu_f32, relu_i8, relu6, six_i8, six_i16,
@@ -35,7 +35,7 @@ pub use activation::{
 pub use add::{SumParameters, add_f32, add_i8, add_i16, subtract_f32};
 pub(crate) use argmax::is_greater;
 pub use argmax::{argmax, top_k};
-pub use arrange::{nearest, pad, place, upsample};
+pub use arrange::{nearest, pad, place, slice, upsample};
 pub use batch_norm::{BatchNormParameters, batch_norm_f32, batch_norm_i8};
 pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
 pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};

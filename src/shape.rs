@@ -10,7 +10,7 @@ mod transposed;
 pub use blur_pool::{BlurPadding, BlurPool2dShape};
 pub use conv1d::Conv1dShape;
 pub use depthwise::DepthwiseConv2dShape;
-pub use joining::{Axis, Broadcast, Coordinates, Region, UpsampleShape};
+pub use joining::{Axis, Broadcast, Coordinates, Region, SliceShape, UpsampleShape};
 pub(crate) use pool::CheckedPool2dShape;
 pub use pool::Pool2dShape;
 pub(crate) use transposed::Phase;
@@ -78,6 +78,8 @@ pub enum ShapeError {
     Accumulator,
     /// A dimension of an elementwise operator's second input is neither 1 nor the first input's.
     Broadcast,
+    /// A slice without values, or one that reaches past its input.
+    Slice,
     /// Inputs that do not make up the output of a concatenation.
     Concatenation,
     /// Scales of inputs that are too large for the output's.
@@ -123,6 +125,7 @@ impl ShapeError {
             Self::PowerOfTwo => "input scale * weight scale / output scale must be a power of two from 2^-23 to 1",
             Self::Accumulator => "bias and weights must not be able to overflow a 32-bit accumulator",
             Self::Broadcast => "each dimension of the second input must be the first input's, or 1",
+            Self::Slice => "a slice must have at least one value along each axis, all of them inside its input",
             Self::Concatenation => {
                 "concatenated inputs have the output's dimensions; those along the axis add up to the output's"
             }

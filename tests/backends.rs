@@ -44,8 +44,8 @@ const OPERATORS: [(&str, &[&str]); 18] = [
     ("argmax, top-k", &["argmax", "top-k"]),
     ("batch normalization", &["batch-norm"]),
     ("local response normalization", &["local-response"]),
-    ("add, subtract, multiply", &["add", "subtract", "multiply"]),
-    ("concatenate, pad", &["concatenate", "pad"]),
+    ("add, subtract, multiply", &["add", "subtract", "subtract-from", "multiply"]),
+    ("concatenate, split, slice, pad", &["concatenate", "slice", "pad"]),
     ("nearest up- and downsampling", &["upsample"]), // flattening and reshaping move nothing
     ("quantize", &["quantize", "dequantize", "requantize"]),
 ];

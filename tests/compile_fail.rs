@@ -164,6 +164,8 @@ fn programs() -> Vec<(&'static str, String)> {
             "Broadcast",
             "const MULTIPLY: Multiply<F32<4, 4, 8>, F32<2, 4, 8>> = Multiply::float(Activation::Identity);",
         ),
+        plain("Slice", "const SLICE: Slice<I8<4, 4, 4>, I8<4, 4, 3>> = Slice::at([0, 0, 2]);"),
+        plain("Slice", "const SLICE: Slice<I8<4, 4, 4>, I8<4, 4, 4>> = Slice::new([0; 3], [4, 4, 0], [1; 3]);"),
         plain(
             "Concatenation",
             "const JOIN: Concatenate<(I8<1, 2, 2>, I8<1, 2, 1>), I8<1, 2, 4>> = Concatenate::new(Axis::Channels);",

@@ -11,8 +11,8 @@ use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Add, Axis, Broadcast, Concatenate, Coordinates, Dequantize, DoubleRounding, Multiply, Pad,
-    Quantization, Quantize, Region, Requantize, RequantizeInt8, ShapeError, SingleRounding, Subtract, Tensor, Upsample,
-    UpsampleShape,
+    Quantization, Quantize, Region, Requantize, RequantizeInt8, ShapeError, SingleRounding, Slice, SliceShape,
+    Subtract, SubtractFrom, Tensor, Upsample, UpsampleShape,
 };
 use bytemuck::Pod;
 use golden::{Case, cases};
@@ -71,6 +71,79 @@ fn int8_sums_are_those_of_tflite_micro() -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn differences_from_the_smaller_input_are_those_of_tflite_micro() -> Result<(), TestCaseError> {
+    for case in cases(include_str!("golden/sub_small_first.txt")) {
+        let inputs = [quantization(&case, "input"), quantization(&case, "second")];
+        let sum = SumParameters::int8(true, inputs, quantization(&case, "output"), activation(&case)).unwrap();
+        let shapes = [case.array("second_shape"), case.array("input_shape")];
+        let (small, large, expected) = (case.values("input"), case.values("second"), case.values("output"));
+        let mut output = vec![0; expected.len()];
+        reference::add_i8([shapes[1], shapes[0]], &sum, &small, &large, &mut output);
+        assert_eq!(output, expected, "{}", case.name);
+        on_every_backend!(check_difference::<i8, DoubleRounding>(shapes, &sum, &large, &small, &expected));
+    }
+    for case in cases(include_str!("golden/sub_small_first_int16.txt")) {
+        let scales = [case.value("input_scale"), case.value("second_scale")];
+        let sum = SumParameters::int16(true, scales, case.value("output_scale"), activation(&case)).unwrap();
+        let shapes = [case.array("second_shape"), case.array("input_shape")];
+        let (small, large, expected) = (case.values("input"), case.values("second"), case.values("output"));
+        let mut output = vec![0; expected.len()];
+        reference::add_i16([shapes[1], shapes[0]], &sum, &small, &large, &mut output);
+        assert_eq!(output, expected, "{}", case.name);
+        on_every_backend!(check_difference::<i16, DoubleRounding>(shapes, &sum, &large, &small, &expected));
+    }
+    Ok(())
+}
+
+#[test]
+fn slices_are_those_of_tflite_micro() {
+    fn check<T: Pod + PartialEq + Debug + FromStr<Err: Debug>>(case: &Case) {
+        let [begin, end, stride] = ["begin", "end", "stride"].map(|key| case.array(key));
+        // As far as there is.
+        let far = |place: isize| match place {
+            2_147_483_647 => isize::MAX,
+            -2_147_483_647 => isize::MIN,
+            near => near,
+        };
+        let shape = SliceShape::new(case.array("input_shape"), begin.map(far), end.map(far), stride).unwrap();
+        assert_eq!(shape.output(), case.array("output_shape"), "{}", case.name);
+        sliced(&shape, &case.values::<T>("input"), &case.values("output"));
+    }
+    for case in cases(include_str!("golden/strided_slice.txt")) {
+        match case.value("bits") {
+            8 => check::<i8>(&case),
+            16 => check::<i16>(&case),
+            32 => check::<f32>(&case),
+            bits => panic!("{bits} bits"),
+        }
+    }
+}
+
+/// The reference and the kernel give what is expected.
+fn sliced<T: Pod + PartialEq + Debug>(shape: &SliceShape, input: &[T], expected: &[T]) {
+    let mut output = vec![T::zeroed(); expected.len()];
+    reference::slice(shape, input, &mut output);
+    assert_eq!(output, expected, "{shape:?}");
+    output.fill(T::zeroed());
+    arrange::slice(shape, input, &mut output).unwrap();
+    assert_eq!(output, expected, "{shape:?}");
+}
+
+#[test]
+fn splits_are_those_of_tflite_micro() {
+    for case in cases(include_str!("golden/split.txt")) {
+        let (shape, part): ([usize; 3], [usize; 3]) = (case.array("input_shape"), case.array("output_shape"));
+        let (input, outputs): (Vec<i16>, Vec<i16>) = (case.values("input"), case.values("output"));
+        let axis: usize = case.value("axis");
+        for (number, expected) in outputs.chunks(part.iter().product()).enumerate() {
+            let mut begin = [0; 3];
+            begin[axis] = number * part[axis];
+            sliced(&SliceShape::at(shape, begin, part).unwrap(), &input, expected);
+        }
+    }
 }
 
 #[test]
@@ -608,6 +681,25 @@ fn check_sum<B: Backend, T: Joined, R: ProductRounding>(
     Ok(())
 }
 
+fn check_difference<B: Backend, T: Joined + PartialEq, R: ProductRounding>(
+    shapes: [[usize; 3]; 2],
+    parameters: &T::Sum<R>,
+    first: &[T],
+    second: &[T],
+    expected: &[T],
+) -> Result<(), TestCaseError> {
+    let broadcast = Broadcast::new(shapes[0], shapes[1]).expect("the second shape repeats over the first");
+    let mut output = vec![T::zeroed(); first.len()];
+    let done = binary::subtract_from::<B, R, T>(parameters, &broadcast, first, second, &mut output);
+    prop_assert_eq!(done, Ok(()));
+    prop_assert_eq!(&output, expected, "{}", B::NAME);
+    output.copy_from_slice(first);
+    let done = binary::subtract_from_in_place::<B, R, T>(parameters, &broadcast, &mut output, second);
+    prop_assert_eq!(done, Ok(()));
+    prop_assert_eq!(&output, expected, "{}, in place", B::NAME);
+    Ok(())
+}
+
 fn check_product<B: Backend, T: Joined, R: ProductRounding>(
     shapes: [[usize; 3]; 2],
     parameters: &T::Product<R>,
@@ -846,6 +938,72 @@ proptest! {
         prop_assert_eq!(&output, &expected);
     }
 
+    /// Along each axis the places of Python's `range`, after negative places are counted from behind and all are clamped.
+    #[test]
+    fn slices_are_ranges(
+        shape in [1..6usize, 1..6usize, 1..9usize],
+        begin in [-7..8isize, -7..8isize, -10..11isize],
+        end in [-7..8isize, -7..8isize, -10..11isize],
+        stride in [prop_oneof![-3..0isize, 1..4isize], prop_oneof![-3..0isize, 1..4isize], prop_oneof![-3..0isize, 1..4isize]],
+    ) {
+        let places: Vec<Vec<usize>> = (0..3).map(|axis| {
+            let size = shape[axis] as isize;
+            let behind = |at: isize| if at < 0 { at + size } else { at };
+            let (mut at, to) = (behind(begin[axis]), behind(end[axis]));
+            if stride[axis] > 0 {
+                at = at.clamp(0, size);
+            } else {
+                at = at.clamp(-1, size - 1);
+            }
+            let mut places = Vec::new();
+            while (0..size).contains(&at) && (if stride[axis] > 0 { at < to } else { at > to }) {
+                places.push(at as usize);
+                at += stride[axis];
+            }
+            places
+        }).collect();
+        let slice = SliceShape::new(shape, begin, end, stride);
+        if places.iter().any(Vec::is_empty) {
+            prop_assert_eq!(slice, Err(ShapeError::Slice));
+        } else {
+            let slice = slice.unwrap();
+            let [h, w, c] = shape;
+            let input: Vec<i16> = (0..(h * w * c) as i16).collect();
+            let mut expected = Vec::new();
+            for y in &places[0] {
+                for x in &places[1] {
+                    expected.extend(places[2].iter().map(|channel| input[(y * w + x) * c + channel]));
+                }
+            }
+            prop_assert_eq!(slice.output(), [places[0].len(), places[1].len(), places[2].len()]);
+            sliced(&slice, &input, &expected);
+        }
+    }
+
+    #[test]
+    fn sums_and_products_do_not_depend_on_the_order(
+        scales in [0.01f32..1.0, 0.01f32..1.0], zeros in [any::<i8>(), any::<i8>(), any::<i8>()],
+        values in prop::collection::vec(any::<[i8; 2]>(), 1..40),
+    ) {
+        let [a, b] = [0, 1].map(|i| Quantization::new(scales[i], zeros[i]));
+        let to = Quantization::new(0.7, zeros[2]);
+        let shape = [[1, 1, values.len()]; 2];
+        let [first, second] = [0, 1].map(|i| values.iter().map(|pair| pair[i]).collect::<Vec<i8>>());
+        let mut outputs = [vec![0; values.len()], vec![0; values.len()]];
+        let sum = |inputs| SumParameters::<i8, DoubleRounding>::int8(false, inputs, to, Activation::Identity).unwrap();
+        reference::add_i8(shape, &sum([a, b]), &first, &second, &mut outputs[0]);
+        reference::add_i8(shape, &sum([b, a]), &second, &first, &mut outputs[1]);
+        prop_assert_eq!(&outputs[0], &outputs[1]);
+        let sum = |inputs| SumParameters::<i8, SingleRounding>::int8(false, inputs, to, Activation::Identity).unwrap();
+        reference::add_i8(shape, &sum([a, b]), &first, &second, &mut outputs[0]);
+        reference::add_i8(shape, &sum([b, a]), &second, &first, &mut outputs[1]);
+        prop_assert_eq!(&outputs[0], &outputs[1]);
+        let product = |inputs| ProductParameters::<i8, DoubleRounding>::int8(inputs, to, Activation::Identity).unwrap();
+        reference::multiply_i8(shape, &product([a, b]), &first, &second, &mut outputs[0]);
+        reference::multiply_i8(shape, &product([b, a]), &second, &first, &mut outputs[1]);
+        prop_assert_eq!(&outputs[0], &outputs[1]);
+    }
+
     #[test]
     fn resizing_is_the_reference(
         shape in [1..9usize, 1..9usize, 1..7usize],
@@ -1025,6 +1183,24 @@ fn the_other_layers_are_the_reference() {
     let shape = UpsampleShape::new([2, 2, 9], [6, 4], Coordinates::Asymmetric).unwrap();
     reference::upsample(&shape, bytes.as_slice(), &mut expected);
     assert_eq!(output.as_slice(), expected);
+
+    const SLICE: Slice<Tensor<i8, 2, 2, 9>, Tensor<i8, 2, 1, 4>> = Slice::new([0, -1, 1], [2, 0, 9], [1, -1, 2]);
+    let (mut output, mut expected) = (Tensor::filled(0), [0; 8]);
+    SLICE.run(bytes.view(), output.view_mut());
+    reference::slice(&SLICE.shape(), bytes.as_slice(), &mut expected);
+    assert_eq!(output.as_slice(), expected);
+
+    const FROM: SubtractFrom<Tensor<i8, 2, 2, 9>, Tensor<i8, 1, 1, 9>> =
+        SubtractFrom::int8([STEP, COARSE], STEP, Activation::Identity);
+    let small: Tensor<i8, 1, 1, 9> = Tensor([[[1, -2, 3, -4, 5, -6, 7, -8, 127]]]);
+    let (mut output, mut expected) = (Tensor::filled(0), [0; 36]);
+    FROM.run(bytes.view(), small.view(), output.view_mut());
+    let sum = SumParameters::<i8, SingleRounding>::int8(true, [COARSE, STEP], STEP, Activation::Identity).unwrap();
+    reference::add_i8([[1, 1, 9], [2, 2, 9]], &sum, small.as_slice(), bytes.as_slice(), &mut expected);
+    assert_eq!(output.as_slice(), expected);
+    let mut output = bytes;
+    FROM.run_in_place(output.view_mut(), small.view());
+    assert_eq!(output.as_slice(), expected);
 }
 
 #[test]
@@ -1038,6 +1214,17 @@ fn what_breaks_a_rule_is_refused() {
     assert_eq!(Region::new([2, 2, 2], [1, 0, 0], [2, 2, 2]), Err(ShapeError::Output));
     assert_eq!(Region::new([2, 2, 2], [0, usize::MAX, 0], [2, 2, 2]), Err(ShapeError::Output));
     assert_eq!(Region::new([2, 0, 2], [0, 0, 0], [2, 2, 2]), Err(ShapeError::Zero));
+    let slice = |begin, end, stride| SliceShape::new([4, 4, 4], [begin; 3], [end; 3], [stride; 3]).map(|_| ());
+    assert_eq!(slice(0, 4, 0), Err(ShapeError::Zero));
+    assert_eq!(slice(2, 2, 1), Err(ShapeError::Slice));
+    assert_eq!(slice(4, 9, 1), Err(ShapeError::Slice));
+    assert_eq!(slice(0, 4, -1), Err(ShapeError::Slice));
+    assert_eq!(slice(isize::MIN, isize::MAX, isize::MAX), Ok(()));
+    assert_eq!(slice(isize::MAX, isize::MIN, isize::MIN), Ok(()));
+    assert_eq!(SliceShape::new([0, 4, 4], [0; 3], [4; 3], [1; 3]), Err(ShapeError::Zero));
+    assert_eq!(SliceShape::at([4, 4, 4], [1, 0, 0], [4, 4, 4]), Err(ShapeError::Slice));
+    assert_eq!(SliceShape::at([4, 4, 4], [0, usize::MAX, 0], [4, 1, 4]), Err(ShapeError::Slice));
+    assert_eq!(SliceShape::at([4, 4, 4], [0, 0, 0], [4, 0, 4]), Err(ShapeError::Zero));
     let between = |input, output| UpsampleShape::between(input, output, Coordinates::HalfPixel).map(|_| ());
     assert_eq!(between([2, 2, 2], [3, 5, 2]), Ok(()));
     assert_eq!(between([2, 2, 2], [4, 4, 3]), Err(ShapeError::Output));

@@ -68,7 +68,7 @@ impl<T: Element> Relu<T> {
     /// Computes the layer's output.
     #[inline]
     pub fn run<const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, T, H, W, C>,
         mut output: ViewMut<'_, T, H, W, C>,
     ) {
@@ -86,7 +86,7 @@ impl<T: Element> Relu<T> {
 
     /// Replaces the values by the layer's output.
     #[inline]
-    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(self, mut values: ViewMut<'_, T, H, W, C>) {
+    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, mut values: ViewMut<'_, T, H, W, C>) {
         struct Map<'a, T>(T, &'a mut [T]);
         impl<T: Element> Job for Map<'_, T> {
             type Output = ();
@@ -134,7 +134,7 @@ impl LeakyReluF32 {
     /// Computes the layer's output.
     #[inline]
     pub fn run<const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, f32, H, W, C>,
         mut output: ViewMut<'_, f32, H, W, C>,
     ) {
@@ -152,7 +152,7 @@ impl LeakyReluF32 {
 
     /// Replaces the values by the layer's output.
     #[inline]
-    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(self, mut values: ViewMut<'_, f32, H, W, C>) {
+    pub fn run_in_place<const H: usize, const W: usize, const C: usize>(&self, mut values: ViewMut<'_, f32, H, W, C>) {
         struct Map<'a>(f32, &'a mut [f32]);
         impl Job for Map<'_> {
             type Output = ();
@@ -206,7 +206,7 @@ macro_rules! elementwise {
         impl $($generics)* $layer {
             /// Computes the layer's output.
             pub fn run<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 input: View<'_, $value, H, W, C>,
                 mut output: ViewMut<'_, $value, H, W, C>,
             ) {
@@ -216,7 +216,7 @@ macro_rules! elementwise {
 
             /// Replaces the values by the layer's output.
             pub fn run_in_place<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 mut values: ViewMut<'_, $value, H, W, C>,
             ) {
                 let $this = self;

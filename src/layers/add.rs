@@ -76,6 +76,33 @@ pub struct Add<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = Sing
 #[derive(Debug)]
 pub struct Subtract<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = SingleRounding>(Add<A, B, R>);
 
+/// Subtraction *from* a tensor that may be the smaller one, with its activation: the second input less the first.
+///
+/// `A` is the type of the first input and of the output, `B` that of the second input, which is repeated as that of
+/// [`Subtract`] is. (What [`Add`] and [`Multiply`](crate::Multiply) give does not depend on the order of their inputs, so
+/// that the larger one can always be the first.) The result is that of
+/// [`reference::add_i8`](crate::reference::add_i8) or `add_i16`, with parameters that subtract, or of
+/// [`reference::subtract_f32`](crate::reference::subtract_f32), of the second input and the first, bit for bit, on every
+/// backend.
+///
+/// ```
+/// use bareconv::{Activation, SubtractFrom, Tensor};
+///
+/// // What a gate lets through less of: 1 - x.
+/// const REST: SubtractFrom<Tensor<f32, 1, 2, 2>, Tensor<f32, 1, 1, 1>> = SubtractFrom::float(Activation::Identity);
+/// let mut gate = Tensor([[[0.25, 1.0], [0.5, 0.0]]]);
+/// REST.run_in_place(gate.view_mut(), Tensor([[[1.0]]]).view());
+/// assert_eq!(gate, Tensor([[[0.75, 0.0], [0.5, 1.0]]]));
+/// ```
+///
+/// ```compile_fail
+/// # use bareconv::{Activation, SubtractFrom, Tensor};
+/// // each dimension of the second input must be the first input's, or 1
+/// const S: SubtractFrom<Tensor<f32, 4, 4, 8>, Tensor<f32, 2, 4, 8>> = SubtractFrom::float(Activation::Identity);
+/// ```
+#[derive(Debug)]
+pub struct SubtractFrom<A: TensorShape<Element: Joined>, B = A, R: ProductRounding = SingleRounding>(Add<A, B, R>);
+
 /// How the second input repeats itself over the first one.
 pub(super) const fn broadcast<A: TensorShape, B: TensorShape>() -> Broadcast {
     match Broadcast::new(A::SHAPE, B::SHAPE) {
@@ -134,6 +161,26 @@ impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: ProductRou
     }
 }
 
+impl<A: TensorShape<Element = i8>, B: TensorShape<Element = i8>, R: ProductRounding> SubtractFrom<A, B, R> {
+    /// An int8 subtraction: the quantizations of both inputs, of the output, and the activation.
+    ///
+    /// # Panics
+    /// As [`Add::int8`].
+    pub const fn int8([first, second]: [Quantization; 2], output: Quantization, activation: Activation) -> Self {
+        Self(Add::new(obeys(SumParameters::int8(true, [second, first], output, activation))))
+    }
+}
+
+impl<A: TensorShape<Element = i16>, B: TensorShape<Element = i16>, R: ProductRounding> SubtractFrom<A, B, R> {
+    /// An int16 subtraction: the scales of both inputs, of the output, and the activation. Zero points are 0.
+    ///
+    /// # Panics
+    /// As [`Add::int16`].
+    pub const fn int16([first, second]: [f32; 2], output: f32, activation: Activation) -> Self {
+        Self(Add::new(obeys(SumParameters::int16(true, [second, first], output, activation))))
+    }
+}
+
 impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> Add<A, B> {
     /// An addition in single precision, and its activation.
     ///
@@ -145,6 +192,16 @@ impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> Add<A, B> {
 }
 
 impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> Subtract<A, B> {
+    /// A subtraction in single precision, and its activation.
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn float(activation: Activation) -> Self {
+        Self(Add::new(FloatSum { subtract: true, bounds: activation.bounds() }))
+    }
+}
+
+impl<A: TensorShape<Element = f32>, B: TensorShape<Element = f32>> SubtractFrom<A, B> {
     /// A subtraction in single precision, and its activation.
     ///
     /// # Panics
@@ -232,3 +289,69 @@ impl<
         self.0.run_in_place(values, second);
     }
 }
+
+impl<
+    T: Joined,
+    R: ProductRounding,
+    const H: usize,
+    const W: usize,
+    const C: usize,
+    const H2: usize,
+    const W2: usize,
+    const C2: usize,
+> SubtractFrom<Tensor<T, H, W, C>, Tensor<T, H2, W2, C2>, R>
+{
+    /// Computes the layer's output: the second input less the first.
+    #[inline]
+    pub fn run(
+        &self,
+        first: View<'_, T, H, W, C>,
+        second: View<'_, T, H2, W2, C2>,
+        mut output: ViewMut<'_, T, H, W, C>,
+    ) {
+        struct Difference<'a, T: Joined, R: ProductRounding>(
+            &'a T::Sum<R>,
+            &'a Broadcast,
+            &'a [T],
+            &'a [T],
+            &'a mut [T],
+        );
+        impl<T: Joined, R: ProductRounding> Job for Difference<'_, T, R> {
+            type Output = Result<(), ShapeError>;
+            #[inline(always)]
+            fn run<B: Backend>(self) -> Self::Output {
+                binary::subtract_from::<B, R, T>(self.0, self.1, self.2, self.3, self.4)
+            }
+        }
+        let Self(Add { parameters, broadcast, .. }) = self;
+        let slices = (first.as_slice(), second.as_slice(), output.as_mut_slice());
+        let fits = dispatch(Difference::<T, R>(parameters, broadcast, slices.0, slices.1, slices.2));
+        debug_assert!(fits.is_ok(), "the constructor compared the types");
+    }
+
+    /// Replaces the first input by the layer's output.
+    #[inline]
+    pub fn run_in_place(&self, mut values: ViewMut<'_, T, H, W, C>, second: View<'_, T, H2, W2, C2>) {
+        struct Difference<'a, T: Joined, R: ProductRounding>(&'a T::Sum<R>, &'a Broadcast, &'a mut [T], &'a [T]);
+        impl<T: Joined, R: ProductRounding> Job for Difference<'_, T, R> {
+            type Output = Result<(), ShapeError>;
+            #[inline(always)]
+            fn run<B: Backend>(self) -> Self::Output {
+                binary::subtract_from_in_place::<B, R, T>(self.0, self.1, self.2, self.3)
+            }
+        }
+        let Self(Add { parameters, broadcast, .. }) = self;
+        let (values, second) = (values.as_mut_slice(), second.as_slice());
+        let fits = dispatch(Difference::<T, R>(parameters, broadcast, values, second));
+        debug_assert!(fits.is_ok(), "the constructor compared the types");
+    }
+}
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] Add<A, B, R>, "Add {{ broadcast: {} }}",
+    |this| this.broadcast);
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] Subtract<A, B, R>, "Subtract {{ broadcast: {} }}",
+    |this| this.0.broadcast);
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] SubtractFrom<A, B, R>, "SubtractFrom {{ broadcast: {} }}",
+    |this| this.0.broadcast);

@@ -176,3 +176,6 @@ impl Job for NormalizeInt8<'_> {
         kernel::batch_norm_i8::<B>(self.0, self.1, self.2, self.3)
     }
 }
+
+format!([const C: usize] BatchNormF32<C>, "BatchNormF32 {{ channels: {} }}", |_this| C);
+format!([const C: usize] BatchNormInt8<C>, "BatchNormInt8 {{ channels: {} }}", |_this| C);

@@ -105,3 +105,12 @@ impl<T: Blur, const H: usize, const W: usize, const C: usize, const OUT_H: usize
         debug_assert!(fits.is_ok(), "the constructor compared the types with the shape");
     }
 }
+
+impl<I: TensorShape, O> BlurPool2d<I, O> {
+    /// Its geometry.
+    pub const fn shape(&self) -> BlurPool2dShape {
+        self.shape
+    }
+}
+
+format!([I: TensorShape, O] BlurPool2d<I, O>, "BlurPool2d {{ shape: {} }}", |this| this.shape);

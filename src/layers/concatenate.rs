@@ -189,3 +189,5 @@ impl<I: Inputs<Element = i8>, const H: usize, const W: usize, const C: usize, co
         });
     }
 }
+
+format!([I, O, M] Concatenate<I, O, M>, "Concatenate {{ axis: {} }}", |this| this.axis);

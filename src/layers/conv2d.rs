@@ -665,3 +665,6 @@ pub mod dynamic {
         Ok(())
     }
 }
+
+format!([I, O, const WORDS: usize, E: Epilogue] Conv2d<I, O, WORDS, E>, "Conv2d {{ shape: {}, packed_bytes: {} }}",
+    |this| this.shape(), this.packed_bytes());

@@ -622,3 +622,6 @@ pub mod dynamic {
         Ok(())
     }
 }
+
+format!([I, O, const WORDS: usize, E: DepthwiseEpilogue] DepthwiseConv2d<I, O, WORDS, E>,
+    "DepthwiseConv2d {{ shape: {}, packed_bytes: {} }}", |this| this.shape(), this.packed_bytes());

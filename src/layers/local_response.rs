@@ -27,6 +27,7 @@ use crate::tensor::{View, ViewMut};
 /// const NORM: LocalResponseNormF32 = LocalResponseNormF32::new(LocalResponse::new(4, 1.0, 0.5, 1.0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LocalResponseNormF32 {
     pub(super) norm: LocalResponse,
 }
@@ -83,6 +84,7 @@ impl LocalResponseNormF32 {
 ///     LocalResponseNormInt8::new(LocalResponse::ALEXNET, Quantization::new(0.0, 0), Quantization::new(1.0, 0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LocalResponseNormInt8 {
     norm: LocalResponseInt8,
 }

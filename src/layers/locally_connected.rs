@@ -413,3 +413,6 @@ pub mod dynamic {
         Convolution::<B, E>::dynamic_unshared(*shape, fill, *common).run(packed, input, output, scratch)
     }
 }
+
+format!([I, O, const WORDS: usize, E: Epilogue] LocallyConnected2d<I, O, WORDS, E>,
+    "LocallyConnected2d {{ shape: {}, packed_bytes: {} }}", |this| this.shape(), this.packed_bytes());

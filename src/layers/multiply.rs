@@ -138,3 +138,6 @@ impl<
         debug_assert!(fits.is_ok(), "the constructor compared the types");
     }
 }
+
+format!([A: TensorShape<Element: Joined>, B, R: ProductRounding] Multiply<A, B, R>, "Multiply {{ broadcast: {} }}",
+    |this| this.broadcast);

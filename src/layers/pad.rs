@@ -67,3 +67,5 @@ impl<T: Pod, const H: usize, const W: usize, const C: usize, const OUT_H: usize,
         debug_assert!(fits.is_ok(), "the constructor compared the types");
     }
 }
+
+format!([I: TensorShape, O] Pad<I, O>, "Pad {{ region: {} }}", |this| this.region);

@@ -96,6 +96,25 @@ const fn checked<I: TensorShape, O: TensorShape>(shape: Pool2dShape) -> CheckedP
     checked
 }
 
+impl<I, O> MaxPool2d<I, O> {
+    /// Its geometry.
+    pub const fn shape(&self) -> Pool2dShape {
+        *self.shape.get()
+    }
+}
+
+impl<I: TensorShape, O> AveragePool2d<I, O> {
+    /// Its geometry.
+    pub const fn shape(&self) -> Pool2dShape {
+        *self.shape.get()
+    }
+}
+
+format!([I, O] MaxPool2d<I, O>, "MaxPool2d {{ shape: {} }}", |this| this.shape());
+format!([I: TensorShape, O] AveragePool2d<I, O>, "AveragePool2d {{ shape: {}, including_padding: {} }}",
+    |this| this.shape(), this.padding.is_some());
+format!([I, O] Mean2d<I, O>, "Mean2d {{ shape: {}, parameters: {} }}", |this| this.shape.get(), this.parameters);
+
 impl<I: TensorShape, O: TensorShape<Element = I::Element>> MaxPool2d<I, O> {
     /// A maximum pooling of this shape.
     ///
@@ -408,6 +427,7 @@ const fn global<const H: usize, const W: usize, const C: usize>() -> CheckedPool
 /// assert_eq!(output, Tensor([[[4, -1]]]));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GlobalMaxPool2d;
 
 impl GlobalMaxPool2d {
@@ -417,7 +437,7 @@ impl GlobalMaxPool2d {
     /// Does not compile where the input has no values or a window of [`Pool2dShape`] could not be as large.
     #[inline]
     pub fn run<T: Element, const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, T, H, W, C>,
         mut output: ViewMut<'_, T, 1, 1, C>,
     ) {
@@ -451,6 +471,7 @@ impl GlobalMaxPool2d {
 /// GlobalAveragePool2d.run(INPUT.view(), output.view_mut());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GlobalAveragePool2d;
 
 impl GlobalAveragePool2d {
@@ -461,7 +482,7 @@ impl GlobalAveragePool2d {
     /// [`Pool2dShape`] could not be as large.
     #[inline]
     pub fn run<T: Average, const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, T, H, W, C>,
         mut output: ViewMut<'_, T, 1, 1, C>,
     ) {

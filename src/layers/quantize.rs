@@ -75,7 +75,7 @@ macro_rules! conversions {
             /// Computes the layer's output.
             #[inline]
             pub fn run<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 input: View<'_, f32, H, W, C>,
                 mut output: ViewMut<'_, $type, H, W, C>,
             ) {
@@ -97,7 +97,7 @@ macro_rules! conversions {
             /// Computes the layer's output.
             #[inline]
             pub fn run<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 input: View<'_, $type, H, W, C>,
                 mut output: ViewMut<'_, f32, H, W, C>,
             ) {
@@ -331,3 +331,6 @@ impl RequantizeInt8 {
         self.table.run_in_place(values);
     }
 }
+
+format!([I, O, R] Requantize<I, O, R>, "Requantize {{ parameters: {} }}", |this| this.parameters);
+format!([] RequantizeInt8, "RequantizeInt8");

@@ -17,7 +17,7 @@ pub struct SoftmaxF32;
 impl SoftmaxF32 {
     /// Computes the layer's output.
     pub fn run<const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, f32, H, W, C>,
         mut output: ViewMut<'_, f32, H, W, C>,
     ) {
@@ -76,7 +76,7 @@ impl SoftmaxInt8 {
     }
 }
 
-/// Softmax over the channels of each pixel, in int16, to the scale 1/32768: [`reference::softmax_i16`] itself, the bits
+/// Softmax over the channels of each pixel, in int16, to the scale 1/32768 ([`SoftmaxInt16::OUTPUT`]): [`reference::softmax_i16`] itself, the bits
 /// of TensorFlow Lite Micro.
 ///
 /// ```
@@ -99,6 +99,9 @@ pub struct SoftmaxInt16 {
 }
 
 impl SoftmaxInt16 {
+    /// The scale of every int16 softmax's output.
+    pub const OUTPUT: f32 = 1.0 / 32768.0;
+
     /// Softmax of an input of this scale; differences are multiplied by `beta`, which is usually 1.
     ///
     /// # Panics

@@ -41,6 +41,7 @@ use crate::tensor::{View, ViewMut};
 /// SpatialPyramidPool::<3>.max(Tensor([[[1i8], [2], [3]], [[4], [5], [6]]]).view(), vector.view_mut());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpatialPyramidPool<const A: usize, const B: usize = 0, const C: usize = 0, const D: usize = 0>;
 
 impl<const L1: usize, const L2: usize, const L3: usize, const L4: usize> SpatialPyramidPool<L1, L2, L3, L4> {
@@ -79,7 +80,7 @@ impl<const L1: usize, const L2: usize, const L3: usize, const L4: usize> Spatial
     /// Does not compile where `N` is not [`BINS`](Self::BINS) times `C`, or a level is larger than `H` or `W`.
     #[inline]
     pub fn max<T: Element, const H: usize, const W: usize, const C: usize, const N: usize>(
-        self,
+        &self,
         input: View<'_, T, H, W, C>,
         mut output: ViewMut<'_, T, 1, 1, N>,
     ) {
@@ -94,7 +95,7 @@ impl<const L1: usize, const L2: usize, const L3: usize, const L4: usize> Spatial
     /// As [`max`](Self::max), and where a bin may have more pixels than [`Average::MAX_WINDOW`].
     #[inline]
     pub fn average<T: Average, const H: usize, const W: usize, const C: usize, const N: usize>(
-        self,
+        &self,
         input: View<'_, T, H, W, C>,
         mut output: ViewMut<'_, T, 1, 1, N>,
     ) {
@@ -114,7 +115,7 @@ impl<const L1: usize, const L2: usize, const L3: usize, const L4: usize> Spatial
     /// Where a dimension is 0, a level is larger than the height or the width, a dimension is above 2^15 (or 2^16
     /// channels), or the length of a slice is not the shape's.
     #[inline]
-    pub fn max_slice<T: Element>(self, shape: Shape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
+    pub fn max_slice<T: Element>(&self, shape: Shape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
         struct Pool<'a, T>(&'static [usize], Shape, &'a [T], &'a mut [T]);
         impl<T: Element> Job for Pool<'_, T> {
             type Output = Result<(), ShapeError>;
@@ -131,7 +132,7 @@ impl<const L1: usize, const L2: usize, const L3: usize, const L4: usize> Spatial
     /// # Errors
     /// As [`max_slice`](Self::max_slice), and where a bin may have more pixels than [`Average::MAX_WINDOW`].
     #[inline]
-    pub fn average_slice<T: Average>(self, shape: Shape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
+    pub fn average_slice<T: Average>(&self, shape: Shape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
         struct Pool<'a, T>(&'static [usize], Shape, &'a [T], &'a mut [T]);
         impl<T: Average> Job for Pool<'_, T> {
             type Output = Result<(), ShapeError>;

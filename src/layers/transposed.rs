@@ -534,3 +534,6 @@ pub mod dynamic {
         Ok(())
     }
 }
+
+format!([I, O, const PHASES: usize, const WORDS: usize, E: Epilogue] TransposedConv2d<I, O, PHASES, WORDS, E>,
+    "TransposedConv2d {{ shape: {}, packed_bytes: {} }}", |this| this.shape(), this.packed_bytes());

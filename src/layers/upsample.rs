@@ -67,3 +67,12 @@ impl<T: Pod, const H: usize, const W: usize, const C: usize, const OUT_H: usize,
         debug_assert!(fits.is_ok(), "the constructor compared the types");
     }
 }
+
+impl<I, O> Upsample<I, O> {
+    /// Its geometry.
+    pub const fn shape(&self) -> UpsampleShape {
+        self.shape
+    }
+}
+
+format!([I, O] Upsample<I, O>, "Upsample {{ shape: {} }}", |this| this.shape);

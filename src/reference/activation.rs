@@ -54,6 +54,20 @@ pub(crate) fn limit<T: PartialOrd>(zero: T, six: T, x: T) -> T {
     }
 }
 
+/// `value` clamped to `low..=high`; a NaN passes, and a zero equal to a bound takes the bound's sign.
+///
+/// `f32::clamp` leaves the latter to the platform.
+#[inline(always)]
+pub(crate) fn clamp_f32(value: f32, low: f32, high: f32) -> f32 {
+    if value <= low {
+        low
+    } else if value >= high {
+        high
+    } else {
+        value
+    }
+}
+
 /// The int8 value of 6.0: `6 / scale` in single precision, rounded, halves away from zero, plus the zero point,
 /// saturated; TensorFlow Lite's `FloatToQuantizedType`.
 pub const fn six_i8(of: Quantization) -> i8 {

@@ -1,4 +1,4 @@
-use crate::kernels::clamp_f32;
+use super::activation::clamp_f32;
 use crate::pack::Activation;
 use crate::quant::{
     Multiplier, ProductRounding, Quantization, SingleRounding, rounding_divide_by_power_of_two,
@@ -7,25 +7,26 @@ use crate::quant::{
 use crate::shape::{Shape, ShapeError};
 use core::marker::PhantomData;
 
-/// Writes `function(a, b)` to every place of the output, which has the shape of the first input. A dimension of the
-/// second input that is 1 repeats its values along it.
+/// Writes `function(a, b)` to every place of the output, each of whose dimensions is the larger one of the inputs'. A
+/// dimension of an input that is 1 repeats its values along it.
 pub(super) fn for_each_pair<T: Copy, U>(
-    [[height, width, channels], [second_height, second_width, second_channels]]: [Shape; 2],
+    shapes: [Shape; 2],
     first: &[T],
     second: &[T],
     output: &mut [U],
     function: impl Fn(T, T) -> U,
 ) {
-    assert_eq!(first.len(), height * width * channels, "input length");
-    assert_eq!(second.len(), second_height * second_width * second_channels, "second input length");
-    assert_eq!(output.len(), first.len(), "output length");
+    let [height, width, channels] = [0, 1, 2].map(|axis| shapes[0][axis].max(shapes[1][axis]));
+    for ([h, w, c], input) in shapes.into_iter().zip([first, second]) {
+        assert_eq!(input.len(), h * w * c, "input length");
+    }
+    assert_eq!(output.len(), height * width * channels, "output length");
+    let place = |[h, w, c]: Shape, y: usize, x: usize, channel: usize| ((y % h) * w + x % w) * c + channel % c;
     for y in 0..height {
         for x in 0..width {
             for c in 0..channels {
-                let at = (y * width + x) * channels + c;
-                let [second_y, second_x, second_c] = [y % second_height, x % second_width, c % second_channels];
-                let second_at = (second_y * second_width + second_x) * second_channels + second_c;
-                output[at] = function(first[at], second[second_at]);
+                let (a, b) = (first[place(shapes[0], y, x, c)], second[place(shapes[1], y, x, c)]);
+                output[(y * width + x) * channels + c] = function(a, b);
             }
         }
     }
@@ -218,7 +219,7 @@ impl<T, R: ProductRounding> SumParameters<T, R> {
     }
 }
 
-/// Addition or subtraction in int8, as [`SumParameters`] says. A dimension of the second shape that is 1 is repeated.
+/// Addition or subtraction in int8, as [`SumParameters`] says. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
@@ -232,7 +233,7 @@ pub fn add_i8<R: ProductRounding>(
     for_each_pair(shapes, first, second, output, |a, b| parameters.apply(a as i32, b as i32) as i8);
 }
 
-/// Addition or subtraction in int16, as [`SumParameters`] says. A dimension of the second shape that is 1 is repeated.
+/// Addition or subtraction in int16, as [`SumParameters`] says. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
@@ -247,7 +248,7 @@ pub fn add_i16<R: ProductRounding>(
 }
 
 /// Addition in `f32`, clamped to `[low, high]`: `a + b`, and a bound where the sum does not lie between them. A NaN
-/// passes. A dimension of the second shape that is 1 is repeated.
+/// passes. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.

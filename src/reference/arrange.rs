@@ -1,4 +1,4 @@
-use crate::shape::{Coordinates, Region, Shape, UpsampleShape};
+use crate::shape::{Coordinates, Region, Shape, SliceShape, UpsampleShape};
 
 /// Concatenation and padding alike: copies a tensor to a box of a larger one; what lies outside the box is kept.
 ///
@@ -71,6 +71,26 @@ pub fn upsample<T: Copy>(shape: &UpsampleShape, input: &[T], output: &mut [T]) {
             let from_x = nearest(width, out_width, shape.coordinates(), x);
             for c in 0..channels {
                 output[(y * out_width + x) * channels + c] = input[(from_y * width + from_x) * channels + c];
+            }
+        }
+    }
+}
+
+/// A part of a tensor: the output value `[i, j, k]` is the input value at `begin + [i, j, k] * stride`, axis by axis.
+/// TensorFlow Lite's `STRIDED_SLICE`, `SLICE` and, output by output, `SPLIT`.
+///
+/// # Panics
+/// Where the length of a slice is not its shape's.
+pub fn slice<T: Copy>(shape: &SliceShape, input: &[T], output: &mut [T]) {
+    let ([_, width, channels], [out_height, out_width, out_channels]) = (shape.input(), shape.output());
+    assert_eq!(input.len(), shape.input().iter().product(), "input length");
+    assert_eq!(output.len(), shape.output().iter().product(), "output length");
+    let place = |axis: usize, i: usize| (shape.begin()[axis] as isize + i as isize * shape.stride()[axis]) as usize;
+    for y in 0..out_height {
+        for x in 0..out_width {
+            for c in 0..out_channels {
+                let from = (place(0, y) * width + place(1, x)) * channels + place(2, c);
+                output[(y * out_width + x) * out_channels + c] = input[from];
             }
         }
     }

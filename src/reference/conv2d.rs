@@ -1,3 +1,4 @@
+use super::activation::clamp_f32;
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::Conv2dShape;
 
@@ -127,13 +128,7 @@ pub fn conv2d_f32(
         for_each_tap(shape, y, x, o, |in_filter, at| {
             sum += at.map_or(0.0, |at| input[at]) * filters[o * shape.filter_len() + in_filter];
         });
-        // Written out, because f32::clamp leaves the sign of zero to the platform: a NaN passes, and a zero equal to
-        // a bound takes the bound's sign.
-        match sum {
-            sum if sum <= low => low,
-            sum if sum >= high => high,
-            sum => sum,
-        }
+        clamp_f32(sum, low, high)
     };
     pool(shape, convolved, output);
 }

@@ -1,3 +1,4 @@
+use super::activation::clamp_f32;
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::DepthwiseConv2dShape;
 
@@ -109,11 +110,6 @@ pub fn depthwise_conv2d_f32(
         for_each_tap(shape, at, |in_filters, in_input| {
             sum += in_input.map_or(0.0, |at| input[at]) * filters[in_filters];
         });
-        // As after other convolutions: a NaN passes, and a zero equal to a bound takes the bound's sign.
-        match sum {
-            sum if sum <= low => low,
-            sum if sum >= high => high,
-            sum => sum,
-        }
+        clamp_f32(sum, low, high)
     });
 }

@@ -2,6 +2,7 @@ use crate::quant::Quantization;
 
 /// What local response normalization raises its sum to.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Power {
     /// 0.5: the square root.
     Half,
@@ -20,6 +21,7 @@ enum Power {
 /// `alpha` is not divided by `size`, as PyTorch does; give a `size`-th of PyTorch's. Square roots are rounded to nearest
 /// on every core, and [`libm::powf`] is one program for all of them, so that the bits are the same everywhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LocalResponse {
     radius: usize,
     alpha: f32,
@@ -114,6 +116,7 @@ pub fn local_response_f32(norm: &LocalResponse, channels: usize, input: &[f32], 
 
 /// Local response normalization in int8, from one quantization to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LocalResponseInt8 {
     /// The normalization of real numbers.
     norm: LocalResponse,

@@ -1,3 +1,4 @@
+use super::activation::clamp_f32;
 use super::conv2d::for_each_tap;
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::Conv2dShape;
@@ -85,10 +86,6 @@ pub fn locally_connected2d_f32(
         for_each_tap(shape, y, x, at % channels, |in_filter, from| {
             sum += from.map_or(0.0, |from| input[from]) * filters[at * shape.filter_len() + in_filter];
         });
-        *out = match sum {
-            sum if sum <= low => low,
-            sum if sum >= high => high,
-            sum => sum,
-        };
+        *out = clamp_f32(sum, low, high);
     }
 }

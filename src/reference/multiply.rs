@@ -1,5 +1,5 @@
+use super::activation::clamp_f32;
 use super::add::{fixed_point, for_each_pair, largest_shift, scales_are_valid};
-use crate::kernels::clamp_f32;
 use crate::pack::Activation;
 use crate::quant::{Multiplier, ProductRounding, Quantization, SingleRounding, multiply_by_quantized_multiplier};
 use crate::shape::{Shape, ShapeError};
@@ -118,7 +118,7 @@ impl<T, R: ProductRounding> ProductParameters<T, R> {
     }
 }
 
-/// Multiplication in int8, as [`ProductParameters`] says. A dimension of the second shape that is 1 is repeated.
+/// Multiplication in int8, as [`ProductParameters`] says. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
@@ -132,7 +132,7 @@ pub fn multiply_i8<R: ProductRounding>(
     for_each_pair(shapes, first, second, output, |a, b| parameters.apply(a as i32, b as i32) as i8);
 }
 
-/// Multiplication in int16, as [`ProductParameters`] says. A dimension of the second shape that is 1 is repeated.
+/// Multiplication in int16, as [`ProductParameters`] says. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.
@@ -147,7 +147,7 @@ pub fn multiply_i16<R: ProductRounding>(
 }
 
 /// Multiplication in `f32`, clamped to `[low, high]`: `a * b`, and a bound where the product does not lie between them. A
-/// NaN passes. A dimension of the second shape that is 1 is repeated.
+/// NaN passes. A dimension of a shape that is 1 is repeated.
 ///
 /// # Panics
 /// Where the length of a slice is not its shape's, or a dimension is zero.

@@ -174,6 +174,21 @@ impl<I, O, R: ProductRounding> RequantizeParameters<I, O, R> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<I, O, R> defmt::Format for RequantizeParameters<I, O, R> {
+    fn format(&self, formatter: defmt::Formatter<'_>) {
+        let Self { multiplier, exponent, shift, offset, .. } = self;
+        defmt::write!(
+            formatter,
+            "{{ multiplier: {}, exponent: {}, shift: {}, offset: {} }}",
+            multiplier,
+            exponent,
+            shift,
+            offset
+        );
+    }
+}
+
 /// A type of quantized values: `i8` and `i16`.
 pub trait Quantized: bytemuck::Pod + Into<i32> {
     /// `value`, which the type holds.

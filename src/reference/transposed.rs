@@ -1,3 +1,4 @@
+use super::activation::clamp_f32;
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::TransposedConv2dShape;
 
@@ -111,10 +112,6 @@ pub fn transposed_conv2d_f32(
         for_each_tap(shape, y, x, |in_filter, at| {
             sum += at.map_or(0.0, |at| input[at]) * filters[o * shape.filter_len() + in_filter];
         });
-        *out = match sum {
-            sum if sum <= low => low,
-            sum if sum >= high => high,
-            sum => sum,
-        };
+        *out = clamp_f32(sum, low, high);
     }
 }

@@ -260,3 +260,108 @@ impl UpsampleShape {
         if self.factors[0] == 0 { None } else { Some(self.factors) }
     }
 }
+
+/// A part of a tensor: along each axis every `stride`-th value from one place to another, backwards too.
+///
+/// ```
+/// use bareconv::SliceShape;
+///
+/// // Every second row, all columns from right to left, the last three channels.
+/// let slice = SliceShape::new([8, 4, 6], [0, -1, -3], [8, isize::MIN, 6], [2, -1, 1])?;
+/// assert_eq!(slice.output(), [4, 4, 3]);
+/// # Ok::<(), bareconv::ShapeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SliceShape {
+    input: Shape,
+    /// The first place.
+    begin: Shape,
+    /// 1 where there is one value.
+    stride: [isize; 3],
+    output: Shape,
+}
+
+impl SliceShape {
+    /// The values along each axis at `begin`, `begin + stride`, ..., before `end`: TensorFlow Lite's `STRIDED_SLICE`.
+    ///
+    /// A negative `begin` or `end` counts from behind the last value. What still lies outside is moved to the nearest place
+    /// inside or, an end, just outside: so `isize::MAX` and, with a negative stride, `isize::MIN` are ends that leave out
+    /// nothing, and the same as beginnings are the last and the first value.
+    ///
+    /// # Errors
+    /// Where a dimension or a stride is zero, the input is too large, or no value is left along an axis.
+    pub const fn new(input: Shape, begin: [isize; 3], end: [isize; 3], stride: [isize; 3]) -> Result<Self, ShapeError> {
+        if let Err(error) = checked_len(input) {
+            return Err(error);
+        }
+        let mut slice = Self { input, begin: [0; 3], stride: [1; 3], output: [1; 3] };
+        let mut axis = 0;
+        while axis < 3 {
+            let (size, step) = (input[axis] as isize, stride[axis]);
+            if step == 0 {
+                return Err(ShapeError::Zero);
+            }
+            // The places that a beginning and an end may have.
+            let [low, high] = if step > 0 { [0, size] } else { [-1, size - 1] };
+            let (first, behind) = (place(begin[axis], size, low, high), place(end[axis], size, low, high));
+            let distance = if step > 0 { behind - first } else { first - behind };
+            if distance <= 0 {
+                return Err(ShapeError::Slice);
+            }
+            let count = (distance as usize - 1) / step.unsigned_abs() + 1;
+            slice.begin[axis] = first as usize;
+            slice.output[axis] = count;
+            if count > 1 {
+                slice.stride[axis] = step;
+            }
+            axis += 1;
+        }
+        Ok(slice)
+    }
+
+    /// The box of shape `output` whose first value is at `[row, column, channel]`: TensorFlow Lite's `SLICE`, and an output
+    /// of its `SPLIT`.
+    ///
+    /// # Errors
+    /// Where a dimension is zero, the box reaches past the input, or the input is too large.
+    pub const fn at(input: Shape, begin: Shape, output: Shape) -> Result<Self, ShapeError> {
+        match Region::new(output, begin, input) {
+            Ok(_) => Ok(Self { input, begin, stride: [1; 3], output }),
+            Err(ShapeError::Output) => Err(ShapeError::Slice),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Height, width and channels of the input.
+    pub const fn input(&self) -> Shape {
+        self.input
+    }
+
+    /// The place of the first value: row, column, channel.
+    pub const fn begin(&self) -> Shape {
+        self.begin
+    }
+
+    /// The places from one value to the next along each axis; 1 along an axis with one value.
+    pub const fn stride(&self) -> [isize; 3] {
+        self.stride
+    }
+
+    /// Height, width and channels of the output.
+    pub const fn output(&self) -> Shape {
+        self.output
+    }
+}
+
+/// A place along an axis of `size` values, a negative one being counted from behind, moved into `low..=high`.
+const fn place(at: isize, size: isize, low: isize, high: isize) -> isize {
+    let at = if at < 0 { at + size } else { at };
+    if at < low {
+        low
+    } else if at > high {
+        high
+    } else {
+        at
+    }
+}

@@ -3,12 +3,12 @@
 
 use super::{Cases, Generator, Memory, Session, Value};
 use bareconv::kernels::Backend;
-use bareconv::kernels::elementwise::binary::{self, FloatSum};
+use bareconv::kernels::elementwise::binary::{self, FloatSum, Joined};
 use bareconv::kernels::elementwise::{arrange, unary};
 use bareconv::quant::ProductRounding;
 use bareconv::reference::{self, ProductParameters, Quantized, RequantizeParameters, SumParameters};
 use bareconv::{
-    Activation, Broadcast, Coordinates, DoubleRounding, Quantization, Region, SingleRounding, UpsampleShape,
+    Activation, Broadcast, Coordinates, DoubleRounding, Quantization, Region, SingleRounding, SliceShape, UpsampleShape,
 };
 
 const CASES: u32 = super::number_of_cases(200);
@@ -44,6 +44,36 @@ pub fn run_on<B: Backend>(session: &mut Session<'_>) {
             }
         });
     }
+    session.operator(["subtract-from", "int8", B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let Parameters { inputs, output, activation, .. } = Parameters::draw(generator);
+            let sum = SumParameters::int8(true, inputs, output, activation).expect("scales are in range");
+            difference::<B, SingleRounding, i8>(cases, generator, memory, int8, &sum, reference::add_i8);
+            let sum = SumParameters::int8(true, inputs, output, activation).expect("scales are in range");
+            difference::<B, DoubleRounding, i8>(cases, generator, memory, int8, &sum, reference::add_i8);
+        }
+    });
+    session.operator(["subtract-from", "int16", B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let Parameters { inputs, output, activation, .. } = Parameters::draw(generator);
+            let (scales, output) = (inputs.map(|input| input.scale), output.scale);
+            let fill = Generator::int16;
+            let sum = SumParameters::int16(true, scales, output, activation).expect("scales are in range");
+            difference::<B, SingleRounding, i16>(cases, generator, memory, fill, &sum, reference::add_i16);
+            let sum = SumParameters::int16(true, scales, output, activation).expect("scales are in range");
+            difference::<B, DoubleRounding, i16>(cases, generator, memory, fill, &sum, reference::add_i16);
+        }
+    });
+    session.operator(["subtract-from", "f32", B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let bounds = Parameters::draw(generator).activation.bounds();
+            let sum = FloatSum { subtract: true, bounds };
+            let specified = |shapes, sum: &FloatSum, a: &[f32], b: &[f32], out: &mut [f32]| {
+                reference::subtract_f32(shapes, sum.bounds, a, b, out);
+            };
+            difference::<B, SingleRounding, f32>(cases, generator, memory, Generator::float, &sum, specified);
+        }
+    });
     session.operator(["multiply", "int8", B::NAME], |cases, generator, memory| {
         for _ in 0..CASES {
             let parameters = Parameters::draw(generator);
@@ -153,6 +183,16 @@ fn copies<B: Backend, T: Value>(
             reference::pad(&region, value[0], input, expected);
             cases.measure(|| arrange::pad(&region, value[0], input, output)).expect("the lengths are the shapes'");
             cases.compare(&(region, value), output, expected);
+        }
+    });
+    session.operator(["slice", name, B::NAME], |cases, generator, memory| {
+        for _ in 0..CASES {
+            let shape = generator.slice();
+            let [input, output, expected] = buffers(memory, shape.input(), shape.output());
+            fill(generator, input);
+            reference::slice(&shape, input, expected);
+            cases.measure(|| arrange::slice(&shape, input, output)).expect("the lengths are the shapes'");
+            cases.compare(&shape, output, expected);
         }
     });
     session.operator(["upsample", name, B::NAME], |cases, generator, memory| {
@@ -268,6 +308,28 @@ fn sum_int16<B: Backend, R: ProductRounding>(
     cases.compare(&(shapes, numbers), output, expected);
 }
 
+/// A tensor from one that is repeated over it.
+fn difference<B: Backend, R: ProductRounding, T: Value + Joined>(
+    cases: &mut Cases<'_>,
+    generator: &mut Generator,
+    memory: &mut Memory,
+    fill: impl Fn(&mut Generator, &mut [T]),
+    sum: &T::Sum<R>,
+    specified: impl Fn([[usize; 3]; 2], &T::Sum<R>, &[T], &[T], &mut [T]),
+) {
+    let (shapes, [first, second, output, expected]) = pair(generator, memory, fill);
+    specified([shapes[1], shapes[0]], sum, second, first, expected);
+    let broadcast = broadcast(shapes);
+    if generator.within(0, 1) == 0 {
+        cases.measure(|| binary::subtract_from::<B, R, T>(sum, &broadcast, first, second, output))
+    } else {
+        output.copy_from_slice(first);
+        cases.measure(|| binary::subtract_from_in_place::<B, R, T>(sum, &broadcast, output, second))
+    }
+    .expect("the lengths are the shapes'");
+    cases.compare(&(shapes, sum), output, expected);
+}
+
 fn product_int8<B: Backend, R: ProductRounding>(
     cases: &mut Cases<'_>,
     generator: &mut Generator,
@@ -307,6 +369,27 @@ fn product_int16<B: Backend, R: ProductRounding>(
         .measure(|| binary::multiply::<B, R, i16>(&parameters, &broadcast, first, second, output))
         .expect("the lengths are the shapes'");
     cases.compare(&(shapes, numbers), output, expected);
+}
+
+impl Generator {
+    /// A part of a tensor: whole axes, stretches, and every so many values, forwards and backwards.
+    fn slice(&mut self) -> SliceShape {
+        loop {
+            let input = [self.within(1, 6), self.within(1, 6), self.within(1, 40)];
+            let (mut begin, mut end, mut stride) = ([0; 3], [isize::MAX; 3], [1; 3]);
+            for axis in 0..3 {
+                if self.within(0, 2) > 0 {
+                    let size = input[axis] as isize;
+                    begin[axis] = self.within(0, 2 * size as usize) as isize - size;
+                    end[axis] = self.within(0, 3 * size as usize) as isize - size - 1;
+                    stride[axis] = [1, 1, 2, 3, -1, -2][self.within(0, 5)];
+                }
+            }
+            if let Ok(shape) = SliceShape::new(input, begin, end, stride) {
+                return shape;
+            }
+        }
+    }
 }
 
 /// A box in a larger one.

@@ -513,24 +513,29 @@ def quantization_of(name, scale, zero_point):
     return {f"{name}_scale": np.float32(scale), f"{name}_zero_point": zero_point}
 
 
-def elementwise(random, name, operator, dtype, relus, product):
+PAIRS = [
+    ((5, 5, 8), (5, 5, 8), (0.1, -5), (0.1, -5), (0.2, 3)),
+    ((5, 5, 8), (5, 5, 8), (0.05, 127), (0.07, -128), (0.09, -20)),
+    ((4, 5, 9), (4, 5, 9), (0.02, -128), (0.3, 4), (0.25, -128)),
+    ((5, 5, 8), (5, 5, 8), (1.0, 0), (1e-3, 9), (0.031, 100)),
+    ((5, 5, 8), (5, 5, 8), (0.013, 3), (0.0171, -9), (2.0, 5)),
+    ((7, 5, 4), (7, 5, 4), (0.9, -7), (0.7, 6), (0.06, 0)),
+    ((6, 5, 7), (1, 1, 7), (0.04, 12), (0.01, -30), (0.04, 1)),
+    ((6, 5, 7), (1, 1, 1), (0.04, 12), (0.11, -30), (0.1, 1)),
+    ((3, 4, 6), (3, 4, 1), (0.023529, 0), (0.00390625, -128), (0.0235, -3)),
+    ((3, 4, 6), (1, 4, 6), (0.033, -1), (0.035, 1), (0.05, -40)),
+    ((5, 5, 8), (5, 5, 8), (0.25, 0), (1e-9, 0), (0.25, 0)),
+    ((5, 5, 8), (5, 5, 8), (0.5, 0), (0.5, 0), (1.0, 0)),  # ties
+]
+# The first input is the smaller one.
+SMALL_FIRST = [(second_shape, shape, *scales) for shape, second_shape, *scales in PAIRS if shape != second_shape]
+
+
+def elementwise(random, name, operator, dtype, relus, product, pairs=PAIRS):
     """Addition, subtraction or multiplication of two tensors, the second a constant."""
     titled = {schema.BuiltinOperator.ADD: "Add", schema.BuiltinOperator.SUB: "Sub", schema.BuiltinOperator.MUL: "Mul"}[operator]
     cases = []
-    for number, (shape, second_shape, first, second, out) in enumerate([
-        ((5, 5, 8), (5, 5, 8), (0.1, -5), (0.1, -5), (0.2, 3)),
-        ((5, 5, 8), (5, 5, 8), (0.05, 127), (0.07, -128), (0.09, -20)),
-        ((4, 5, 9), (4, 5, 9), (0.02, -128), (0.3, 4), (0.25, -128)),
-        ((5, 5, 8), (5, 5, 8), (1.0, 0), (1e-3, 9), (0.031, 100)),
-        ((5, 5, 8), (5, 5, 8), (0.013, 3), (0.0171, -9), (2.0, 5)),
-        ((7, 5, 4), (7, 5, 4), (0.9, -7), (0.7, 6), (0.06, 0)),
-        ((6, 5, 7), (1, 1, 7), (0.04, 12), (0.01, -30), (0.04, 1)),
-        ((6, 5, 7), (1, 1, 1), (0.04, 12), (0.11, -30), (0.1, 1)),
-        ((3, 4, 6), (3, 4, 1), (0.023529, 0), (0.00390625, -128), (0.0235, -3)),
-        ((3, 4, 6), (1, 4, 6), (0.033, -1), (0.035, 1), (0.05, -40)),
-        ((5, 5, 8), (5, 5, 8), (0.25, 0), (1e-9, 0), (0.25, 0)),
-        ((5, 5, 8), (5, 5, 8), (0.5, 0), (0.5, 0), (1.0, 0)),  # ties
-    ]):
+    for number, (shape, second_shape, first, second, out) in enumerate(pairs):
         (in_scale, in_zero), (second_scale, second_zero), (out_scale, out_zero) = first, second, out
         if product:  # outputs that use their range
             out_scale = f32(in_scale * second_scale * [20, 90, 200, 64][number % 4])
@@ -542,7 +547,7 @@ def elementwise(random, name, operator, dtype, relus, product):
         values, others = quantized(random, shape, dtype), quantized(random, second_shape, dtype)
         source = tensor((1, *shape), in_scale, in_zero, dtype=dtype)
         constant = tensor((1, *second_shape), second_scale, second_zero, others, dtype=dtype)
-        target = tensor((1, *shape), out_scale, out_zero, dtype=dtype)
+        target = tensor((1, *np.maximum(shape, second_shape)), out_scale, out_zero, dtype=dtype)
         options = getattr(schema, f"{titled}OptionsT")(fusedActivationFunction=relu)
         kind = operator, getattr(schema.BuiltinOptions, f"{titled}Options")
         result = run(*kind, options, [source, constant], target, values)
@@ -596,6 +601,75 @@ def pad(random):
                 "input_zero_point": zero, "input": values, "output": result,
             }))
     write("pad", cases)
+
+
+def strided_slice(random):
+    """Masks are written as the beginnings and ends that they stand for: the furthest that there are."""
+    cases = []
+    furthest = 2 ** 31 - 1
+    for dtype in [INT8, INT16, FLOAT32]:
+        for shape, begin, end, stride, masks in [
+            ((3, 4, 5), (0, 0, 0), (3, 4, 5), (1, 1, 1), (0, 0)), ((3, 4, 5), (1, 1, 2), (3, 3, 4), (1, 1, 1), (0, 0)),
+            ((5, 6, 7), (0, 1, 0), (5, 6, 7), (2, 3, 4), (0, 0)), ((3, 4, 5), (-2, -3, -1), (-1, 4, 9), (1, 2, 1), (0, 0)),
+            ((3, 4, 5), (-1, 3, 4), (-9, 0, 1), (-1, -2, -3), (0, 0)), ((4, 4, 3), (0, 0, 0), (0, 0, 0), (1, -1, 1), (7, 7)),
+            ((4, 4, 3), (2, 1, 1), (0, 0, 3), (-1, -1, 1), (0, 3)), ((4, 4, 3), (9, 0, -9), (-9, 9, 9), (-3, 7, 2), (0, 0)),
+            ((6, 1, 8), (0, 0, 6), (6, 1, 0), (1, 1, -2), (0, 0)), ((2, 3, 4), (1, 0, 0), (2, 3, 4), (1, 1, 1), (0, 0)),
+        ]:
+            values = quantized(random, shape, dtype) if dtype != FLOAT32 else random.normal(size=shape).astype(np.float32)
+            masks = [[mask >> axis & 1 for axis in range(3)] for mask in masks]
+            ends = [[-furthest, furthest][(s > 0) == last] for last in (False, True) for s in stride]
+            begins = [f if m else b for b, m, f in zip(begin, masks[0], ends[:3])]
+            stops = [f if m else e for e, m, f in zip(end, masks[1], ends[3:])]
+            whole = np.zeros(shape)[tuple(slice(*p) for p in zip(
+                [None if m else b for b, m in zip(begin, masks[0])], [None if m else e for e, m in zip(end, masks[1])], stride,
+            ))].shape
+            bits = [sum(m << (axis + 1) for axis, m in enumerate(mask)) for mask in masks]
+            if dtype == FLOAT32:
+                source, target = (editor.Tensor(shape=(1, *s), dtype=dtype) for s in (shape, whole))
+            else:
+                scale = (0.1, -7 if dtype == INT8 else 0)
+                source, target = (tensor((1, *s), *scale, dtype=dtype) for s in (shape, whole))
+            constants = [
+                editor.Tensor(shape=(4,), dtype=INT32, data=np.array(numbers, np.int32))
+                for numbers in [(0, *begin), (1, *end), (1, *stride)]
+            ]
+            options = schema.StridedSliceOptionsT(beginMask=bits[0], endMask=bits[1])
+            kind = schema.BuiltinOperator.STRIDED_SLICE, schema.BuiltinOptions.StridedSliceOptions
+            result = run(*kind, options, [source, *constants], target, values)
+            assert result.shape == (1, *whole)
+            cases.append((f"{shape} {begin} {end} {stride} {masks}", {
+                "bits": {INT8: 8, INT16: 16, FLOAT32: 32}[dtype], "input_shape": shape, "output_shape": whole,
+                "begin": begins, "end": stops, "stride": stride, "input": values, "output": result,
+            }))
+    write("strided_slice", cases)
+
+
+def split(random):
+    """The outputs one after the other."""
+    cases = []
+    for dtype in [INT8, INT16]:
+        for shape, axis, count in [((3, 4, 6), 3, 2), ((3, 4, 6), 2, 4), ((4, 3, 5), 1, 2), ((2, 2, 9), 3, 3)]:
+            values = quantized(random, shape, dtype)
+            part = list(shape)
+            part[axis - 1] //= count
+            scale = (0.1, -7 if dtype == INT8 else 0)
+            source = tensor((1, *shape), *scale, dtype=dtype)
+            along = editor.Tensor(shape=(), dtype=INT32, data=np.array([axis], np.int32))
+            targets = [tensor((1, *part), *scale, dtype=dtype) for _ in range(count)]
+            node = editor.Operator(opcode=schema.BuiltinOperator.SPLIT, inputs=[along, source], outputs=targets)
+            node._fb.builtinOptionsType = schema.BuiltinOptions.SplitOptions
+            node._fb.builtinOptions = schema.SplitOptionsT(numSplits=count)
+            graph = editor.Subgraph(tensors=[along, source, *targets], operators=[node], inputs=[source], outputs=targets)
+            model = bytes(editor.Model(subgraphs=[graph]).build())
+            interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
+            interpreter.set_input(values.reshape(1, *shape), 0)
+            interpreter.invoke()
+            results = [interpreter.get_output(number) for number in range(count)]
+            cases.append((f"{shape} axis {axis} in {count}", {
+                "bits": 8 if dtype == INT8 else 16, "input_shape": shape, "output_shape": part, "axis": axis - 1,
+                "input": values, "output": np.stack(results),
+            }))
+    write("split", cases)
 
 
 def upsample(random):
@@ -831,7 +905,11 @@ if __name__ == "__main__":
         for dtype, name in [(INT8, operator.lower()), (INT16, f"{operator.lower()}_int16")]:
             kind = getattr(schema.BuiltinOperator, operator)
             elementwise(seed(50 + number), name, kind, dtype, relus, operator == "MUL")
+    elementwise(seed(63), "sub_small_first", schema.BuiltinOperator.SUB, INT8, [0, 1], False, SMALL_FIRST)
+    elementwise(seed(64), "sub_small_first_int16", schema.BuiltinOperator.SUB, INT16, [0, 1], False, SMALL_FIRST)
     concatenation(seed(53))
+    strided_slice(seed(65))
+    split(seed(66))
     pad(seed(54))
     upsample(seed(55))
     quantize(seed(56))

@@ -350,6 +350,14 @@ fn joining() {
     measure!("pad-int8": Features => I8<6, 6, 6>, 0; |x, y, memory| PAD.run(x.view(), y.view_mut()));
     const UPSAMPLE: Upsample<Features, I8<8, 8, 6>> = Upsample::nearest();
     measure!("upsample-int8": Features => I8<8, 8, 6>, 0; |x, y, memory| UPSAMPLE.run(x.view(), y.view_mut()));
+    const NARROW: Upsample<Features, I8<3, 9, 6>> = Upsample::nearest_with(Coordinates::AlignCorners);
+    measure!("resize-int8": Features => I8<3, 9, 6>, 0; |x, y, memory| NARROW.run(x.view(), y.view_mut()));
+    const SPLIT: Slice<Features, I8<4, 4, 3>> = Slice::at([0, 0, 3]);
+    measure!("split-int8": Features => I8<4, 4, 3>, 0; |x, y, memory| SPLIT.run(x.view(), y.view_mut()));
+    const FLIP: Slice<Features, I8<2, 4, 3>> = Slice::new([0, -1, 0], [4, isize::MIN, 6], [2, -1, 2]);
+    measure!("slice-int8": Features => I8<2, 4, 3>, 0; |x, y, memory| FLIP.run(x.view(), y.view_mut()));
+    const REST: SubtractFrom<Features, I8<1, 1, 6>> = SubtractFrom::int8([Q, Q], Q, Activation::Identity);
+    measure!("subtract-from-int8": I8<1, 1, 6> => Features, 0; |x, y, memory| REST.run_in_place(y.view_mut(), x.view()));
     const QUANTIZE: Quantize<i8> = Quantize::int8(Q);
     measure!("quantize-int8": F32<4, 4, 6> => Features, 0; |x, y, memory| QUANTIZE.run(x.view(), y.view_mut()));
     const DEQUANTIZE: Dequantize<i8> = Dequantize::int8(Q);

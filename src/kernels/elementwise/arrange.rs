@@ -1,7 +1,7 @@
 //! Copies that need no arithmetic: concatenation, padding, slicing, resizing. What they cost is memory traffic, so that they
 //! are the same on every backend.
 
-use crate::shape::{Region, ShapeError, UpsampleShape};
+use crate::shape::{Region, ShapeError, SliceShape, UpsampleShape};
 use bytemuck::Pod;
 
 /// # Errors
@@ -178,6 +178,41 @@ pub fn upsample<T: Pod>(shape: &UpsampleShape, input: &[T], output: &mut [T]) ->
             }
         }
         before = (source, next);
+    }
+    Ok(())
+}
+
+/// [`reference::slice`](crate::reference::slice), as long stretches at a time as lie side by side in both tensors.
+///
+/// # Errors
+/// Where the length of a slice is not its shape's.
+#[inline(always)]
+pub fn slice<T: Pod>(shape: &SliceShape, input: &[T], output: &mut [T]) -> Result<(), ShapeError> {
+    let ([_, width, channels], [top, left, front]) = (shape.input(), shape.begin());
+    let ([rows, columns, count], [down, across, along]) = (shape.output(), shape.stride());
+    check_lens(input, shape.input(), output, shape.output())?;
+    // Whole pixels side by side are one stretch.
+    let (columns, len) =
+        if count == channels && across == 1 && along == 1 { (1, columns * count) } else { (columns, count) };
+    let (row_step, column_step) = (down * (width * channels) as isize, across * channels as isize);
+    let first = ((top * width + left) * channels + front) as isize;
+    let mut writer = Writer { rest: output };
+    for y in 0..rows as isize {
+        for x in 0..columns as isize {
+            // All places lie inside the input (`SliceShape`).
+            let at = first + y * row_step + x * column_step;
+            if along == 1 {
+                writer.copy(input.get(at as usize..).unwrap_or_default(), len);
+            } else {
+                let mut at = at;
+                for to in writer.next(len) {
+                    if let Some(&value) = input.get(at as usize) {
+                        *to = value;
+                    }
+                    at += along;
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -24,6 +24,10 @@ pub trait Joined: Pod + Debug + Sealed {
     #[doc(hidden)]
     fn sum<B: Backend, R: ProductRounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
 
+    /// [`subtract_from`], once the lengths have been checked.
+    #[doc(hidden)]
+    fn reversed<B: Backend, R: ProductRounding>(parameters: &Self::Sum<R>, pairs: Pairs<'_, Self>);
+
     /// [`multiply`], once the lengths have been checked.
     #[doc(hidden)]
     fn product<B: Backend, R: ProductRounding>(parameters: &Self::Product<R>, pairs: Pairs<'_, Self>);
@@ -194,6 +198,17 @@ struct Sum<'a, T, R>(&'a SumParameters<T, R>);
 #[derive(Clone, Copy)]
 struct Product<'a, T, R>(&'a ProductParameters<T, R>);
 
+/// A function of the second value and the first.
+#[derive(Clone, Copy)]
+struct Reversed<F>(F);
+
+impl<T, F: Function<T>> Function<T> for Reversed<F> {
+    #[inline(always)]
+    fn apply(self, a: T, b: T) -> T {
+        self.0.apply(b, a)
+    }
+}
+
 impl<R: ProductRounding> Function<i8> for Sum<'_, i8, R> {
     #[inline(always)]
     fn apply(self, a: i8, b: i8) -> i8 {
@@ -281,6 +296,11 @@ macro_rules! integers {
             }
 
             #[inline(always)]
+            fn reversed<B: Backend, R: ProductRounding>(parameters: &SumParameters<$type, R>, pairs: Pairs<'_, $type>) {
+                run::<B>(Apply(Reversed(Sum(parameters)), pairs));
+            }
+
+            #[inline(always)]
             fn product<B: Backend, R: ProductRounding>(
                 parameters: &ProductParameters<$type, R>,
                 pairs: Pairs<'_, $type>,
@@ -302,6 +322,11 @@ impl Joined for f32 {
     #[inline(always)]
     fn sum<B: Backend, R: ProductRounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
         run::<B>(Apply(FloatAdd { flip: (subtract as u32) << 31, bounds }, pairs));
+    }
+
+    #[inline(always)]
+    fn reversed<B: Backend, R: ProductRounding>(&FloatSum { subtract, bounds }: &FloatSum, pairs: Pairs<'_, f32>) {
+        run::<B>(Apply(Reversed(FloatAdd { flip: (subtract as u32) << 31, bounds }), pairs));
     }
 
     #[inline(always)]
@@ -345,6 +370,44 @@ pub fn add_in_place<B: Backend, R: ProductRounding, T: Joined>(
     second: &[T],
 ) -> Result<(), ShapeError> {
     T::sum::<B, R>(parameters, Pairs::in_place(broadcast, values, second)?);
+    Ok(())
+}
+
+/// [`add`] of the second input and the first, with parameters in that order: the second less the first, where they
+/// subtract. The output has the first input's shape.
+///
+/// # Errors
+/// Where the length of a slice is not its shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn subtract_from<B: Backend, R: ProductRounding, T: Joined>(
+    parameters: &T::Sum<R>,
+    broadcast: &Broadcast,
+    first: &[T],
+    second: &[T],
+    output: &mut [T],
+) -> Result<(), ShapeError> {
+    T::reversed::<B, R>(parameters, Pairs::new(broadcast, first, second, output)?);
+    Ok(())
+}
+
+/// [`subtract_from`], into the first input.
+///
+/// # Errors
+/// Where the length of a slice is not its shape's.
+///
+/// # Panics
+/// Where the machine lacks the backend.
+#[inline(always)]
+pub fn subtract_from_in_place<B: Backend, R: ProductRounding, T: Joined>(
+    parameters: &T::Sum<R>,
+    broadcast: &Broadcast,
+    values: &mut [T],
+    second: &[T],
+) -> Result<(), ShapeError> {
+    T::reversed::<B, R>(parameters, Pairs::in_place(broadcast, values, second)?);
     Ok(())
 }
 

@@ -50,7 +50,7 @@ macro_rules! estimate {
         impl Approximate<$layer> {
             /// Estimates the layer's output.
             pub fn estimate<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 input: View<'_, f32, H, W, C>,
                 mut output: ViewMut<'_, f32, H, W, C>,
             ) {
@@ -61,7 +61,7 @@ macro_rules! estimate {
 
             /// Replaces the values by an estimate of the layer's output.
             pub fn estimate_in_place<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 mut values: ViewMut<'_, f32, H, W, C>,
             ) {
                 for x in values.as_mut_slice() {
@@ -102,7 +102,7 @@ fn tanh(x: f32) -> f32 {
 impl Approximate<SoftmaxF32> {
     /// Estimates the layer's output: softmax over the channels of each pixel.
     pub fn estimate<const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, f32, H, W, C>,
         mut output: ViewMut<'_, f32, H, W, C>,
     ) {
@@ -133,7 +133,7 @@ impl Approximate<crate::LocalResponseNormF32> {
     /// Estimates the layer's output. Powers other than 0.5, 0.75 and 1 are those of micromath, with relative errors of 3e-3
     /// and more.
     pub fn estimate<const H: usize, const W: usize, const C: usize>(
-        self,
+        &self,
         input: View<'_, f32, H, W, C>,
         mut output: ViewMut<'_, f32, H, W, C>,
     ) {

@@ -117,7 +117,7 @@ macro_rules! function {
         impl $layer {
             /// Computes the layer's output.
             pub fn run<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 input: View<'_, f32, H, W, C>,
                 mut output: ViewMut<'_, f32, H, W, C>,
             ) {
@@ -128,7 +128,7 @@ macro_rules! function {
 
             /// Replaces the values by the layer's output.
             pub fn run_in_place<const H: usize, const W: usize, const C: usize>(
-                self,
+                &self,
                 mut values: ViewMut<'_, f32, H, W, C>,
             ) {
                 for x in values.as_mut_slice() {

@@ -57,6 +57,9 @@ pub struct SigmoidInt16 {
 }
 
 impl SigmoidInt16 {
+    /// The scale of every int16 sigmoid's output.
+    pub const OUTPUT: f32 = 1.0 / 32768.0;
+
     /// The sigmoid of an input of this scale.
     ///
     /// # Panics
@@ -84,6 +87,9 @@ pub struct TanhInt16 {
 }
 
 impl TanhInt16 {
+    /// The scale of every int16 hyperbolic tangent's output.
+    pub const OUTPUT: f32 = 1.0 / 32768.0;
+
     /// The hyperbolic tangent of an input of this scale.
     ///
     /// # Panics

@@ -195,3 +195,5 @@ impl Int8Table {
         dispatch(Map(&self.table, values));
     }
 }
+
+format!([] Int8Table, "Int8Table");
