@@ -6,7 +6,7 @@ use bareconv::dynamic::{self, depthwise};
 use bareconv::kernels::elementwise;
 use bareconv::{
     Activation, AveragePool2d, Clamp, Conv2d, Conv2dShape, DepthwiseConv2d, DepthwiseConv2dShape, F32Filters,
-    Int8Filters, MaxPool2d, Pool2dShape, Quantization, ShapeError, SingleRounding, Tensor, View,
+    Int8Filters, MaxPool2d, Pool2dShape, Quantization, ShapeError, SingleRounding, Tensor,
 };
 
 type R = SingleRounding;
@@ -90,8 +90,8 @@ fn a_chain_of_streams_gives_what_its_layers_give_picture_after_picture() {
             *value = (((at + seed * 977) * 7919) >> 3) as i8;
         }
         let mut rows = Vec::new();
-        for line in &picture.0 {
-            first.push(View::from_slice(line.as_flattened()).unwrap(), |row| {
+        for line in picture.view().rows() {
+            first.push(line, |row| {
                 second.push(row, |row| {
                     third.push(row, |row| {
                         fourth.push(row, |row| {
