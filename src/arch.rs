@@ -288,7 +288,9 @@ pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Option<Routine
 pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
     #[cfg(bareconv_native = "armv7em")]
     return Some(armv7em::depthwise_routine(shape));
-    #[cfg(not(bareconv_native = "armv7em"))]
+    #[cfg(bareconv_native = "helium")]
+    return Some(helium::depthwise_routine(shape));
+    #[cfg(not(any(bareconv_native = "armv7em", bareconv_native = "helium")))]
     {
         let _ = shape;
         None

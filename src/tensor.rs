@@ -78,6 +78,17 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> View<'a, T, H, W, C>
         self.0.as_flattened().as_flattened()
     }
 
+    /// The rows, from the top: what a [`Stream`](crate::Stream) takes.
+    ///
+    /// ```
+    /// use bareconv::Tensor;
+    /// let picture = Tensor([[[1], [2]], [[3], [4]]]);
+    /// assert!(picture.view().rows().map(|row| row.as_slice()).eq([[1, 2], [3, 4]]));
+    /// ```
+    pub fn rows(self) -> impl ExactSizeIterator<Item = View<'a, T, 1, W, C>> {
+        self.0.iter().map(|row| View(core::array::from_ref(row)))
+    }
+
     /// The same values as a vector, in the order of [`as_slice`](Self::as_slice).
     ///
     /// # Panics
@@ -125,6 +136,11 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W,
     /// All values in order, to be written.
     pub const fn as_mut_slice(&mut self) -> &mut [T] {
         self.0.as_flattened_mut().as_flattened_mut()
+    }
+
+    /// The rows, from the top, to be written.
+    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = ViewMut<'_, T, 1, W, C>> {
+        self.0.iter_mut().map(|row| ViewMut(core::array::from_mut(row)))
     }
 
     /// The same values in another shape, as [`View::reshape`].

@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::copy(&script, placed)
         .map_err(|e| format!("BARECONV_MACHINE={machine}: {}: {e}; write that linker script", script.display()))?;
     if arch == "arm" {
-        // The script of cortex-m-rt, which includes memory.x.
+        // The script of cortex-m-rt, which includes memory.x, and the names of interrupts: there are none.
+        fs::write(out.join("device.x"), "")?;
         fs::write(out.join("machine.x"), "INCLUDE link.x\n")?;
     }
     println!("cargo:rustc-link-search={}", out.display());

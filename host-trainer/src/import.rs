@@ -10,7 +10,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod build;
 mod tflite;
+
+pub use build::{BuildError, build, build_with, module_name};
 
 use crate::graph::Graph;
 use std::fmt;

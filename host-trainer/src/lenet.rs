@@ -259,7 +259,7 @@ pub fn run(options: &Options, events: &mut (dyn FnMut(Event<'_>) + Send)) -> Res
         Some(folder) => DataSet::load(folder)?,
         None => DataSet::embedded(),
     };
-    data.require([INPUT[0], INPUT[1]], CLASSES)?;
+    data.require(INPUT, CLASSES)?;
     let folder = OutputFolder::open(&options.out)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build()?;
     let mut outcome = pool.install(|| train(options, data, events))?;
@@ -318,7 +318,7 @@ pub fn draw_digits(out: &Path, outputs: &str, who: &str) -> Result<(usize, usize
     let pixels = read_all(INPUTS_FILE, INPUT[0] * INPUT[1])?.iter().map(|byte| byte ^ 0x80).collect();
     let outputs: Vec<i8> = read_all(outputs, CLASSES)?.into_iter().map(u8::cast_signed).collect();
     let predictions = predictions(&outputs, &labels);
-    let images = Images { size: [INPUT[0], INPUT[1]], pixels, labels };
+    let images = Images { size: [INPUT[0], INPUT[1]], channels: 1, pixels, labels };
     let picture = visualize::contact_sheet(&images, &predictions, who)?;
     OutputFolder::open(out)?.write(&[(DIGITS_FILE, picture)])?;
     Ok((predictions.iter().filter(|prediction| !prediction.right()).count(), predictions.len()))

@@ -2,7 +2,8 @@
 //!
 //! The way of a network, one module each:
 //!
-//! 1. [`data`]: labelled images from IDX files (or the embedded subset of MNIST), and augmentation;
+//! 1. [`data`]: labelled images from IDX files, CIFAR records, NumPy arrays, folders of pictures, or the embedded subset
+//!    of MNIST; and augmentation;
 //! 2. [`nn`]: layers with forward and backward passes, in `f32` and, to check them, `f64`;
 //! 3. [`train`]: the training loop, the same bits for every number of threads;
 //! 4. [`quantize`]: quantization-aware training and the integer network that results;
@@ -19,6 +20,7 @@
 
 pub mod data;
 pub mod export;
+pub mod generate;
 pub mod graph;
 pub mod import;
 pub mod lenet;

@@ -1,5 +1,7 @@
 //! The command line: parses, shows progress, prints results. The work is done by the library.
 
+mod cli;
+
 use clap::{Parser, Subcommand};
 use host_trainer::lenet::{self, Event, Outcome, Phase};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,10 +53,12 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "int8 network on the PC")]
         who: String,
     },
+    /// Writes a network of another tool as a Rust module: constant arrays and a function that runs them.
+    Import(cli::import::Options),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let result: Result<(), cli::Failure> = match Arguments::parse().command {
         Command::Lenet { data, out, seed, epochs, threads, quick } => train(&lenet::Options {
             data,
             out,
@@ -62,10 +66,14 @@ fn main() -> ExitCode {
             epochs: epochs.map(|epochs| epochs as usize),
             threads: threads.map(usize::from),
             quick,
-        }),
-        Command::Digits { out, outputs, who } => lenet::draw_digits(&out, &outputs, &who).map(|(wrong, all)| {
-            println!("{who}: {wrong} of {all} digits wrong; picture: {}", out.join(lenet::DIGITS_FILE).display());
-        }),
+        })
+        .map_err(Into::into),
+        Command::Digits { out, outputs, who } => lenet::draw_digits(&out, &outputs, &who)
+            .map(|(wrong, all)| {
+                println!("{who}: {wrong} of {all} digits wrong; picture: {}", out.join(lenet::DIGITS_FILE).display());
+            })
+            .map_err(Into::into),
+        Command::Import(options) => cli::import::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_marked() {
-        let images = Images { size: [2, 3], pixels: vec![77; 12], labels: vec![0, 1] };
+        let images = Images { size: [2, 3], channels: 1, pixels: vec![77; 12], labels: vec![0, 1] };
         let right = [Prediction::new(&[9, 0], 0), Prediction::new(&[0, 9], 1)];
         let (_, _, pixels) = decode(&contact_sheet(&images, &right, "a network").unwrap());
         assert!(contains(&pixels, RGBColor(77, 77, 77)));

@@ -6,6 +6,9 @@ mod elementwise;
 mod finish;
 mod float;
 
+#[cfg(bareconv_native = "helium")]
+pub(crate) use depthwise::routine as depthwise_routine;
+
 use super::portable::depthwise::{Float, Plain};
 use crate::kernels::{Backend, sealed::Sealed};
 

@@ -539,7 +539,7 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     // SAFETY: the unpacked weights are behind the ring.
     let unpacked = unsafe { scratch.add(plan.table + plan.sums + plan.ring) };
     let mut rows = Rows::<K> { shape, input, ring, plan, span, first: 0, next: span.next };
-    if shape.padding != [0; 4] && span.next == 0 {
+    if span.next == 0 && shape.padding != [0; 4] {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
     }

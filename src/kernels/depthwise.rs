@@ -120,6 +120,12 @@ pub trait DepthwiseKernel: Sealed + 'static {
     type Accumulator: Pod + PartialOrd;
     /// How bands and weights are laid out.
     const LAYOUT: Layout;
+    /// The lanes where a layer has no more channels than these.
+    const NARROW: usize = Self::LAYOUT.lanes;
+    /// Whether [`load_rows`](Self::load_rows) takes a block whose last lanes have no channel.
+    const PARTIAL: bool = false;
+    /// Words behind the band that loads may read.
+    const OVERREAD: usize = 0;
 
     /// The value that stands for `value` in a band.
     fn widen(value: Self::Input) -> Self::Activation;
@@ -149,7 +155,7 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// Widens rows of a whole block: [`load_row`](Self::load_row) for each, unless the backend has better.
     ///
     /// # Safety
-    /// What [`Load`] says; `lanes` or `planes` channels are there. The backend is available on this machine.
+    /// What [`Load`] says; `lanes` or `planes` channels are there, or `channels` with [`PARTIAL`](Self::PARTIAL). The backend is available on this machine.
     unsafe fn load_rows(load: &Load<Self>) {
         for row in 0..load.rows {
             // SAFETY: the caller's promise.
@@ -158,6 +164,16 @@ pub trait DepthwiseKernel: Sealed + 'static {
                 Self::load_row(from, load.from_pixel, load.pixels, to, load.plane);
             }
         }
+    }
+
+    /// Moves activations, whole words of them, to a lower address; where they lay may overlap where they go.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `count` activations, `to` for writes, and `to` is not above `from`. The backend is
+    /// available on this machine.
+    unsafe fn move_down(from: *const Self::Activation, to: *mut Self::Activation, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { move_down(from.cast(), to.cast(), count / (4 / size_of::<Self::Activation>())) }
     }
 
     /// The routine for a shape, where the backend has several: what constant evaluation chooses, here at run time.
@@ -210,6 +226,10 @@ pub struct Load<K: DepthwiseKernel + ?Sized> {
     pub to_row: usize,
     /// Activations from one plane to the next; they fill whole words.
     pub plane: usize,
+    /// The lanes of a pixel.
+    pub lanes: usize,
+    /// Those that have a channel.
+    pub channels: usize,
 }
 
 impl<K: DepthwiseKernel> Load<K> {
@@ -256,6 +276,10 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub filter_step: usize,
     /// The routine to use, where the backend has several.
     pub routine: Option<Routine>,
+    /// Height and width of the filter.
+    pub filter: [usize; 2],
+    /// The lanes of a pixel.
+    pub lanes: usize,
 }
 
 /// The instructions that [`in_lanes`] needs.
@@ -390,6 +414,8 @@ pub(crate) struct Plan {
     taps: Taps,
     /// Height, width and channels of the output.
     output: Shape,
+    /// Output channels whose weights lie side by side.
+    lanes: usize,
     /// Words of the packed filters of as many channels as there are lanes.
     unit: usize,
     /// Words of all packed filters.
@@ -438,14 +464,14 @@ impl Plan {
         let taps = Taps::new(shape, &layout);
         let output = shape.output();
         let per_word = 4 / size_of::<K::Activation>();
-        let unit =
-            layout.lanes * (1 + parameter_words) + (taps.count * layout.lanes * size_of::<K::Weight>()).div_ceil(4);
+        let lanes = if output[2] <= K::NARROW { K::NARROW } else { layout.lanes };
+        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4);
 
         let width = shape.input[1] + shape.padding[1] + shape.padding[3];
-        let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (layout.lanes, 1) };
+        let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (lanes, 1) };
         let pitch = (width * step).next_multiple_of(per_word);
         let row_words = (pitch * planes / per_word) as u64;
-        let sum_words = (output[1] * layout.lanes) as u64;
+        let sum_words = (output[1] * lanes) as u64;
         // In 64 bits: a row as wide as a large tensor, several times, would not fit a 32-bit usize.
         let fixed = row_words * shape.extent(0) as u64;
         let each = row_words * shape.stride[0] as u64 + sum_words;
@@ -460,8 +486,9 @@ impl Plan {
         Self {
             taps,
             output,
+            lanes,
             unit,
-            packed: output[2].div_ceil(layout.lanes) * unit,
+            packed: output[2].div_ceil(lanes) * unit,
             rows,
             // A kernel that computes pixels in pairs writes one more.
             sums: sums as usize + 1,
@@ -469,7 +496,7 @@ impl Plan {
             pitch,
             plane: band_rows * pitch,
             // Past the last row a group may hold taps that are missing.
-            band: band as usize + 1,
+            band: band as usize + 1 + K::OVERREAD,
         }
     }
 
@@ -489,9 +516,9 @@ impl Plan {
         let streamed = self.streamed::<K>(shape);
         let per_word = 4 / size_of::<K::Activation>();
         let (all, most) =
-            if K::LAYOUT.planes > 0 { (shape.input[2], K::LAYOUT.planes) } else { (self.output[2], K::LAYOUT.lanes) };
+            if K::LAYOUT.planes > 0 { (shape.input[2], K::LAYOUT.planes) } else { (self.output[2], self.lanes) };
         let rows = all.div_ceil(most) as u64 * (streamed.block / per_word) as u64;
-        let words = (self.taps.count + streamed.sums) as u64 + rows + 1;
+        let words = (self.taps.count + streamed.sums) as u64 + rows + 1 + K::OVERREAD as u64;
         if words > 1 << 29 { usize::MAX } else { words as usize }
     }
 
@@ -499,7 +526,7 @@ impl Plan {
     const fn streamed<K: DepthwiseKernel>(&self, shape: &DepthwiseConv2dShape) -> Bands {
         let plane = shape.extent(0) * self.pitch;
         let block = if K::LAYOUT.planes > 0 { K::LAYOUT.planes * plane } else { plane };
-        Bands { rows: 1, plane, block, sums: self.output[1] * K::LAYOUT.lanes + 1 }
+        Bands { rows: 1, plane, block, sums: self.output[1] * self.lanes + 1 }
     }
 }
 
@@ -831,7 +858,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     scratch: *mut u32,
 ) {
     let Depthwise { shape, plan, .. } = convolution;
-    let Layout { lanes, planes, group, .. } = K::LAYOUT;
+    let Layout { planes, group, .. } = K::LAYOUT;
+    let lanes = plan.lanes;
     let [_, out_w, out_c] = plan.output;
     let &Span { bands, rows: [first_row, end_row], row } = span;
     // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
@@ -860,6 +888,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
         row_step: shape.stride[0] * plan.pitch,
         filter_step: shape.dilation[0] * plan.pitch,
         routine: convolution.routine,
+        filter: shape.filter,
+        lanes,
     };
     let mut strip = Sums {
         sums,
@@ -986,6 +1016,25 @@ pub unsafe fn finish_by_channel<E: Epilogue>(strip: &Sums<E::Accumulator>, commo
     }
 }
 
+/// Moves words to a lower address, some at a time: on small cores faster than `memmove`.
+///
+/// # Safety
+/// `from` is valid for reads of so many words, and `to`, below it, for writes.
+#[inline(never)]
+unsafe fn move_down(mut from: *const u32, mut to: *mut u32, words: usize) {
+    const TOGETHER: usize = 4;
+    for _ in 0..words / TOGETHER {
+        // SAFETY: the caller's promise. Words are read before they are written, and a write is below all later reads.
+        unsafe { to.cast::<[u32; TOGETHER]>().write(from.cast::<[u32; TOGETHER]>().read()) };
+        (from, to) = (from.wrapping_add(TOGETHER), to.wrapping_add(TOGETHER));
+    }
+    for _ in 0..words % TOGETHER {
+        // SAFETY: as above.
+        unsafe { to.write(*from) };
+        (from, to) = (from.wrapping_add(1), to.wrapping_add(1));
+    }
+}
+
 /// The band of widened input rows.
 struct Rows<'a, K: DepthwiseKernel> {
     shape: &'a DepthwiseConv2dShape,
@@ -1026,7 +1075,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
                 // SAFETY: both places are in the plane, as `kept` rows follow the first rows of a whole band.
                 unsafe {
                     let plane = self.band.add(part * bands.plane);
-                    core::ptr::copy(plane.add(bands.rows * stride * plan.pitch), plane, kept * plan.pitch);
+                    K::move_down(plane.add(bands.rows * stride * plan.pitch), plane, kept * plan.pitch);
                 }
             }
         }
@@ -1062,13 +1111,13 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
     /// Channels and rows are the shape's, and the band and the input are valid for what the shape says.
     unsafe fn load(&self, first: usize, count: usize, y: usize, [begin, end]: [usize; 2]) {
         let Self { shape, plan, bands, .. } = self;
-        let Layout { lanes, planes, .. } = K::LAYOUT;
+        let (planes, lanes) = (K::LAYOUT.planes, plan.lanes);
         let [_, width, channels] = shape.input;
         // A copy: what is written to the band cannot change it, so that the assumption lasts.
         let multiplier = shape.multiplier;
         // SAFETY: a channel has a filter. The division needs no test then.
         unsafe { assert_unchecked(multiplier > 0) };
-        let whole = if planes > 0 { count == planes } else { count == lanes && shape.multiplier == 1 };
+        let whole = if planes > 0 { count == planes } else { (K::PARTIAL || count == lanes) && shape.multiplier == 1 };
         let left = shape.padding[1] * plan.step;
         let from_row = width * channels;
         let load = Load::<K> {
@@ -1083,6 +1132,8 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
             to: self.band.wrapping_add(begin * plan.pitch + left),
             to_row: plan.pitch,
             plane: bands.plane,
+            lanes,
+            channels: count,
         };
         // SAFETY: these rows lie in the input and in the band, and the channels are of the input.
         unsafe {
@@ -1163,7 +1214,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         o += 1;
     }
     let common = common(numbers, mode, activations);
-    let Layout { lanes, group, .. } = K::LAYOUT;
+    let group = K::LAYOUT.group;
+    let lanes = plan.lanes;
     let mut at = 0;
     while at < packed.len() {
         packed[at] = 0;
@@ -1215,14 +1267,14 @@ pub(crate) const fn pack_f32<K: DepthwiseKernel>(
     if let Err(error) = check_lengths(shape, numbers.filters.len(), numbers.bias.len()) {
         return Err(error);
     }
-    let Layout { lanes, group, order, .. } = K::LAYOUT;
+    let Layout { group, order, .. } = K::LAYOUT;
     // A missing tap would add 0 * activation, which is not nothing in floating point.
     assert!(group == 1 && matches!(order, Order::Filter), "floating point taps are not padded");
     let plan = Plan::for_kernel::<K>(shape, 0);
     if packed.len() != plan.packed {
         return Err(ShapeError::Packed);
     }
-    let channels = shape.channels();
+    let (channels, lanes) = (shape.channels(), plan.lanes);
     let mut at = 0;
     while at < packed.len() {
         let (o, within) = (at / plan.unit * lanes + at % lanes, at % plan.unit);

@@ -34,6 +34,7 @@ use bytemuck::Pod;
 /// let mut pool = POOL.stream(&mut scratch);
 ///
 /// let mut output = Vec::new();
+/// // Lines as a camera delivers them; those of a tensor are its `view().rows()`.
 /// for line in [[1, 1, 1, 1], [1, 3, 1, 0], [1, 3, 9, 0], [5, 3, 9, 0], [5, 3, 0, 7]] {
 ///     differences.push(View::from_slice(&line).unwrap(), |row| {
 ///         let mut positive = Tensor::filled(0);

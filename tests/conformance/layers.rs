@@ -58,6 +58,37 @@ const fn quantizations(shape: &Conv2dShape, seed: u64) -> [Quantization; 2] {
     [Quantization::new(0.02, zero_points[0]), Quantization::new(deviation / 50.0, zero_points[1])]
 }
 
+/// Runs a layer whose output overwrites its input, and, unless `$words` are none, row by row.
+macro_rules! in_little_memory {
+    ($cases:ident, $number:literal, $shape:ident, $layer:ident, $input:ident, $expected:ident, $scratch:ident, $words:block) => {{
+        const WORDS: usize = $words;
+        let mut shared = [0; $shape.overlapping_len()];
+        let first = shared.len() - $input.as_slice().len();
+        shared[first..].copy_from_slice($input.as_slice());
+        $cases.measure(|| {
+            $layer.run_overlapping(&mut shared, &mut $scratch);
+        });
+        $cases.compare(&($number, "overlapping", $shape), &shared[..$expected.as_slice().len()], $expected.as_slice());
+        if WORDS > 0 {
+            let mut memory = [0x7f80_80ff; WORDS];
+            let mut stream = $layer.stream(&mut memory);
+            let mut output = Output::filled(99);
+            let mut view = output.view_mut();
+            let mut rows = view.rows_mut();
+            $cases.measure(|| {
+                for line in $input.view().rows() {
+                    stream.push(line, |row| {
+                        rows.next().expect("no more rows").as_mut_slice().copy_from_slice(row.as_slice());
+                    });
+                }
+            });
+            assert!(rows.next().is_none(), "a row is missing");
+            drop(rows);
+            $cases.compare(&($number, "by rows", $shape), output.as_slice(), $expected.as_slice());
+        }
+    }};
+}
+
 /// Declares an int8 layer and runs it.
 macro_rules! int8_layer {
     ($generator:ident, $cases:ident, $number:literal: $rounding:ident, $activation:ident, $shape:expr) => {
@@ -89,6 +120,7 @@ macro_rules! int8_layer {
             $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
             $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+            in_little_memory!($cases, $number, SHAPE, LAYER, input, expected, scratch, { if SHAPE.groups == 1 { SHAPE.stream_words::<$rounding>() } else { 0 } });
         }
     }};
 }
@@ -140,6 +172,9 @@ macro_rules! int4_layer {
             $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
             $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+            in_little_memory!($cases, $number, SHAPE, LAYER, input, expected, scratch, {
+                if SHAPE.groups == 1 { SHAPE.stream_words::<Rounded>() } else { 0 }
+            });
         }
     }};
 }
@@ -376,6 +411,9 @@ macro_rules! depthwise_layer {
             $cases.measure(|| LAYER.run(input.view(), output.view_mut(), &mut scratch));
             depthwise::specified_int8::<$rounding>(&SHAPE, &NUMBERS, input.as_slice(), expected.as_mut_slice());
             $cases.compare(&($number, SHAPE), output.as_slice(), expected.as_slice());
+            in_little_memory!($cases, $number, SHAPE, LAYER, input, expected, scratch, {
+                SHAPE.stream_words::<$rounding>()
+            });
         }
     }};
 }

@@ -185,7 +185,7 @@ impl Board {
     }
 
     /// A cargo command for this core, with the crate `machine` prepared for it.
-    fn cargo(&self, toolchain: &Toolchain, backend: Option<&str>) -> Command {
+    pub fn cargo(&self, toolchain: &Toolchain, backend: Option<&str>) -> Command {
         let choice =
             backend.or(self.forced.then_some(self.backend)).map(|backend| format!("bareconv_backend=\"{backend}\""));
         let mut flags = self.flags.to_vec();

@@ -102,6 +102,17 @@ fn build_plugin() -> Result<PathBuf> {
 /// Runs `elf` with the given semihosting arguments and counts what happens between its functions `roi_start` and
 /// `roi_stop`, or in the whole run if it has none.
 pub fn run(board: &Board, elf: &Path, image: &Image, arguments: &[&str]) -> Result<(Counts, Outcome)> {
+    run_in(&shell::target_dir()?, board, elf, image, arguments)
+}
+
+/// As [`run`], in the folder `started`, which the program's file names are relative to.
+pub fn run_in(
+    started: &Path,
+    board: &Board,
+    elf: &Path,
+    image: &Image,
+    arguments: &[&str],
+) -> Result<(Counts, Outcome)> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let elf = &fs::canonicalize(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let library = build_plugin()?;
@@ -122,7 +133,7 @@ pub fn run(board: &Board, elf: &Path, image: &Image, arguments: &[&str]) -> Resu
         write!(plugin, ",mark={mark:x}")?;
     }
     let limit = Duration::from_secs(600);
-    let outcome = board.run(&Program { elf, arguments, folder: &folder, plugin: Some(plugin), limit }, || ())?;
+    let outcome = board.run(&Program { elf, arguments, folder: started, plugin: Some(plugin), limit }, || ())?;
     let text = fs::read_to_string(&path);
     let _ = fs::remove_file(&path);
     let Ok(text) = text else {

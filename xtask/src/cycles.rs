@@ -11,7 +11,7 @@
 //! stores side by side. By those rules the LeNet-5 of the examples takes 6 % more.
 
 use crate::boards::{Board, Outcome};
-use crate::counts::{self, Block};
+use crate::counts::{self, Block, Counts};
 use crate::image::Image;
 use crate::simd;
 use crate::thumb::{self, Timing};
@@ -109,9 +109,14 @@ pub fn profile(board: &Board, elf: &Path, arguments: &[&str]) -> Result<(Profile
         elf.display()
     );
     let (counts, outcome) = counts::run(board, elf, &image, arguments)?;
-    let profile = evaluate(&image, &counts.total())?;
+    let profile = of_counts(&image, &counts)?;
     ensure!(profile.instructions > 0, "nothing ran between `roi_start` and `roi_stop` of {}", elf.display());
     Ok((profile, outcome))
+}
+
+/// What counted blocks of a program cost.
+pub fn of_counts(image: &Image, counts: &Counts) -> Result<Profile> {
+    evaluate(image, &counts.total())
 }
 
 /// The class of the instruction at an address.
@@ -171,7 +176,6 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::Counts;
 
     /// ldr r0, [r1]; ldr r2, [r1]; subs r3, #1; bne; then bx lr
     fn image() -> Image {

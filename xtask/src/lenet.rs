@@ -135,7 +135,7 @@ fn ensure_writable(folder: &Path) -> Result<()> {
     )
 }
 
-fn build_trainer() -> Result<PathBuf> {
+pub fn build_trainer() -> Result<PathBuf> {
     let target_dir = shell::target_dir()?;
     let mut cargo = shell::host_cargo();
     cargo.args(["build", "--release", "--quiet", "--package", "host-trainer", "--target-dir"]).arg(&target_dir);

@@ -8,6 +8,7 @@ mod firmware;
 mod image;
 mod lenet;
 mod measure;
+mod mlperf;
 mod shell;
 mod simd;
 mod test;
@@ -63,6 +64,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Count the instructions of well-known networks' layers, by SIMD and by plain Rust.
     Bench(measure::BenchOptions),
+    /// Import MLPerf Tiny's int8 networks, run them on emulated cores and compare all output bytes.
+    Mlperf(mlperf::Options),
     /// Check that no layer can panic, and show the stack and the code that layers take.
     Layers,
     /// Run every test there is.
@@ -125,6 +128,7 @@ fn run(task: Task) -> Result<bool> {
             Ok(true)
         }
         Task::Conformance(options) => conformance::run(&options),
+        Task::Mlperf(options) => mlperf::run(&options),
         Task::Layers => measure::layers(),
         Task::Bench(options) => measure::bench(&options),
         Task::Test(options) => test::run(&options),

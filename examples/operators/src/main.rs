@@ -201,6 +201,47 @@ fn convolutions() {
         |x, y, memory| DEEP_FLOAT.run(x.view(), y.view_mut(), memory));
 }
 
+/// Layers whose output overwrites their input, and that run row by row.
+fn in_little_memory() {
+    const SHAPE: Conv2dShape = Conv2dShape::new([8, 8, 4], 4, [3, 3]).padding(1);
+    static CONV: Conv2d<I8<8, 8, 4>, I8<8, 8, 4>, { SHAPE.packed_words::<SingleRounding>() }> =
+        Conv2d::int8(SHAPE, int8(&[1; 4 * 36], &[0; 4], &[0.125; 4]));
+    const DEPTHWISE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([8, 8, 4], 1, [3, 3]).padding(1);
+    static DEEP: DepthwiseConv2d<I8<8, 8, 4>, I8<8, 8, 4>, { DEPTHWISE.packed_words::<SingleRounding>() }> =
+        DepthwiseConv2d::int8(DEPTHWISE, int8(&[1; 36], &[0; 4], &[0.125; 4]));
+    const POOLED: Pool2dShape = Pool2dShape::new([8, 8, 4], [2, 2]);
+    static MAX: MaxPool2d<I8<8, 8, 4>, I8<4, 4, 4>> = MaxPool2d::new(POOLED);
+    static AVERAGE: AveragePool2d<I8<8, 8, 4>, I8<4, 4, 4>> = AveragePool2d::int8(POOLED);
+
+    measure!("conv2d-overlapping-int8": I8<8, 8, 4> => I8<8, 8, 4>, SHAPE.scratch_words::<SingleRounding>();
+        |x, y, memory| { CONV.run_overlapping(x.as_mut_slice(), memory); });
+    measure!("depthwise-overlapping-int8": I8<8, 8, 4> => I8<8, 8, 4>, DEPTHWISE.scratch_words::<SingleRounding>();
+        |x, y, memory| { DEEP.run_overlapping(x.as_mut_slice(), memory); });
+    measure!("max-pool-overlapping-int8": I8<1, 1, { POOLED.overlapping_len() }> => I8<4, 4, 4>, 0;
+        |x, y, memory| { MAX.run_overlapping(x.as_mut_slice()); });
+
+    macro_rules! streamed {
+        ($name:literal, $layer:ident: $output:ty, $words:expr) => {
+            measure!($name: I8<8, 8, 4> => $output, $words; |x, y, memory| {
+                let mut stream = $layer.stream(memory);
+                let mut output = y.view_mut();
+                let mut rows = output.rows_mut();
+                for line in x.view().rows() {
+                    stream.push(line, |row| {
+                        if let Some(mut to) = rows.next() {
+                            to.as_mut_slice().copy_from_slice(row.as_slice());
+                        }
+                    });
+                }
+            });
+        };
+    }
+    streamed!("conv2d-stream-int8", CONV: I8<8, 8, 4>, SHAPE.stream_words::<SingleRounding>());
+    streamed!("depthwise-stream-int8", DEEP: I8<8, 8, 4>, DEPTHWISE.stream_words::<SingleRounding>());
+    streamed!("max-pool-stream-int8", MAX: I8<4, 4, 4>, POOLED.stream_words::<i8>());
+    streamed!("average-pool-stream-int8", AVERAGE: I8<4, 4, 4>, POOLED.stream_words::<i8>());
+}
+
 /// Pooling of every type.
 fn pooling() {
     const SHAPE: Pool2dShape = Pool2dShape::new([8, 8, 6], [3, 3]).stride(2).padding(1);
@@ -327,6 +368,7 @@ fn joining() {
 
 fn run() -> i32 {
     convolutions();
+    in_little_memory();
     pooling();
     normalization();
     activations();

@@ -3,13 +3,11 @@
 //! fastest. Described at <http://yann.lecun.com/exdb/mnist/>.
 
 use super::DataError;
+use super::content::{GZIP, LIMIT};
 use flate2::read::MultiGzDecoder;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// No file is read beyond this many bytes (after decompression): 20 times MNIST.
-pub(super) const LIMIT: u64 = 1 << 30;
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 const IMAGES: [u8; 4] = [0, 0, 8, 3];
 const LABELS: [u8; 4] = [0, 0, 8, 1];
 

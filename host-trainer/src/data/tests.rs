@@ -76,7 +76,7 @@ fn plain_and_gzip_are_told_apart_by_content() {
 fn embedded_subset() {
     let data = DataSet::embedded();
     assert_eq!((data.train.len(), data.test.len()), (8000, 2000));
-    data.require([28, 28], 10).unwrap();
+    data.require([28, 28, 1], 10).unwrap();
     for images in [&data.train, &data.test] {
         let mut counts = [0_usize; 10];
         for &label in &images.labels {
@@ -190,7 +190,7 @@ fn images_and_labels_that_do_not_belong_together() {
 #[test]
 fn what_a_network_cannot_use() {
     let data = load(|_| {}).unwrap();
-    data.require([2, 4], 201).unwrap();
-    assert_says(&data.require([28, 28], 201).unwrap_err().to_string(), &["[2, 4]", "[28, 28]"]);
-    assert_says(&data.require([2, 4], 10).unwrap_err().to_string(), &["training image 2", "label 200", "0 to 9"]);
+    data.require([2, 4, 1], 201).unwrap();
+    assert_says(&data.require([28, 28, 1], 201).unwrap_err().to_string(), &["[2, 4, 1]", "[28, 28, 1]"]);
+    assert_says(&data.require([2, 4, 1], 10).unwrap_err().to_string(), &["training image 2", "label 200", "0 to 9"]);
 }

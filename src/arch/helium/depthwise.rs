@@ -1,23 +1,34 @@
-//! int8 depthwise convolution, eight channels of two pixels at once.
+//! int8 depthwise convolution of blocks of sixteen channels, or of eight where a layer has no more.
+//!
+//! Filters of up to four by four taps, not dilated: input rows are interleaved, so that four rows' values of a channel
+//! and column share a word. One load gathers a window of four columns, and one VMLADAV multiplies all its taps, of which a
+//! filter of three by three has nine. Other filters go tap by tap, eight channels of two pixels at once.
 
 use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
-use crate::kernels::sealed::Sealed;
+use crate::kernels::{Routine, sealed::Sealed};
+use crate::shape::DepthwiseConv2dShape;
 use core::arch::naked_asm;
 
-/// int8: VMULLB and VMULLT multiply every other of eight values, widened to 16 bits when they are loaded.
+/// int8: VMLADAV over interleaved rows, or VMULLB and VMULLT, which multiply every other of eight values.
 pub struct Int8;
 
 impl Sealed for Int8 {}
 
-/// Channels at once.
-const LANES: usize = 8;
+/// Channels of a block.
+const WIDE: usize = 16;
+/// Channels of a block of a layer that has no more.
+const NARROW: usize = 8;
 
 impl DepthwiseKernel for Int8 {
     type Input = i8;
     type Weight = i8;
     type Activation = i8;
     type Accumulator = i32;
-    const LAYOUT: Layout = Layout { lanes: LANES, planes: 0, group: 1, order: Order::Filter, scratch: 1024 };
+    const LAYOUT: Layout = Layout { lanes: WIDE, planes: 0, group: 1, order: Order::Filter, scratch: 1024 };
+    const NARROW: usize = NARROW;
+    const PARTIAL: bool = true;
+    // Narrow pixels are interleaved in pairs.
+    const OVERREAD: usize = NARROW / 4;
 
     #[inline(always)]
     fn widen(value: i8) -> i8 {
@@ -25,38 +36,418 @@ impl DepthwiseKernel for Int8 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        let (mut row, mut to_row) = (load.from, load.to);
-        for _ in 0..load.rows {
-            let (mut from, mut to) = (row, to_row);
-            if load.from_pixel == LANES {
-                // SAFETY: the caller's promise: the pixels lie side by side.
-                unsafe { core::ptr::copy_nonoverlapping(from, to, load.pixels * LANES) };
-            } else {
-                for _ in 0..load.pixels {
-                    // SAFETY: the caller's promise. The last steps of all these pointers may leave the memory, so they wrap
-                    // and are not followed.
-                    unsafe { to.cast::<[i8; LANES]>().write(from.cast::<[i8; LANES]>().read()) };
-                    from = from.wrapping_add(load.from_pixel);
-                    to = to.wrapping_add(LANES);
-                }
-            }
-            row = row.wrapping_add(load.from_row);
-            to_row = to_row.wrapping_add(load.to_row);
-        }
+        // SAFETY: the caller's promise; these are the lanes that a block may have.
+        unsafe { if load.lanes == WIDE { load_wide(load) } else { load_narrow(load) } }
+    }
+
+    unsafe fn move_down(from: *const i8, to: *mut i8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { move_down(from, to, count) }
+    }
+
+    fn routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
+        Some(routine(shape))
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
-        // SAFETY: the caller's promise.
-        unsafe { sums(band, accumulators) }
+        if let Some(routine) = band.routine {
+            // SAFETY: the caller's promise: the routine is the one for the shape.
+            unsafe { routine((&raw const *band).cast(), accumulators.cast()) }
+        }
     }
 }
 
-/// [`DepthwiseKernel::sums`]: a tap of two pixels, sixteen multiply-accumulates, takes 14 instructions.
+/// The routine for a shape.
+pub(crate) const fn routine(shape: &DepthwiseConv2dShape) -> Routine {
+    type Kernel = unsafe extern "C" fn(&Band<Int8>, *mut i32);
+    let ([height, width], stride) = (shape.filter, shape.stride[1]);
+    let wide = shape.output()[2] > NARROW;
+    let small = height <= 4 && width <= 4 && stride <= 2 && shape.dilation[0] == 1 && shape.dilation[1] == 1;
+    let kernel: Kernel = match (small, wide, height, stride) {
+        (true, true, 1, 1) => interleaved::<WIDE, 1, 1>,
+        (true, true, 1, 2) => interleaved::<WIDE, 1, 2>,
+        (true, true, 2, 1) => interleaved::<WIDE, 2, 1>,
+        (true, true, 2, 2) => interleaved::<WIDE, 2, 2>,
+        (true, true, 3, 1) => interleaved::<WIDE, 3, 1>,
+        (true, true, 3, 2) => interleaved::<WIDE, 3, 2>,
+        (true, true, _, 1) => interleaved::<WIDE, 4, 1>,
+        (true, true, _, _) => interleaved::<WIDE, 4, 2>,
+        (true, false, 1, 1) => interleaved::<NARROW, 1, 1>,
+        (true, false, 1, 2) => interleaved::<NARROW, 1, 2>,
+        (true, false, 2, 1) => interleaved::<NARROW, 2, 1>,
+        (true, false, 2, 2) => interleaved::<NARROW, 2, 2>,
+        (true, false, 3, 1) => interleaved::<NARROW, 3, 1>,
+        (true, false, 3, 2) => interleaved::<NARROW, 3, 2>,
+        (true, false, _, 1) => interleaved::<NARROW, 4, 1>,
+        (true, false, _, _) => interleaved::<NARROW, 4, 2>,
+        (false, true, ..) => by_taps_wide,
+        (false, false, ..) => by_taps::<NARROW>,
+    };
+    // SAFETY: the parameters are pointers, which are passed alike.
+    unsafe { core::mem::transmute::<Kernel, Routine>(kernel) }
+}
+
+// Fields of `Load`: 0 first pixel, 4 bytes from pixel to pixel, 8 from row to row, 12 pixels, 16 rows, 20 where they go,
+// 24 bytes from row to row there, 36 channels.
+
+/// [`DepthwiseKernel::load_rows`] for blocks of sixteen lanes.
 ///
 /// # Safety
 /// As there.
 #[unsafe(naked)]
-unsafe extern "C" fn sums(band: &Band<Int8>, accumulators: *mut i32) {
+unsafe extern "C" fn load_wide(load: &Load<Int8>) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r8, lr}}",
+        "ldm r0, {{r1-r7}}",
+        "ldr r8, [r0, #36]",
+        "cbz r5, 4f",
+        "vctp.8 r8",
+        "1:",
+        "mov r0, r1",
+        "mov r12, r6",
+        "dls lr, r4",
+        "cmp r8, #16",
+        "bne 3f",
+        "2:",
+        "vldrb.u8 q0, [r0]",
+        "add r0, r2",
+        "vstrb.8 q0, [r12], #16",
+        "le lr, 2b",
+        "add r1, r3",
+        "add r6, r7",
+        "subs r5, #1",
+        "bne 1b",
+        "b 4f",
+        "3:",
+        "vpst",
+        "vldrbt.u8 q0, [r0]",
+        "add r0, r2",
+        "vstrb.8 q0, [r12], #16",
+        "le lr, 3b",
+        "add r1, r3",
+        "add r6, r7",
+        "subs r5, #1",
+        "bne 1b",
+        "4:",
+        "pop {{r4-r8, pc}}",
+    )
+}
+
+/// [`DepthwiseKernel::load_rows`] for blocks of eight lanes.
+///
+/// # Safety
+/// As there.
+#[unsafe(naked)]
+unsafe extern "C" fn load_narrow(load: &Load<Int8>) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r8, lr}}",
+        "ldm r0, {{r1-r7}}",
+        "ldr r8, [r0, #36]",
+        "cbz r5, 5f",
+        "1:",
+        "mov r12, r1",
+        "mov r0, r6",
+        "cmp r2, #8",
+        "bne 3f",
+        // The pixels lie side by side: bytes, sixteen at a time, the last of them as many as are left.
+        "lsls r8, r4, #3",
+        "wlstp.8 lr, r8, 4f",
+        "2:",
+        "vldrb.u8 q0, [r1], #16",
+        "vstrb.8 q0, [r0], #16",
+        "letp lr, 2b",
+        "b 4f",
+        "3:",
+        "vctp.16 r8",
+        "dls lr, r4",
+        "6:",
+        "vpst",
+        "vldrbt.u16 q0, [r1]",
+        "add r1, r2",
+        "vstrb.16 q0, [r0], #8",
+        "le lr, 6b",
+        "4:",
+        "add r1, r12, r3",
+        "add r6, r7",
+        "subs r5, #1",
+        "bne 1b",
+        "5:",
+        "pop {{r4-r8, pc}}",
+    )
+}
+
+/// [`DepthwiseKernel::move_down`].
+///
+/// # Safety
+/// As there.
+#[unsafe(naked)]
+unsafe extern "C" fn move_down(from: *const i8, to: *mut i8, count: usize) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, lr}}",
+        "wlstp.8 lr, r2, 2f",
+        // What lies after these sixteen bytes is written after it has been read.
+        "1:",
+        "vldrb.u8 q0, [r0], #16",
+        "vstrb.8 q0, [r1], #16",
+        "letp lr, 1b",
+        "2:",
+        "pop {{r4, pc}}",
+    )
+}
+
+/// Bytes of the columns that [`interleaved`] has at once.
+const COLUMNS: usize = 640;
+
+/// [`DepthwiseKernel::sums`] for blocks of `LANES` channels and filters of `HEIGHT` rows, up to four columns and the
+/// horizontal stride `STRIDE`: an output takes 3 instructions, and interleaving a column's four rows, for all channels, 9.
+///
+/// # Safety
+/// As there; pixels are `STRIDE * LANES` apart, and loads may go `OVERREAD` words beyond the band.
+#[unsafe(naked)]
+unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const STRIDE: usize>(
+    band: &Band<Int8>,
+    accumulators: *mut i32,
+) {
+    // The frame: 4 rows left   8 output columns at a time   12 the row   16 offsets of four columns   32 columns left
+    // 48 interleaved columns, then weights: [column][channel][row]. The window of an output may reach one column beyond
+    // the columns, where its weights are zero.
+    //
+    // q0 to q3 are the weights of four channels, q6 their biases, q7 the addresses of the columns before the next window.
+    // r3 output columns, r5 next biases, r7 channels left, r8 from the weights to the first window, r9 next weights, r10
+    // the first pixel, r11 the band, r12 next sums.
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r11, lr}}",
+        "sub sp, #4",
+        "vpush {{d8-d15}}",
+        "sub sp, #{frame}",
+        "mov r11, r0",
+        "mov r12, r1",
+        "ldr r1, [r11, #4]",
+        "ldr r5, [r11, #48]",
+        "movs r2, #0",
+        "vmov.i32 q1, #0",
+        "vmov.i32 q2, #0",
+        "vmov.i32 q3, #0",
+        "vidup.u32 q7, r2, #4",
+        "vshl.i32 q7, q7, #{log}",
+        "vstrw.32 q7, [sp, #16]",
+        "add r2, sp, #48 + {columns}",
+        "lsls r3, r5, #{log}",
+        ".if {lanes} == 16",
+        "dls lr, r5",
+        "1:",
+        "mov r6, r1",
+        "vldrb.u8 q0, [r6]",
+        ".if {height} > 1",
+        "add r6, r3",
+        "vldrb.u8 q1, [r6]",
+        ".endif",
+        ".if {height} > 2",
+        "add r6, r3",
+        "vldrb.u8 q2, [r6]",
+        ".endif",
+        ".if {height} > 3",
+        "add r6, r3",
+        "vldrb.u8 q3, [r6]",
+        ".endif",
+        "vst40.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst41.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst42.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
+        "adds r1, #16",
+        "le lr, 1b",
+        "rsb r5, r5, #4",
+        "lsls r5, r5, #2",
+        "vmov.i32 q0, #0",
+        "wls lr, r5, 3f",
+        "2:",
+        "vstrw.32 q0, [r2], #16",
+        "le lr, 2b",
+        "3:",
+        ".else",
+        "mov r4, r3",
+        "movs r7, #2",
+        "dls lr, r7",
+        "1:",
+        "vctp.8 r4",
+        "mov r6, r1",
+        "vpst",
+        "vldrbt.u8 q0, [r6]",
+        ".if {height} > 1",
+        "add r6, r3",
+        "vpst",
+        "vldrbt.u8 q1, [r6]",
+        ".endif",
+        ".if {height} > 2",
+        "add r6, r3",
+        "vpst",
+        "vldrbt.u8 q2, [r6]",
+        ".endif",
+        ".if {height} > 3",
+        "add r6, r3",
+        "vpst",
+        "vldrbt.u8 q3, [r6]",
+        ".endif",
+        "vst40.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst41.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst42.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
+        "adds r1, #16",
+        "subs r4, #16",
+        "it mi",
+        "movmi r4, #0",
+        "le lr, 1b",
+        ".endif",
+        "ldr r2, [r11, #48]",
+        "rsb r3, r2, #{columns} / ({lanes} * 4)",
+        ".if {stride} == 2",
+        "lsrs r3, r3, #1",
+        ".endif",
+        "adds r3, #1",
+        "ldr r4, [r11, #28]",
+        "strd r4, r3, [sp, #4]",
+        "ldr r10, [r11]",
+        // A row.
+        "4:",
+        "str r10, [sp, #12]",
+        "ldr r7, [r11, #20]",
+        // Some of its columns.
+        "5:",
+        "ldr r3, [sp, #8]",
+        "cmp r3, r7",
+        "it hi",
+        "movhi r3, r7",
+        "subs r7, r7, r3",
+        "str r7, [sp, #32]",
+        "ldr r2, [r11, #48]",
+        "subs r4, r3, #1",
+        ".if {stride} == 2",
+        "lsls r4, r4, #1",
+        ".endif",
+        "adds r4, r4, r2",
+        ".if {lanes} == 8",
+        "adds r4, #1",
+        "lsrs r4, r4, #1",
+        ".endif",
+        "dls lr, r4",
+        "add r2, sp, #48",
+        "mov r0, r10",
+        ".if {height} > 1",
+        "ldr r4, [r11, #36]",
+        "adds r6, r0, r4",
+        ".endif",
+        ".if {height} > 2",
+        "adds r7, r6, r4",
+        ".endif",
+        ".if {height} > 3",
+        "add r8, r7, r4",
+        ".endif",
+        "6:",
+        "vldrb.u8 q0, [r0], #16",
+        ".if {height} > 1",
+        "vldrb.u8 q1, [r6], #16",
+        ".endif",
+        ".if {height} > 2",
+        "vldrb.u8 q2, [r7], #16",
+        ".endif",
+        ".if {height} > 3",
+        "vldrb.u8 q3, [r8], #16",
+        ".endif",
+        "vst40.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst41.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst42.8 {{q0, q1, q2, q3}}, [r2]",
+        "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
+        "le lr, 6b",
+        "ldr r5, [r11, #8]",
+        "add r9, sp, #48 + {columns}",
+        "movw r8, #{columns} + {stride} * {lanes} * 4",
+        "movs r7, #{lanes} / 4",
+        // Four channels.
+        "7:",
+        "vldrw.u32 q7, [sp, #16]",
+        "mov r1, r12",
+        "vadd.i32 q7, q7, r9",
+        "vldrw.u32 q0, [q7]",
+        "vldrw.u32 q1, [q7, #4]",
+        "vldrw.u32 q2, [q7, #8]",
+        "vldrw.u32 q3, [q7, #12]",
+        "vldrw.u32 q6, [r5], #16",
+        "vsub.i32 q7, q7, r8",
+        "dls lr, r3",
+        "8:",
+        "vldrw.u32 q4, [q7, #{stride} * {lanes} * 4]!",
+        "vldrw.u32 q5, [q7, #4]",
+        "vmladav.s8 r0, q4, q0",
+        "vldrw.u32 q4, [q7, #8]",
+        "vmladav.s8 r2, q5, q1",
+        "vldrw.u32 q5, [q7, #12]",
+        "vmladav.s8 r4, q4, q2",
+        "vmladav.s8 r6, q5, q3",
+        "vmov q4[2], q4[0], r4, r0",
+        "vmov q4[3], q4[1], r6, r2",
+        "vadd.i32 q4, q4, q6",
+        "vstrw.32 q4, [r1], #{lanes} * 4",
+        "le lr, 8b",
+        "add r12, r12, #16",
+        "add r9, r9, #16",
+        "subs r7, r7, #1",
+        "bne 7b",
+        "subs r0, r3, #1",
+        "add r12, r12, r0, lsl #{log} + 2",
+        "add r10, r10, r3, lsl #{log} + {stride} - 1",
+        "ldr r7, [sp, #32]",
+        "cmp r7, #0",
+        "bne 5b",
+        "ldr r10, [sp, #12]",
+        "ldr r0, [r11, #32]",
+        "add r10, r0",
+        "ldr r0, [sp, #4]",
+        "subs r0, r0, #1",
+        "str r0, [sp, #4]",
+        "bne 4b",
+        "add sp, #{frame}",
+        "vpop {{d8-d15}}",
+        "add sp, #4",
+        "pop {{r4-r11, pc}}",
+        lanes = const LANES,
+        log = const LANES.ilog2(),
+        height = const HEIGHT,
+        stride = const STRIDE,
+        columns = const COLUMNS,
+        frame = const 48 + COLUMNS + 16 * LANES,
+    )
+}
+
+/// [`DepthwiseKernel::sums`] for any filter and sixteen lanes.
+///
+/// # Safety
+/// As there.
+unsafe extern "C" fn by_taps_wide(band: &Band<Int8>, accumulators: *mut i32) {
+    for lane in [0, WIDE / 2] {
+        // SAFETY: the caller's promise, for half of the lanes.
+        unsafe {
+            let band = Band::<Int8> {
+                activations: band.activations.add(lane),
+                weights: band.weights.add(lane),
+                bias: band.bias.add(lane),
+                ..*band
+            };
+            by_taps::<WIDE>(&band, accumulators.add(lane));
+        }
+    }
+}
+
+/// [`DepthwiseKernel::sums`] for eight of `LANES` lanes: a tap of two pixels, sixteen multiply-accumulates, takes 14
+/// instructions.
+///
+/// # Safety
+/// As there.
+#[unsafe(naked)]
+unsafe extern "C" fn by_taps<const LANES: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     // r0 next sums, r1 and r6 two pixels, r2 columns left, r3 next tap, r4 and r7 scratch, r5 next weights, r12 taps, r8
     // bytes from pixel to pixel, r9 rows left, r10 the row, r11 the band. q0 and q1 are the sums of the first pixel's even
     // and odd channels, q2 and q3 the second's.
@@ -88,7 +479,7 @@ unsafe extern "C" fn sums(band: &Band<Int8>, accumulators: *mut i32) {
         "dls lr, r12",
         "3:",
         "ldr r4, [r3], #4",
-        "vldrb.s16 q4, [r5], #8",
+        "vldrb.s16 q4, [r5], #{lanes}",
         "add r7, r1, r4",
         "vldrb.s16 q5, [r7]",
         "add r7, r6, r4",
@@ -103,11 +494,13 @@ unsafe extern "C" fn sums(band: &Band<Int8>, accumulators: *mut i32) {
         "vadd.i32 q3, q3, q7",
         "le lr, 3b",
         "vst20.32 {{q0, q1}}, [r0]",
-        "vst21.32 {{q0, q1}}, [r0]!",
+        "vst21.32 {{q0, q1}}, [r0]",
+        "add r0, r0, #{lanes} * 4",
         "subs r2, r2, #1",
         "beq 4f",
         "vst20.32 {{q2, q3}}, [r0]",
-        "vst21.32 {{q2, q3}}, [r0]!",
+        "vst21.32 {{q2, q3}}, [r0]",
+        "add r0, r0, #{lanes} * 4",
         "add r1, r1, r8, lsl #1",
         "subs r2, r2, #1",
         "bne 2b",
@@ -119,5 +512,6 @@ unsafe extern "C" fn sums(band: &Band<Int8>, accumulators: *mut i32) {
         "vpop {{d8-d15}}",
         "add sp, #4",
         "pop {{r4-r11, pc}}",
+        lanes = const LANES,
     )
 }

@@ -1,0 +1,38 @@
+//! `host-trainer import`.
+
+use super::{Failure, default_folder, read};
+use host_trainer::generate::{self, macs};
+use host_trainer::output::OutputFolder;
+use host_trainer::plan;
+use std::path::PathBuf;
+
+/// Options of the command.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The network: a TensorFlow Lite file
+    model: PathBuf,
+    /// Folder for the module [default: the file's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// No layer overwrites its input
+    #[arg(long)]
+    no_overlap: bool,
+}
+
+/// Writes a network as a Rust module.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let graph = read(&options.model)?;
+    let out = options.out.clone().unwrap_or_else(|| default_folder(&options.model));
+    let plan = plan::Options { overlap: !options.no_overlap, in_place: !options.no_overlap };
+    let module = generate::module(&graph, &generate::Options { plan, ..generate::Options::default() })?;
+    let folder = OutputFolder::open(&out)?;
+    folder.write(&module.files())?;
+    let total: usize = graph.nodes.iter().filter_map(macs).sum();
+    println!("{}: {} operators, {total} multiply-accumulates", graph.name, graph.nodes.len());
+    for (name, content) in module.files() {
+        println!("  {} ({} bytes)", out.join(name).display(), content.len());
+    }
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    println!("in firmware: `mod {name};`, then `{name}::MODEL.infer(&input, &mut arena)`");
+    Ok(())
+}
