@@ -66,8 +66,6 @@ pub use upsample::Upsample;
 pub mod dynamic {
     #[doc(inline)]
     pub use super::conv2d::dynamic as conv2d;
-    #[doc(hidden)]
-    pub use super::conv2d::dynamic::*;
     #[doc(inline)]
     pub use super::depthwise::dynamic as depthwise;
     #[doc(inline)]

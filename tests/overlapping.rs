@@ -215,15 +215,22 @@ fn layers_of_known_networks_run_in_place() {
 fn memory_that_is_too_short_is_refused() {
     let shape = Conv2dShape::new([2, 1, 2], 4, [2, 1]);
     let numbers = F32Filters { filters: &[1.0; 16], bias: &[0.0; 4], activation: Activation::Identity };
-    let mut packed = vec![0; dynamic::packed_words::<Portable, Clamp>(&shape)];
-    dynamic::pack_float::<Portable>(&shape, &numbers, &mut packed).unwrap();
-    let mut scratch = vec![0; dynamic::scratch_words::<Portable, Clamp>(&shape)];
+    let mut packed = vec![0; dynamic::conv2d::packed_words::<Portable, Clamp>(&shape)];
+    dynamic::conv2d::pack_float::<Portable>(&shape, &numbers, &mut packed).unwrap();
+    let mut scratch = vec![0; dynamic::conv2d::scratch_words::<Portable, Clamp>(&shape)];
     let bounds = [f32::NEG_INFINITY, f32::INFINITY];
     let mut run = |len, words: usize| {
         let scratch = &mut scratch[..words];
-        dynamic::run_overlapping::<Portable, _, Clamp>(&shape, &packed, 0.0, &bounds, &mut vec![0.0; len], scratch)
+        dynamic::conv2d::run_overlapping::<Portable, _, Clamp>(
+            &shape,
+            &packed,
+            0.0,
+            &bounds,
+            &mut vec![0.0; len],
+            scratch,
+        )
     };
-    let words = dynamic::scratch_words::<Portable, Clamp>(&shape);
+    let words = dynamic::conv2d::scratch_words::<Portable, Clamp>(&shape);
     assert_eq!(run(shape.overlapping_len(), words), Ok(()));
     assert_eq!(run(shape.overlapping_len() - 1, words), Err(ShapeError::Overlap));
     assert_eq!(run(shape.overlapping_len(), words - 1), Err(ShapeError::Scratch));

@@ -1289,3 +1289,125 @@ pub(crate) const fn pack_f32<K: DepthwiseKernel>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel of a core that tests do not run on, for its layout.
+    macro_rules! kernel {
+        ($(#[$doc:meta])* $kernel:ident, $activation:ty, $layout:expr) => {
+            $(#[$doc])*
+            struct $kernel;
+
+            impl Sealed for $kernel {}
+
+            impl DepthwiseKernel for $kernel {
+                type Input = i8;
+                type Weight = i8;
+                type Activation = $activation;
+                type Accumulator = i32;
+                const LAYOUT: Layout = $layout;
+
+                fn widen(_: i8) -> $activation {
+                    unreachable!("no body runs on this kernel")
+                }
+
+                unsafe fn sums(_: &Band<Self>, _: *mut i32) {
+                    unreachable!("no body runs on this kernel")
+                }
+            }
+        };
+    }
+
+    kernel!(
+        /// A core with DSP: planes, and groups that end in missing taps.
+        Dsp, i16, Layout { lanes: 1, planes: 4, group: 2, order: Order::Rows, scratch: 1024 }
+    );
+    kernel!(
+        /// Pairs of taps in lanes.
+        Pairs, i16, Layout { lanes: 8, planes: 0, group: 2, order: Order::Filter, scratch: 4096 }
+    );
+    kernel!(
+        /// Helium: activations of a byte.
+        Wide, i8, Layout { lanes: 16, planes: 0, group: 1, order: Order::Filter, scratch: 1024 }
+    );
+
+    /// No sum of a shape reads past the band, and no row is loaded or moved past it; sums have room.
+    fn stays_inside<K: DepthwiseKernel>(shape: &DepthwiseConv2dShape) {
+        let plan = Plan::for_kernel::<K>(shape, 1);
+        let Layout { lanes, planes, group, .. } = K::LAYOUT;
+        let (per_word, parts) = (4 / size_of::<K::Activation>(), planes.max(1));
+        let mut offsets = [0; 128];
+        assert!(plan.taps.count <= offsets.len());
+        // SAFETY: the table has a word for each place.
+        unsafe { write_offsets(shape, &plan, offsets.as_mut_ptr()) };
+        let farthest = offsets.into_iter().max().expect("there are taps") as usize;
+        let read = if planes > 0 { group } else { lanes };
+        let [stride, extent] = [shape.stride[0], shape.extent(0)];
+        let streamed = plan.streamed::<K>(shape);
+        let all = if planes > 0 { shape.input[2] } else { plan.output[2] };
+        let blocks = all.div_ceil(if planes > 0 { planes } else { lanes });
+        let stream_words = plan.stream_words::<K>(shape);
+        for (bands, blocks, words) in [
+            (Bands { rows: plan.rows, plane: plan.plane, block: 0, sums: plan.sums }, 1, plan.scratch_words()),
+            (streamed, blocks, stream_words),
+        ] {
+            let activations = (words - plan.taps.count - bands.sums) * per_word;
+            let last = (blocks - 1) * bands.block + (parts - 1) * bands.plane;
+            let columns = (plan.output[1] - 1) * shape.stride[1] * plan.step;
+            let end = last + (bands.rows - 1) * stride * plan.pitch + columns + farthest + read;
+            assert!(end <= activations, "{shape:?} reads up to {end} of {activations}");
+            let rows = (bands.rows - 1) * stride + extent;
+            let inside = (shape.padding[1] + shape.input[1]) * plan.step;
+            assert!(inside <= plan.pitch, "{shape:?}: a row has {inside} of {}", plan.pitch);
+            let end = last + (rows - 1) * plan.pitch + inside;
+            assert!(end <= activations, "{shape:?} loads up to {end} of {activations}");
+            // Rows that the next band needs as well.
+            let end = last + (bands.rows * stride + extent.saturating_sub(stride)) * plan.pitch;
+            assert!(extent <= stride || end <= activations, "{shape:?} moves from {end} of {activations}");
+            let sums = bands.rows * plan.output[1] * lanes + usize::from(planes > 0);
+            assert!(sums <= bands.sums, "{shape:?} writes {sums} of {}", bands.sums);
+            // Rows and planes begin with a word.
+            assert!(plan.pitch.is_multiple_of(per_word) && bands.plane.is_multiple_of(per_word));
+        }
+    }
+
+    #[test]
+    fn bands_stay_inside_the_scratch_memory() {
+        let mut state = 1u64;
+        let mut within = |low: usize, high: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            low + (state >> 33) as usize % (high - low + 1)
+        };
+        let mut checked = 0;
+        while checked < 50_000 {
+            let wide = within(0, 3) == 0;
+            let mut axis =
+                |size: usize| [within(1, size), within(1, 6), within(1, 4), within(1, 4), within(0, 5), within(0, 5)];
+            let (y, x) = (axis(if wide { 60 } else { 9 }), axis(if wide { 150 } else { 9 }));
+            let shape = DepthwiseConv2dShape {
+                input: [y[0], x[0], within(1, 40)],
+                multiplier: within(1, 3),
+                filter: [y[1], x[1]],
+                stride: [y[2], x[2]],
+                dilation: [y[3], x[3]],
+                padding: [y[4], x[4], y[5], x[5]],
+            };
+            if shape.check().is_err() {
+                continue;
+            }
+            checked += 1;
+            stays_inside::<Dsp>(&shape);
+            stays_inside::<Pairs>(&shape);
+            stays_inside::<Wide>(&shape);
+            stays_inside::<<crate::arch::Portable as Backend>::DepthwiseInt8>(&shape);
+            #[cfg(target_arch = "x86_64")]
+            {
+                use crate::arch::Avx2;
+                stays_inside::<<Avx2 as Backend>::DepthwiseInt8>(&shape);
+                stays_inside::<<Avx2 as Backend>::DepthwiseFloat>(&shape);
+            }
+        }
+    }
+}

@@ -117,15 +117,16 @@ fn conv2d_int8<B: Backend, const BY_ROWS: bool>(cases: &mut Cases<'_>, generator
         let numbers = Int8Filters { filters, bias, scales, input, output, activation: Activation::Identity };
         let expected = space.take(shape.output().iter().product());
         convolution::specified_int8::<SingleRounding>(&shape, &numbers, values, expected);
-        let packed = space.take(dynamic::packed_words::<B, SingleRounding>(&shape));
-        let common = dynamic::pack_int8::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        let packed = space.take(dynamic::conv2d::packed_words::<B, SingleRounding>(&shape));
+        let common =
+            dynamic::conv2d::pack_int8::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
         if BY_ROWS {
-            let scratch = space.take(dynamic::scratch_words_by_rows::<B, SingleRounding>(&shape));
+            let scratch = space.take(dynamic::conv2d::scratch_words_by_rows::<B, SingleRounding>(&shape));
             let output = space.take(expected.len());
             scratch.fill(0x7f80_80ff);
             cases
                 .measure(|| {
-                    dynamic::run_by_rows::<B, SingleRounding>(
+                    dynamic::conv2d::run_by_rows::<B, SingleRounding>(
                         &shape,
                         packed,
                         input.zero_point,
@@ -139,11 +140,11 @@ fn conv2d_int8<B: Backend, const BY_ROWS: bool>(cases: &mut Cases<'_>, generator
             cases.compare(&(case, shape), output, expected);
             continue;
         }
-        let scratch = space.take(dynamic::scratch_words::<B, SingleRounding>(&shape));
+        let scratch = space.take(dynamic::conv2d::scratch_words::<B, SingleRounding>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
             .measure(|| {
-                dynamic::run_overlapping::<B, _, SingleRounding>(
+                dynamic::conv2d::run_overlapping::<B, _, SingleRounding>(
                     &shape,
                     packed,
                     input.zero_point,
@@ -178,24 +179,35 @@ fn conv2d_int4<B: Backend, const BY_ROWS: bool>(cases: &mut Cases<'_>, generator
         let numbers = Int4Filters { filters: nibbles, bias, scales, input, output, activation };
         let expected = space.take(shape.output().iter().product());
         convolution::specified_int8::<SingleRounding>(&shape, &specified, values, expected);
-        let packed = space.take(dynamic::packed_words::<B, E>(&shape));
-        let common = dynamic::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        let packed = space.take(dynamic::conv2d::packed_words::<B, E>(&shape));
+        let common =
+            dynamic::conv2d::pack_int4::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
         if BY_ROWS {
-            let scratch = space.take(dynamic::scratch_words_by_rows::<B, E>(&shape));
+            let scratch = space.take(dynamic::conv2d::scratch_words_by_rows::<B, E>(&shape));
             let output = space.take(expected.len());
             scratch.fill(0x7f80_80ff);
             cases
                 .measure(|| {
-                    dynamic::run_by_rows::<B, E>(&shape, packed, input.zero_point, &common, values, output, scratch)
+                    dynamic::conv2d::run_by_rows::<B, E>(
+                        &shape,
+                        packed,
+                        input.zero_point,
+                        &common,
+                        values,
+                        output,
+                        scratch,
+                    )
                 })
                 .expect("the lengths are the shape's");
             cases.compare(&(case, shape), output, expected);
             continue;
         }
-        let scratch = space.take(dynamic::scratch_words::<B, E>(&shape));
+        let scratch = space.take(dynamic::conv2d::scratch_words::<B, E>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
-            .measure(|| dynamic::run_overlapping::<B, _, E>(&shape, packed, input.zero_point, &common, shared, scratch))
+            .measure(|| {
+                dynamic::conv2d::run_overlapping::<B, _, E>(&shape, packed, input.zero_point, &common, shared, scratch)
+            })
             .expect("the memory is long enough");
         cases.compare(&(case, shape), &shared[..expected.len()], expected);
     }
@@ -222,22 +234,23 @@ fn conv2d_int16<B: Backend, const BY_ROWS: bool>(
         let numbers = Int16Filters { filters, bias, scales, input: 0.0005, output, activation: Activation::Identity };
         let expected = space.take(shape.output().iter().product());
         convolution::specified_int16::<SingleRounding>(&shape, &numbers, values, expected);
-        let packed = space.take(dynamic::packed_words::<B, E>(&shape));
-        let common = dynamic::pack_int16::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
+        let packed = space.take(dynamic::conv2d::packed_words::<B, E>(&shape));
+        let common =
+            dynamic::conv2d::pack_int16::<B, SingleRounding>(&shape, &numbers, packed).expect("a rule is broken");
         if BY_ROWS {
-            let scratch = space.take(dynamic::scratch_words_by_rows::<B, E>(&shape));
+            let scratch = space.take(dynamic::conv2d::scratch_words_by_rows::<B, E>(&shape));
             let output = space.take(expected.len());
             scratch.fill(0x7f80_80ff);
             cases
-                .measure(|| dynamic::run_by_rows::<B, E>(&shape, packed, 0, &common, values, output, scratch))
+                .measure(|| dynamic::conv2d::run_by_rows::<B, E>(&shape, packed, 0, &common, values, output, scratch))
                 .expect("the lengths are the shape's");
             cases.compare(&(case, shape), output, expected);
             continue;
         }
-        let scratch = space.take(dynamic::scratch_words::<B, E>(&shape));
+        let scratch = space.take(dynamic::conv2d::scratch_words::<B, E>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
-            .measure(|| dynamic::run_overlapping::<B, _, E>(&shape, packed, 0, &common, shared, scratch))
+            .measure(|| dynamic::conv2d::run_overlapping::<B, _, E>(&shape, packed, 0, &common, shared, scratch))
             .expect("the memory is long enough");
         cases.compare(&(case, shape), &shared[..expected.len()], expected);
     }
@@ -260,23 +273,25 @@ fn conv2d_float<B: Backend, const BY_ROWS: bool>(
         let bounds = Activation::Identity.bounds();
         let expected = space.take(shape.output().iter().product());
         reference::conv2d_f32(&shape, values, filters, bias, bounds, expected);
-        let packed = space.take(dynamic::packed_words::<B, Clamp>(&shape));
+        let packed = space.take(dynamic::conv2d::packed_words::<B, Clamp>(&shape));
         let numbers = F32Filters { filters, bias, activation: Activation::Identity };
-        dynamic::pack_float::<B>(&shape, &numbers, packed).expect("a rule is broken");
+        dynamic::conv2d::pack_float::<B>(&shape, &numbers, packed).expect("a rule is broken");
         if BY_ROWS {
-            let scratch = space.take(dynamic::scratch_words_by_rows::<B, Clamp>(&shape));
+            let scratch = space.take(dynamic::conv2d::scratch_words_by_rows::<B, Clamp>(&shape));
             let output = space.take(expected.len());
             scratch.fill(0x7f80_80ff);
             cases
-                .measure(|| dynamic::run_by_rows::<B, Clamp>(&shape, packed, 0.0, &bounds, values, output, scratch))
+                .measure(|| {
+                    dynamic::conv2d::run_by_rows::<B, Clamp>(&shape, packed, 0.0, &bounds, values, output, scratch)
+                })
                 .expect("the lengths are the shape's");
             cases.compare(&(case, shape), output, expected);
             continue;
         }
-        let scratch = space.take(dynamic::scratch_words::<B, Clamp>(&shape));
+        let scratch = space.take(dynamic::conv2d::scratch_words::<B, Clamp>(&shape));
         let shared = generator.place(&mut space, shape.overlapping_len(), shape.input[2], values);
         cases
-            .measure(|| dynamic::run_overlapping::<B, _, Clamp>(&shape, packed, 0.0, &bounds, shared, scratch))
+            .measure(|| dynamic::conv2d::run_overlapping::<B, _, Clamp>(&shape, packed, 0.0, &bounds, shared, scratch))
             .expect("the memory is long enough");
         cases.compare(&(case, shape), &shared[..expected.len()], expected);
     }

@@ -28,6 +28,8 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     second, second_shape, second_scale, second_zero_point
                                 the second input of an operator that has two
     before, after               rows, columns and channels of padding
+    begin, end                  rows, columns and channels of a slice, as STRIDED_SLICE has them
+    axis                        0 rows, 1 columns, 2 channels
     bits, input_bits, output_bits
                                 8 or 16: the type of integers; 32: f32
     activation                  0 for none fused into the operator, 1 for ReLU; ReLU6 is 2 in the files of depthwise
