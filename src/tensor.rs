@@ -47,6 +47,25 @@ impl<T, const H: usize, const W: usize, const C: usize> Tensor<T, H, W, C> {
     }
 }
 
+impl<T: Pod, const H: usize, const W: usize, const C: usize> Tensor<T, H, W, C> {
+    /// Lends `N` byte ranges that do not overlap, as [`Arena::slots`]: a network's output is memory for its activations as
+    /// long as it is not written.
+    ///
+    /// ```
+    /// let mut output = bareconv::Tensor::<i8, 1, 1, 12>::filled(0);
+    /// let [mut pair, mut rest] = output.slots([0..4, 4..12]);
+    /// pair.values::<i16>().fill(-2);
+    /// rest.values::<i8>().fill(7);
+    /// assert_eq!(output.as_slice()[2..6], [-2, -1, 7, 7]);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Arena::slots`].
+    pub fn slots<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> [Slot<'_>; N] {
+        slots(bytemuck::cast_slice_mut(self.as_mut_slice()), ranges)
+    }
+}
+
 impl<T: Default + Copy, const H: usize, const W: usize, const C: usize> Default for Tensor<T, H, W, C> {
     fn default() -> Self {
         Self::filled(T::default())
@@ -138,11 +157,6 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W,
         self.0.as_flattened_mut().as_flattened_mut()
     }
 
-    /// The rows, from the top, to be written.
-    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = ViewMut<'_, T, 1, W, C>> {
-        self.0.iter_mut().map(|row| ViewMut(core::array::from_mut(row)))
-    }
-
     /// The same values in another shape, as [`View::reshape`].
     ///
     /// # Panics
@@ -150,6 +164,26 @@ impl<'a, T, const H: usize, const W: usize, const C: usize> ViewMut<'a, T, H, W,
     pub fn reshape<const H2: usize, const W2: usize, const C2: usize>(self) -> ViewMut<'a, T, H2, W2, C2> {
         const { assert!(H2 * W2 * C2 == H * W * C, "a reshaped tensor has as many values as the tensor") };
         ViewMut::from_slice(self.0.as_flattened_mut().as_flattened_mut()).unwrap_or_else(|| unreachable!())
+    }
+
+    /// Its rows, from the top, to be written: where those that a [`Stream`](crate::Stream) gives may go.
+    ///
+    /// ```
+    /// let mut output = bareconv::Tensor([[[0; 2]; 1]; 2]);
+    /// let row = bareconv::Tensor([[[1, 2]]]);
+    /// output.view_mut().rows().last().unwrap().copy_from(row.view());
+    /// assert_eq!(output.0, [[[0, 0]], [[1, 2]]]);
+    /// ```
+    pub fn rows(self) -> impl ExactSizeIterator<Item = ViewMut<'a, T, 1, W, C>> {
+        self.0.iter_mut().map(|row| ViewMut(core::array::from_mut(row)))
+    }
+
+    /// Takes the values of another tensor.
+    pub fn copy_from(&mut self, other: View<'_, T, H, W, C>)
+    where
+        T: Copy,
+    {
+        *self.0 = *other.0;
     }
 
     /// The same tensor, to be read.
@@ -212,13 +246,18 @@ impl<const BYTES: usize> Arena<BYTES> {
     /// Where two ranges overlap, one reaches past the end, or one starts at an address that is not a multiple
     /// of four. With constant ranges the checks vanish from optimized code.
     pub fn slots<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> [Slot<'_>; N] {
-        for range in &ranges {
-            assert!(range.start.is_multiple_of(4), "a slot of an arena starts at a multiple of four bytes");
-        }
-        match self.0.get_disjoint_mut(ranges) {
-            Ok(slots) => slots.map(Slot),
-            Err(_) => panic!("slots of an arena must lie in it and not overlap"),
-        }
+        slots(&mut self.0, ranges)
+    }
+}
+
+#[inline(always)]
+fn slots<const N: usize>(bytes: &mut [u8], ranges: [Range<usize>; N]) -> [Slot<'_>; N] {
+    for range in &ranges {
+        assert!(range.start.is_multiple_of(4), "a slot of an arena starts at a multiple of four bytes");
+    }
+    match bytes.get_disjoint_mut(ranges) {
+        Ok(slots) => slots.map(Slot),
+        Err(_) => panic!("slots of an arena must lie in it and not overlap"),
     }
 }
 

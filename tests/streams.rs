@@ -157,12 +157,12 @@ fn a_dense_layer_of_several_rows_is_refused() {
 #[test]
 fn lengths_and_groups_are_looked_at() {
     let shape = Conv2dShape::new([2, 2, 2], 2, [2, 1]);
-    let mut packed = vec![0; dynamic::packed_words::<Portable, Clamp>(&shape)];
-    let mut scratch = vec![0; dynamic::scratch_words_by_rows::<Portable, Clamp>(&shape)];
+    let mut packed = vec![0; dynamic::conv2d::packed_words::<Portable, Clamp>(&shape)];
+    let mut scratch = vec![0; dynamic::conv2d::scratch_words_by_rows::<Portable, Clamp>(&shape)];
     let run = |shape: &Conv2dShape, packed: &[u32], [input, output]: [usize; 2], scratch: &mut [u32]| {
         let bounds = [f32::NEG_INFINITY, f32::INFINITY];
         let (input, mut output) = (vec![0.0; input], vec![0.0; output]);
-        dynamic::run_by_rows::<Portable, Clamp>(shape, packed, 0.0, &bounds, &input, &mut output, scratch)
+        dynamic::conv2d::run_by_rows::<Portable, Clamp>(shape, packed, 0.0, &bounds, &input, &mut output, scratch)
     };
     assert_eq!(run(&shape, &packed, [8, 4], &mut scratch), Ok(()));
     assert_eq!(run(&shape.groups(2), &packed, [8, 4], &mut scratch), Err(ShapeError::Streamed));

@@ -113,7 +113,7 @@ impl Module {
 pub fn module(graph: &Graph, options: &Options) -> Result<Module, GenerateError> {
     // Packing them here shows what would not compile there.
     run::Interpreter::new(graph)?;
-    let plan = Plan::new(graph, options.plan, |node| run::scratch_words(graph, node));
+    let plan = Plan::new(graph, options.plan, &run::PortableWords);
     with_plan(graph, &plan, options)
 }
 
@@ -208,9 +208,14 @@ impl<'g> Writer<'g> {
         Ok(writer)
     }
 
-    /// Where the arena's bytes of a value are.
-    fn range(&self, id: ValueId) -> Option<Range<usize>> {
-        self.plan.range(self.graph, id)
+    /// The memory that a value is lent from, by what the function calls it, and its bytes there.
+    fn range(&self, id: ValueId) -> Option<(String, Range<usize>)> {
+        let bytes = self.graph.value(id).bytes();
+        match self.plan.places[id.0] {
+            Place::Arena(start) => Some(("arena".to_owned(), start..start + bytes)),
+            Place::Borrowed(output, start) => Some((self.output_name(output), start..start + bytes)),
+            _ => None,
+        }
     }
 
     fn docs(&self, title: &str, description: Option<&str>) -> Vec<String> {
@@ -359,8 +364,25 @@ impl<'g> Writer<'g> {
         }
         text.push_str("pub const RAM_BYTES: usize = largest(&[\n");
         for (layer, step) in self.layers.iter().zip(&self.plan.steps).filter(|(layer, _)| !layer.name.is_empty()) {
-            let scratch = layer.scratch.as_ref().map_or(String::new(), |scratch| format!(" + 4 * {scratch}"));
-            let _ = writeln!(text, "    {}{scratch}, // {}", step.scratch, layer.name);
+            match self.plan.chain(step.node) {
+                Some(chain) if chain.end == step.node + 1 => {
+                    let words: Vec<_> =
+                        self.layers[chain.clone()].iter().filter_map(|layer| layer.stream.as_deref()).collect();
+                    let first = &self.layers[chain.start].name;
+                    let _ = writeln!(text, "    // {first} to {}, row by row", layer.name);
+                    let behind = if step.scratch == 0 { String::new() } else { format!("{} + ", step.scratch) };
+                    let _ = writeln!(text, "    {behind}4 * ({}),", words.join("\n        + "));
+                }
+                Some(_) => (),
+                None => {
+                    let size = match (&layer.scratch, step.scratch) {
+                        (Some(scratch), 0) => format!("4 * {scratch}"),
+                        (Some(scratch), behind) => format!("{behind} + 4 * {scratch}"),
+                        (None, behind) => behind.to_string(),
+                    };
+                    let _ = writeln!(text, "    {size}, // {}", layer.name);
+                }
+            }
         }
         text.push_str("]);\n\n");
     }
@@ -396,12 +418,15 @@ impl<'g> Writer<'g> {
         for (number, name) in names.iter().enumerate() {
             let value = graph.value(graph.outputs[number]);
             let zero = if value.element == Element::F32 { "0.0" } else { "0" };
-            let kind = if names.len() == 1 { String::new() } else { format!(": {}", tensor(value)) };
+            let lent = self.plan.places.iter().any(|place| matches!(place, Place::Borrowed(by, _) if *by == number));
+            let kind = if names.len() == 1 && !lent { String::new() } else { format!(": {}", tensor(value)) };
             let _ = writeln!(text, "        let mut {name}{kind} = Tensor::filled({zero});");
         }
         for ((layer, step), node) in self.layers.iter().zip(&self.plan.steps).zip(&graph.nodes) {
-            if !layer.name.is_empty() {
-                self.call(text, layer, step, node);
+            match self.plan.chain(step.node) {
+                Some(chain) if chain.end == step.node + 1 => self.call_chain(text, chain, step),
+                None if !layer.name.is_empty() => self.call(text, layer, step, node),
+                _ => (),
             }
         }
         if !self.plan.copies.is_empty() {
@@ -423,7 +448,7 @@ impl<'g> Writer<'g> {
         let root = self.graph.value(self.roots[id.0]);
         let [h, w, c] = value.shape;
         match self.plan.places[id.0] {
-            Place::Arena(_) => {
+            Place::Arena(_) | Place::Borrowed(..) => {
                 let name = &self.values[id.0];
                 if types {
                     let view = view.trim_end_matches("()");
@@ -452,12 +477,53 @@ impl<'g> Writer<'g> {
         }
     }
 
+    /// The lines that run layers row by row.
+    fn call_chain(&self, text: &mut String, chain: &Range<usize>, step: &plan::Step) {
+        let (layers, nodes) = (&self.layers[chain.clone()], &self.graph.nodes[chain.clone()]);
+        let (input, output) = (nodes[0].inputs[0], self.graph.nodes[step.node].output);
+        let mut slots = Vec::new();
+        if let Some(range) = self.range(input) {
+            slots.push((self.values[input.0].clone(), range));
+        }
+        if let Some(range) = self.range(output) {
+            slots.push((format!("mut {}", self.values[output.0]), range));
+        }
+        slots.push(("mut scratch".to_owned(), ("arena".to_owned(), step.scratch..usize::MAX)));
+        text.push('\n');
+        lend_slots(text, &slots);
+        let mut memory = "scratch.words()";
+        for (number, layer) in layers.iter().enumerate() {
+            let words = layer.stream.as_deref().unwrap_or("0");
+            let rest = if number + 1 == layers.len() { "_" } else { "rest" };
+            let _ = writeln!(text, "        let ({}_stream, {rest}) = {memory}.split_at_mut({words});", layer.name);
+            memory = "rest";
+        }
+        for layer in layers {
+            let (name, upper) = (&layer.name, layer.name.to_ascii_uppercase());
+            let _ = writeln!(text, "        let mut {name}_stream = {upper}.stream({name}_stream);");
+        }
+        let _ = writeln!(text, "        let mut rows = {}.rows();", self.access(output, true, true));
+        let _ = writeln!(text, "        for row in {}.rows() {{", self.access(input, false, true));
+        let mut indent = 3;
+        for layer in layers {
+            let _ = writeln!(text, "{}{}_stream.push(row, |row| {{", "    ".repeat(indent), layer.name);
+            indent += 1;
+        }
+        let inner = "    ".repeat(indent);
+        let _ = writeln!(text, "{inner}if let Some(mut to) = rows.next() {{\n{inner}    to.copy_from(row);\n{inner}}}");
+        for _ in layers {
+            indent -= 1;
+            let _ = writeln!(text, "{}}});", "    ".repeat(indent));
+        }
+        text.push_str("        }\n");
+    }
+
     /// The lines that run a layer.
     fn call(&self, text: &mut String, layer: &Layer, step: &plan::Step, node: &Node) {
         let name = layer.name.to_ascii_uppercase();
-        // What the step borrows from the arena: names, ranges.
-        let mut slots: Vec<(String, Range<usize>)> = Vec::new();
-        let mut lend = |name: String, range: Option<Range<usize>>| {
+        // What the step borrows from the arena, or from an output: names, memories and ranges.
+        let mut slots: Vec<(String, (String, Range<usize>))> = Vec::new();
+        let mut lend = |name: String, range: Option<(String, Range<usize>)>| {
             if let Some(range) = range
                 && !slots.iter().any(|(_, other)| *other == range)
             {
@@ -471,7 +537,7 @@ impl<'g> Writer<'g> {
             inputs.iter().map(|&input| self.access(input, false, types)).collect()
         };
         let run = match step.form {
-            Form::Alias => return,
+            Form::Alias | Form::Streamed => return,
             Form::Separate => {
                 for input in &node.inputs {
                     lend(borrowed(input), self.range(*input));
@@ -505,7 +571,10 @@ impl<'g> Writer<'g> {
             }
             Form::Overlapping => {
                 let memory = self.range(output).zip(self.range(node.inputs[0]));
-                lend(format!("mut {}", self.values[output.0]), memory.map(|(below, above)| below.start..above.end));
+                lend(
+                    format!("mut {}", self.values[output.0]),
+                    memory.map(|((of, below), (_, above))| (of, below.start..above.end)),
+                );
                 let memory = format!("{}.values()", self.values[output.0]);
                 let scratch = if layer.scratch.is_some() { ", scratch.words()" } else { "" };
                 if layer.activation {
@@ -516,16 +585,29 @@ impl<'g> Writer<'g> {
             }
         };
         text.push('\n');
-        let mut names: Vec<_> = slots.iter().map(|(name, _)| name.clone()).collect();
-        let mut ranges: Vec<_> = slots.iter().map(|(_, range)| format!("{}..{}", range.start, range.end)).collect();
         if layer.scratch.is_some() {
-            names.push("mut scratch".to_owned());
-            ranges.push(format!("{}..RAM_BYTES", step.scratch));
+            slots.push(("mut scratch".to_owned(), ("arena".to_owned(), step.scratch..usize::MAX)));
         }
-        if !names.is_empty() {
-            let _ = writeln!(text, "        let [{}] = arena.slots([{}]);", names.join(", "), ranges.join(", "));
-        }
+        lend_slots(text, &slots);
         let _ = writeln!(text, "        {run}");
+    }
+}
+
+/// The statements that borrow slots from their memories.
+fn lend_slots(text: &mut String, slots: &[(String, (String, Range<usize>))]) {
+    let mut memories: Vec<&str> = slots.iter().map(|(_, (memory, _))| memory.as_str()).collect();
+    memories.sort_unstable();
+    memories.dedup();
+    for memory in memories {
+        let of = slots.iter().filter(|(_, (other, _))| other == memory);
+        let names: Vec<_> = of.clone().map(|(name, _)| name.as_str()).collect();
+        let ranges: Vec<_> = of
+            .map(|(_, (_, range))| match range.end {
+                usize::MAX => format!("{}..RAM_BYTES", range.start),
+                end => format!("{}..{end}", range.start),
+            })
+            .collect();
+        let _ = writeln!(text, "        let [{}] = {memory}.slots([{}]);", names.join(", "), ranges.join(", "));
     }
 }
 

@@ -5,6 +5,10 @@
 //! below (`overlap()` of the library's shapes says how far behind the output the input must begin; the rule holds on every
 //! core). Reshapes take no memory and no time. The network's inputs and outputs are the caller's.
 //!
+//! A value may also lie in the memory of one of the network's outputs, as long as that is not written. And a chain of
+//! convolutions and poolings can run row by row: then nothing between its first and last layer is ever in memory whole
+//! ([`Options::stream`]).
+//!
 //! Scratch memory differs from core to core, so that a plan only says where it begins: behind all that lives during the
 //! step. The generated module adds the core's sizes while it compiles.
 //!
@@ -14,6 +18,7 @@
 
 use crate::graph::{Function, Graph, Node, Operator, ValueId};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Places begin at multiples of this, in bytes.
 const ALIGN: usize = 4;
@@ -29,11 +34,15 @@ pub struct Options {
     pub in_place: bool,
     /// Convolutions and poolings overwrite their input from below.
     pub overlap: bool,
+    /// Values lie in the memory of outputs that are not yet written.
+    pub outputs: bool,
+    /// Chains of layers run row by row where that takes less memory. Where a layer merges rows for speed, this costs time.
+    pub stream: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { in_place: true, overlap: true }
+        Self { in_place: true, overlap: true, outputs: true, stream: false }
     }
 }
 
@@ -46,6 +55,10 @@ pub enum Place {
     Output(usize),
     /// In the arena, from this byte on.
     Arena(usize),
+    /// In the memory of the network's output of this number, from this byte on, before that output is written.
+    Borrowed(usize, usize),
+    /// Nowhere: its rows go from a layer to the next.
+    Streamed,
     /// A constant in flash.
     Constant,
 }
@@ -61,6 +74,8 @@ pub enum Form {
     InPlace(usize),
     /// The output overwrites the input from below.
     Overlapping,
+    /// Row by row, in one of [`Plan::chains`].
+    Streamed,
 }
 
 /// What happens for one node.
@@ -82,6 +97,8 @@ pub struct Plan {
     pub places: Vec<Place>,
     /// The steps, one for each node, in order.
     pub steps: Vec<Step>,
+    /// Chains of nodes that run row by row, in order.
+    pub chains: Vec<Range<usize>>,
     /// Network outputs (by number) that no step writes, and the values that are copied to them in the end: outputs that are
     /// inputs, constants, or other outputs as well.
     pub copies: Vec<(usize, ValueId)>,
@@ -100,11 +117,49 @@ pub struct PlanError {
 }
 
 impl Plan {
-    /// The best plan found for a checked graph. `scratch` says how many words of scratch memory a node takes, on the core
-    /// that the plan is to be best for; it is correct on all.
+    /// The best plan found for a checked graph. `words` says how many words of memory a node takes besides its values, on the
+    /// core that the plan is to be best for; it is correct on all.
     #[must_use]
-    pub fn new(graph: &Graph, options: Options, scratch: impl Fn(&Node) -> usize) -> Self {
-        let Layout { places, forms, copies, problem } = Layout::new(graph, options, scratch);
+    pub fn new(graph: &Graph, options: Options, words: &dyn Words) -> Self {
+        let mut chains = Vec::new();
+        if options.stream {
+            let cost = |chains: &[Range<usize>]| {
+                let mut problem = Layout::new(graph, options, chains, words).problem;
+                if options.outputs {
+                    problem.borrow();
+                }
+                problem.cost(&problem.quick())
+            };
+            let mut best = cost(&chains);
+            loop {
+                let mut better = None;
+                for chain in candidates(graph, &chains) {
+                    let mut more = chains.clone();
+                    more.push(chain);
+                    more.sort_by_key(|chain| chain.start);
+                    let cost = cost(&more);
+                    // Scratch counts; without it every chain would look good.
+                    if cost[0] < best[0] {
+                        best = cost;
+                        better = Some(more);
+                    }
+                }
+                match better {
+                    Some(more) => chains = more,
+                    None => break,
+                }
+            }
+        }
+        Self::with_chains(graph, options, &chains, words)
+    }
+
+    /// The best plan found for a checked graph with these chains, which are in order, apart, and of nodes that can run row
+    /// by row one after the other.
+    fn with_chains(graph: &Graph, options: Options, chains: &[Range<usize>], words: &dyn Words) -> Self {
+        let Layout { places, forms, copies, mut problem } = Layout::new(graph, options, chains, words);
+        if options.outputs {
+            problem.borrow();
+        }
         let offsets = problem.solve();
         let places: Vec<Place> = places
             .iter()
@@ -112,7 +167,11 @@ impl Plan {
                 Group::Input(number) => Place::Input(number),
                 Group::Output(number) => Place::Output(number),
                 Group::Constant => Place::Constant,
-                Group::Buffer(buffer) => Place::Arena(offsets[buffer]),
+                Group::Streamed => Place::Streamed,
+                Group::Buffer(buffer) => match problem.bins[buffer] {
+                    0 => Place::Arena(offsets[buffer]),
+                    output => Place::Borrowed(problem.outputs[output - 1], offsets[buffer]),
+                },
             })
             .collect();
         let mut steps = Vec::with_capacity(forms.len());
@@ -121,26 +180,39 @@ impl Plan {
             let Node { inputs, output, .. } = &graph.nodes[node];
             let form = match (form, overlap(graph, &graph.nodes[node])) {
                 (Form::Overlapping, Some(overlap)) => {
-                    let ends = |id: ValueId| match places[id.0] {
-                        Place::Arena(start) => Some([start, start + graph.value(id).bytes()]),
+                    let start = |id: ValueId| match places[id.0] {
+                        Place::Arena(start) => Some((usize::MAX, start)),
+                        Place::Borrowed(output, start) => Some((output, start)),
                         _ => None,
                     };
-                    match (ends(inputs[0]), ends(*output)) {
-                        (Some(above), Some(below)) if overlap.holds(below[0], above[0]) && below[1] > above[0] => form,
+                    match (start(inputs[0]), start(*output)) {
+                        (Some((a, above)), Some((b, below)))
+                            if a == b
+                                && overlap.holds(below, above)
+                                && below + graph.value(*output).bytes() > above =>
+                        {
+                            form
+                        }
                         _ => Form::Separate,
                     }
                 }
                 _ => form,
             };
-            steps.push(Step { node, form, scratch: problem.end(&offsets, node) });
+            steps.push(Step { node, form, scratch: problem.end(&offsets, step_of(chains, node)) });
         }
-        let bytes = (0..forms.len()).map(|node| problem.end(&offsets, node)).max().unwrap_or(0);
-        Self { places, steps, copies, bytes }
+        let bytes = steps.iter().map(|step| step.scratch).max().unwrap_or(0);
+        Self { places, steps, chains: chains.to_vec(), copies, bytes }
+    }
+
+    /// The chain that a node is in.
+    #[must_use]
+    pub fn chain(&self, node: usize) -> Option<&Range<usize>> {
+        self.chains.iter().find(|chain| chain.contains(&node))
     }
 
     /// The bytes that a value takes in the arena; `None` if it is elsewhere.
     #[must_use]
-    pub fn range(&self, graph: &Graph, id: ValueId) -> Option<std::ops::Range<usize>> {
+    pub fn range(&self, graph: &Graph, id: ValueId) -> Option<Range<usize>> {
         match self.places[id.0] {
             Place::Arena(start) => Some(start..start + graph.value(id).bytes()),
             _ => None,
@@ -153,13 +225,14 @@ impl Plan {
     /// # Errors
     /// The first step that would lose a value, and how.
     pub fn check(&self, graph: &Graph) -> Result<(), PlanError> {
-        let last_use = last_uses(graph);
+        let last_use = last_uses(graph, &self.chains);
         // The values that are there and will be read again.
         let mut live: Vec<ValueId> = Vec::new();
         let place = |id: ValueId| match self.places[id.0] {
             Place::Arena(start) => Some((0, start)),
             Place::Output(number) => Some((number + 1, 0)),
-            Place::Input(_) | Place::Constant => None,
+            Place::Borrowed(number, start) => Some((number + 1, start)),
+            Place::Input(_) | Place::Constant | Place::Streamed => None,
         };
         let touch = |a: ValueId, b: ValueId| match (place(a), place(b)) {
             (Some((x, from_a)), Some((y, from_b))) => {
@@ -182,13 +255,29 @@ impl Plan {
             let same_place = |a: ValueId| self.places[a.0] == self.places[output.0];
             match (self.places[output.0], step.form) {
                 (Place::Input(_) | Place::Constant, Form::Alias) if same_place(input) => (),
-                (Place::Arena(_) | Place::Output(_), _) => (),
+                // Only inside a chain, and only for the next node of it.
+                (Place::Streamed, Form::Streamed) => {
+                    let next = graph.nodes.get(number + 1).is_some_and(|next| next.inputs == [output]);
+                    let inside = self.chain(number).is_some_and(|chain| chain.contains(&(number + 1)));
+                    let once = graph.nodes.iter().filter(|node| node.inputs.contains(&output)).count() == 1;
+                    if !next || !inside || !once || graph.outputs.contains(&output) || !runs_by_rows(graph, node) {
+                        return Err(error("its rows have no one to go to"));
+                    }
+                    continue;
+                }
+                (Place::Arena(_) | Place::Output(_) | Place::Borrowed(..), _) => (),
                 _ => return Err(error("its output has no place that can be written")),
             }
             // What the output may touch: an input that is read for the last time, in the forms that are made for it.
             let mut spared = None;
             match step.form {
                 Form::Separate => (),
+                Form::Streamed => {
+                    let last = self.chain(number).is_some_and(|chain| chain.end == number + 1);
+                    if !last || !runs_by_rows(graph, node) || self.places[input.0] != Place::Streamed {
+                        return Err(error("it ends no chain"));
+                    }
+                }
                 Form::Alias => {
                     if !same_place(input) || node.operator != Operator::Reshape {
                         return Err(error("only a reshape stays where it is"));
@@ -205,7 +294,7 @@ impl Plan {
                     spared = Some(operand);
                 }
                 Form::Overlapping => match (place(output), place(input), overlap(graph, node)) {
-                    (Some((0, below)), Some((0, above)), Some(overlap)) if overlap.holds(below, above) => {
+                    (Some((a, below)), Some((b, above)), Some(overlap)) if a == b && overlap.holds(below, above) => {
                         spared = Some(input);
                     }
                     _ => return Err(error("its output would overtake its input")),
@@ -231,12 +320,17 @@ impl Plan {
             }
             live.retain(|value| last_use[value.0] != usize::MAX && last_use[value.0] > number);
         }
-        let starts = self.places.iter().all(|place| !matches!(place, Place::Arena(start) if start % ALIGN != 0));
-        let ends = graph
-            .values
+        let starts = self
+            .places
             .iter()
-            .enumerate()
-            .all(|(id, _)| self.range(graph, ValueId(id)).is_none_or(|range| range.end <= self.bytes));
+            .all(|place| !matches!(place, Place::Arena(start) | Place::Borrowed(_, start) if start % ALIGN != 0));
+        let ends = (0..graph.values.len()).map(ValueId).all(|id| match self.places[id.0] {
+            Place::Arena(start) => start + graph.value(id).bytes() <= self.bytes,
+            Place::Borrowed(output, start) => {
+                start + graph.value(id).bytes() <= graph.value(graph.outputs[output]).bytes()
+            }
+            _ => true,
+        });
         let outputs = graph.outputs.iter().enumerate().all(|(number, value)| {
             self.copies.contains(&(number, *value)) || self.places[value.0] == Place::Output(number)
         });
@@ -244,25 +338,74 @@ impl Plan {
         match (starts, ends, outputs) {
             (true, true, true) => Ok(()),
             (false, ..) => Err(whole("a value begins at no multiple of four bytes")),
-            (_, false, _) => Err(whole("a value ends behind the arena")),
+            (_, false, _) => Err(whole("a value ends behind its memory")),
             _ => Err(whole("an output is not where it belongs")),
         }
     }
 }
 
+/// Words of memory that nodes take besides their values.
+pub trait Words {
+    /// Words of scratch of a node that runs whole.
+    fn scratch(&self, graph: &Graph, node: &Node) -> usize;
+    /// Words of a node that runs row by row.
+    fn stream(&self, graph: &Graph, node: &Node) -> usize;
+}
+
+/// The step in which a node runs: its own number, but a chain runs when its last node does.
+fn step_of(chains: &[Range<usize>], node: usize) -> usize {
+    chains.iter().find(|chain| chain.contains(&node)).map_or(node, |chain| chain.end - 1)
+}
+
 /// The step that reads each value for the last time; a network's outputs are read after all, and what is never read has
 /// `usize::MAX`.
-fn last_uses(graph: &Graph) -> Vec<usize> {
+fn last_uses(graph: &Graph, chains: &[Range<usize>]) -> Vec<usize> {
     let mut last = vec![usize::MAX; graph.values.len()];
     for (number, node) in graph.nodes.iter().enumerate() {
         for input in &node.inputs {
-            last[input.0] = number;
+            last[input.0] = step_of(chains, number);
         }
     }
     for output in &graph.outputs {
         last[output.0] = graph.nodes.len();
     }
     last
+}
+
+/// Whether the layer of a node can run row by row.
+fn runs_by_rows(graph: &Graph, node: &Node) -> bool {
+    match &node.operator {
+        Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
+            shape.groups == 1 && shape.input == graph.value(node.inputs[0]).shape
+        }
+        Operator::Depthwise { .. } => true,
+        Operator::MaxPool { activation, .. } | Operator::AveragePool { activation, .. } => {
+            *activation == bareconv::Activation::Identity
+        }
+        _ => false,
+    }
+}
+
+/// All runs of two and more nodes that can run row by row one after the other, apart from the chains there are.
+fn candidates(graph: &Graph, chains: &[Range<usize>]) -> Vec<Range<usize>> {
+    let fits =
+        |node: usize| runs_by_rows(graph, &graph.nodes[node]) && !chains.iter().any(|chain| chain.contains(&node));
+    let follows = |node: usize| {
+        let (before, next) = (&graph.nodes[node], &graph.nodes[node + 1]);
+        let readers = graph.nodes.iter().filter(|other| other.inputs.contains(&before.output)).count();
+        next.inputs == [before.output] && readers == 1 && !graph.outputs.contains(&before.output)
+    };
+    let mut all = Vec::new();
+    for start in 0..graph.nodes.len() {
+        let mut end = start;
+        while end < graph.nodes.len() && fits(end) && (end == start || follows(end - 1)) {
+            end += 1;
+            if end - start >= 2 {
+                all.push(start..end);
+            }
+        }
+    }
+    all
 }
 
 /// Whether the layer of a node can write over its input.
@@ -325,6 +468,7 @@ enum Group {
     Input(usize),
     Output(usize),
     Constant,
+    Streamed,
     Buffer(usize),
 }
 
@@ -337,8 +481,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(graph: &Graph, options: Options, scratch: impl Fn(&Node) -> usize) -> Self {
-        let last_use = last_uses(graph);
+    fn new(graph: &Graph, options: Options, chains: &[Range<usize>], words: &dyn Words) -> Self {
+        let last_use = last_uses(graph, chains);
         // The members of groups that have no fixed place yet; `group` is each value's.
         let mut members: Vec<Vec<ValueId>> = Vec::new();
         let mut group: Vec<Option<usize>> = vec![None; graph.values.len()];
@@ -351,6 +495,16 @@ impl Layout {
         for (number, node) in graph.nodes.iter().enumerate() {
             let output = node.output;
             let mut form = Form::Separate;
+            if let Some(chain) = chains.iter().find(|chain| chain.contains(&number)) {
+                if chain.end == number + 1 {
+                    group[output.0] = Some(members.len());
+                    members.push(vec![output]);
+                } else {
+                    fixed[output.0] = Group::Streamed;
+                }
+                forms.push(Form::Streamed);
+                continue;
+            }
             // The group of operand `i`, if it dies here and may be written over.
             let dying = |i: usize, group: &[Option<usize>], members: &[Vec<ValueId>]| {
                 let id = node.inputs[i];
@@ -407,8 +561,13 @@ impl Layout {
                 _ => copies.push((number, *output)),
             }
         }
-        let mut problem =
-            Problem { scratch: graph.nodes.iter().map(|node| 4 * scratch(node)).collect(), ..Problem::default() };
+        let mut scratch = vec![0; graph.nodes.len()];
+        for (number, node) in graph.nodes.iter().enumerate() {
+            let step = step_of(chains, number);
+            let by_rows = chains.iter().any(|chain| chain.contains(&number));
+            scratch[step] += 4 * if by_rows { words.stream(graph, node) } else { words.scratch(graph, node) };
+        }
+        let mut problem = Problem { scratch, ..Problem::default() };
         let mut buffers: HashMap<usize, usize> = HashMap::new();
         let mut produced = vec![0; graph.values.len()];
         for (number, node) in graph.nodes.iter().enumerate() {
@@ -423,6 +582,15 @@ impl Layout {
             let size = values.iter().map(|value| graph.value(*value).bytes()).max().unwrap_or(0);
             buffers.insert(with, problem.buffers.len());
             problem.buffers.push(Buffer { size, first, last });
+        }
+        problem.bins = vec![0; problem.buffers.len()];
+        for (number, output) in graph.outputs.iter().enumerate() {
+            let with = group[output.0].filter(|with| outputs.get(with) == Some(&number));
+            if let Some(with) = with {
+                let first = members[with].iter().map(|value| produced[value.0]).min().unwrap_or(0);
+                problem.outputs.push(number);
+                problem.capacities.push((graph.value(*output).bytes(), first));
+            }
         }
         for (node, form) in graph.nodes.iter().zip(&mut forms) {
             let buffer = |id: ValueId| group[id.0].and_then(|with| buffers.get(&with).copied());
@@ -484,17 +652,63 @@ struct Problem {
     pairs: Vec<Pair>,
     /// Bytes of scratch of each step.
     scratch: Vec<usize>,
+    /// Where each buffer is: 0 is the arena, others are one more than a place in `outputs`.
+    bins: Vec<usize>,
+    /// The numbers of outputs whose memory can be borrowed.
+    outputs: Vec<usize>,
+    /// The size of each, and the step that first writes it.
+    capacities: Vec<(usize, usize)>,
 }
 
 impl Problem {
     /// Where scratch begins in a step.
     fn end(&self, offsets: &[usize], step: usize) -> usize {
-        let live = self.buffers.iter().zip(offsets).filter(|(buffer, _)| buffer.lives_at(step));
-        live.map(|(buffer, offset)| (offset + buffer.size).next_multiple_of(ALIGN)).max().unwrap_or(0)
+        let here = self.buffers.iter().zip(offsets).zip(&self.bins).filter(|&(_, &bin)| bin == 0);
+        let live = here.filter(|((buffer, _), _)| buffer.lives_at(step));
+        live.map(|((buffer, offset), _)| (offset + buffer.size).next_multiple_of(ALIGN)).max().unwrap_or(0)
+    }
+
+    /// Whether what is in the memory of outputs fits there.
+    fn fits(&self, offsets: &[usize]) -> bool {
+        self.buffers
+            .iter()
+            .zip(offsets)
+            .zip(&self.bins)
+            .all(|((buffer, offset), &bin)| bin == 0 || offset + buffer.size <= self.capacities[bin - 1].0)
+    }
+
+    /// Moves buffers to the memory of outputs as long as that makes the arena smaller.
+    fn borrow(&mut self) {
+        let mut best = self.cost(&self.quick());
+        loop {
+            let mut better = None;
+            for buffer in (0..self.buffers.len()).filter(|&buffer| self.bins[buffer] == 0) {
+                for (bin, &(capacity, first)) in self.capacities.iter().enumerate() {
+                    let Buffer { size, last, .. } = self.buffers[buffer];
+                    if size > capacity || last >= first {
+                        continue;
+                    }
+                    let mut changed = self.clone();
+                    changed.bins[buffer] = bin + 1;
+                    let cost = changed.cost(&changed.quick());
+                    if cost < best {
+                        best = cost;
+                        better = Some((buffer, bin + 1));
+                    }
+                }
+            }
+            match better {
+                Some((buffer, bin)) => self.bins[buffer] = bin,
+                None => break,
+            }
+        }
     }
 
     /// The arena's size with scratch, then without: less is better.
     fn cost(&self, offsets: &[usize]) -> [usize; 2] {
+        if !self.fits(offsets) {
+            return [usize::MAX; 2];
+        }
         let ends: Vec<_> = (0..self.scratch.len()).map(|step| self.end(offsets, step)).collect();
         let whole = ends.iter().zip(&self.scratch).map(|(end, scratch)| end + scratch).max().unwrap_or(0);
         [whole, ends.iter().copied().max().unwrap_or(0)]
@@ -503,11 +717,12 @@ impl Problem {
     /// What no plan can do better than.
     fn bound(&self) -> usize {
         let step = |step: usize| {
-            let live = self.buffers.iter().filter(|buffer| buffer.lives_at(step));
-            let mut sum: usize = live.map(|buffer| buffer.size.next_multiple_of(ALIGN)).sum();
+            let live = self.buffers.iter().zip(&self.bins).filter(|(buffer, bin)| **bin == 0 && buffer.lives_at(step));
+            let mut sum: usize = live.map(|(buffer, _)| buffer.size.next_multiple_of(ALIGN)).sum();
             for pair in &self.pairs {
                 let (below, above) = (self.buffers[pair.below], self.buffers[pair.above]);
-                if below.lives_at(step) && above.lives_at(step) {
+                let here = self.bins[pair.below] == 0 && self.bins[pair.above] == 0;
+                if here && below.lives_at(step) && above.lives_at(step) {
                     sum -= below.size.next_multiple_of(ALIGN) + above.size.next_multiple_of(ALIGN);
                     sum += below.size.max(pair.overlap.distance + above.size).next_multiple_of(ALIGN);
                 }
@@ -517,7 +732,17 @@ impl Problem {
         (0..self.scratch.len()).map(step).max().unwrap_or(0)
     }
 
+    /// The best of the simple orders.
+    fn quick(&self) -> Vec<usize> {
+        self.search(0)
+    }
+
+    /// The best found.
     fn solve(&self) -> Vec<usize> {
+        self.search(EXCHANGES)
+    }
+
+    fn search(&self, exchanges: usize) -> Vec<usize> {
         let count = self.buffers.len();
         let bound = self.bound();
         let mut best: Option<([usize; 2], Vec<usize>, Vec<usize>)> = None;
@@ -550,7 +775,7 @@ impl Problem {
                 break;
             }
         }
-        if count <= EXHAUSTIVE {
+        if exchanges > 0 && count <= EXHAUSTIVE {
             permutations(&mut order, 0, &mut |order| consider(order).0);
         } else {
             order = (0..count).collect();
@@ -561,7 +786,7 @@ impl Problem {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (state >> 33) as usize % below
             };
-            for _ in 0..EXCHANGES {
+            for _ in 0..exchanges {
                 let mut changed = order.clone();
                 let (from, to) = (random(count), random(count));
                 let moved = changed.remove(from);
@@ -584,8 +809,9 @@ impl Problem {
         let mut placed: Vec<usize> = Vec::with_capacity(order.len());
         for &buffer in order {
             let Buffer { size, .. } = self.buffers[buffer];
-            let met: Vec<usize> =
-                placed.iter().copied().filter(|&other| self.buffers[buffer].meets(&self.buffers[other])).collect();
+            let same = |other: &usize| self.bins[*other] == self.bins[buffer];
+            let meets = |other: &usize| self.buffers[buffer].meets(&self.buffers[*other]);
+            let met: Vec<usize> = placed.iter().copied().filter(|other| same(other) && meets(other)).collect();
             let fits = |start: usize| {
                 met.iter().all(|&other| {
                     let from = offsets[other];

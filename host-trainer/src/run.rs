@@ -40,8 +40,9 @@
 use crate::graph::{
     Element, Function, Graph, GraphError, Node, Numbers, Operator, Rounding, Scales, Shape, Value, ValueId, Weights,
 };
+use crate::plan::Words;
 use bareconv::Quantization;
-use bareconv::arch::{self, Visitor};
+use bareconv::arch::{self, Portable, Visitor};
 use bareconv::kernels::Backend;
 use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
@@ -865,37 +866,49 @@ fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_ce
     (place as usize).min(from - 1)
 }
 
-/// Words of scratch memory that a node's layer takes by the library's portable backend: near what most microcontrollers
-/// need. The graph has been checked.
-#[must_use]
-pub fn scratch_words(graph: &Graph, node: &Node) -> usize {
-    use bareconv::arch::Portable as B;
-    let element = graph.value(node.inputs[0]).element;
-    // How sums are rounded changes nothing here.
-    match (&node.operator, element) {
-        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int8(_)) => {
-            dynamic::conv2d::scratch_words::<B, DoubleRounding>(shape)
+/// Words of memory that layers take by the library's portable backend: near what most microcontrollers need. The graph has
+/// been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortableWords;
+
+/// How sums are rounded changes nothing here, so that one rounding serves for all.
+macro_rules! words {
+    ($element:expr, $module:ident, $words:ident, $shape:expr) => {
+        match $element {
+            Element::Int8(_) => dynamic::$module::$words::<Portable, DoubleRounding>($shape),
+            Element::Int16(_) => dynamic::$module::$words::<Portable, Int16x8<DoubleRounding>>($shape),
+            Element::F32 => dynamic::$module::$words::<Portable, Clamp>($shape),
         }
-        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::Int16(_)) => {
-            dynamic::conv2d::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
+    };
+}
+
+impl Words for PortableWords {
+    fn scratch(&self, graph: &Graph, node: &Node) -> usize {
+        let element = graph.value(node.inputs[0]).element;
+        match &node.operator {
+            Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
+                words!(element, conv2d, scratch_words, shape)
+            }
+            Operator::Depthwise { shape, .. } => words!(element, depthwise, scratch_words, shape),
+            Operator::Transposed { shape, .. } => words!(element, transposed, scratch_words, shape),
+            _ => 0,
         }
-        (Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. }, Element::F32) => {
-            dynamic::conv2d::scratch_words::<B, Clamp>(shape)
+    }
+
+    fn stream(&self, graph: &Graph, node: &Node) -> usize {
+        let (element, output) = (graph.value(node.inputs[0]).element, graph.value(node.output));
+        let row = (output.shape[1] * output.shape[2] * output.element.size()).div_ceil(4);
+        match &node.operator {
+            Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
+                row + words!(element, conv2d, scratch_words_by_rows, shape)
+            }
+            Operator::Depthwise { shape, .. } => row + words!(element, depthwise, scratch_words_by_rows, shape),
+            Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => match element {
+                Element::Int8(_) => shape.stream_words::<i8>(),
+                Element::Int16(_) => shape.stream_words::<i16>(),
+                Element::F32 => shape.stream_words::<f32>(),
+            },
+            _ => 0,
         }
-        (Operator::Depthwise { shape, .. }, Element::Int8(_)) => {
-            dynamic::depthwise::scratch_words::<B, DoubleRounding>(shape)
-        }
-        (Operator::Depthwise { shape, .. }, Element::Int16(_)) => {
-            dynamic::depthwise::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
-        }
-        (Operator::Depthwise { shape, .. }, Element::F32) => dynamic::depthwise::scratch_words::<B, Clamp>(shape),
-        (Operator::Transposed { shape, .. }, Element::Int8(_)) => {
-            dynamic::transposed::scratch_words::<B, DoubleRounding>(shape)
-        }
-        (Operator::Transposed { shape, .. }, Element::Int16(_)) => {
-            dynamic::transposed::scratch_words::<B, Int16x8<DoubleRounding>>(shape)
-        }
-        (Operator::Transposed { shape, .. }, Element::F32) => dynamic::transposed::scratch_words::<B, Clamp>(shape),
-        _ => 0,
     }
 }

@@ -224,8 +224,7 @@ fn in_little_memory() {
         ($name:literal, $layer:ident: $output:ty, $words:expr) => {
             measure!($name: I8<8, 8, 4> => $output, $words; |x, y, memory| {
                 let mut stream = $layer.stream(memory);
-                let mut output = y.view_mut();
-                let mut rows = output.rows_mut();
+                let mut rows = y.view_mut().rows();
                 for line in x.view().rows() {
                     stream.push(line, |row| {
                         if let Some(mut to) = rows.next() {

@@ -14,7 +14,10 @@ pub struct Options {
     /// Folder for the module [default: the file's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// No layer overwrites its input
+    /// Layers run row by row, one after the other, where that takes less RAM; it takes more time
+    #[arg(long)]
+    rows: bool,
+    /// No convolution or pooling overwrites its input
     #[arg(long)]
     no_overlap: bool,
 }
@@ -23,7 +26,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let graph = read(&options.model)?;
     let out = options.out.clone().unwrap_or_else(|| default_folder(&options.model));
-    let plan = plan::Options { overlap: !options.no_overlap, in_place: !options.no_overlap };
+    let plan = plan::Options { overlap: !options.no_overlap, stream: options.rows, ..plan::Options::default() };
     let module = generate::module(&graph, &generate::Options { plan, ..generate::Options::default() })?;
     let folder = OutputFolder::open(&out)?;
     folder.write(&module.files())?;

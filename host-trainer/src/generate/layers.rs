@@ -26,6 +26,8 @@ pub(super) struct Layer {
     pub flash: Option<String>,
     /// The expression of the words of scratch that it takes.
     pub scratch: Option<String>,
+    /// The expression of the words that it takes row by row.
+    pub stream: Option<String>,
     /// Whether its type leaves the shapes of its views open.
     pub generic: bool,
     /// Whether it takes its inputs as a tuple.
@@ -422,6 +424,7 @@ impl Declaration<'_> {
         layer.macs = Some(format!("{upper}_SHAPE.macs()"));
         layer.flash = Some(format!("{upper}.packed_bytes()"));
         layer.scratch = Some(format!("{upper}_SHAPE.scratch_words::<{epilogue}>()"));
+        layer.stream = Some(format!("{upper}_SHAPE.stream_words::<{epilogue}>()"));
         layer.words = words;
     }
 
@@ -445,6 +448,7 @@ impl Declaration<'_> {
             }
         }
         let types = format!("{kind}<{}, {}>", tensor(self.input()), tensor(self.output()));
+        layer.stream = Some(format!("{upper}_SHAPE.stream_words::<{}>()", self.output().element.rust()));
         self.declare(text, layer, "const", &[kind, "Pool2dShape"], &types, &value);
         let [h, w] = shape.window;
         let what = if kind == "MaxPool2d" { "max" } else { "average" };

@@ -4,7 +4,8 @@ use crate::graph::{Function, Operator};
 use std::collections::HashSet;
 
 /// What is appended to a layer's name for its constants.
-const SUFFIXES: [&str; 8] = ["", "_SHAPE", "_OUTPUT", "_WEIGHTS", "_BIAS", "_SCALES", "_SLOPES", "_ACTIVATION"];
+const SUFFIXES: [&str; 9] =
+    ["", "_SHAPE", "_OUTPUT", "_WEIGHTS", "_BIAS", "_SCALES", "_SLOPES", "_ACTIVATION", "_STREAM"];
 
 /// Longer ones are names for machines.
 const LONGEST: usize = 40;
