@@ -1,17 +1,16 @@
 //! Reads TensorFlow Lite files.
 //!
-//! `schema` follows the file's offsets, `tensor` says what its tensors are, `operators` what its operators compute, and
-//! `fault` why not. The graph is plain: a node or two for each operator of the file.
+//! `schema` follows the file's offsets, `tensor` says what its tensors are, and `operators` what its operators compute.
+//! The graph is plain: a node or two for each operator of the file.
 
-mod fault;
 mod names;
 mod operators;
 mod schema;
 mod tensor;
 
-use super::{ImportError, Problem};
+use super::ImportError;
+use super::fault::{Fault, Problems, Step, broken, nearest, require, unsupported};
 use crate::graph::{Element, Graph, Node, Operator as Op, Rounding, Shape, Value, ValueId};
-use fault::{Fault, Step, broken, malformed, nearest, require, unsupported};
 use planus::Vector;
 use std::collections::HashSet;
 use tensor::Tensor;
@@ -26,6 +25,22 @@ const MOST_COPIES: usize = 8;
 const FORMAT: &str = "TensorFlow Lite";
 /// The code of an operator that is not built in.
 const CUSTOM: i32 = 32;
+
+impl From<planus::Error> for Fault {
+    fn from(error: planus::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<Fault> for ImportError {
+    fn from(fault: Fault) -> Self {
+        fault.of_file(FORMAT)
+    }
+}
+
+fn malformed(reason: impl Into<String>) -> ImportError {
+    ImportError::Malformed { format: FORMAT, reason: reason.into() }
+}
 
 pub(super) fn read(bytes: &[u8], name: &str) -> Result<Graph, ImportError> {
     if bytes.get(4..8) != Some(b"TFL3") {
@@ -52,14 +67,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read(model: schema::Model<'a>, size: usize, name: &str) -> Result<Graph, ImportError> {
         let (mut reader, subgraph, codes) = Self::open(model, size)?;
-        let (mut problems, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut note = |place: String, fault: Fault| match fault {
-            Fault::Malformed(reason) => Err(malformed(format!("{place}: {reason}"))),
-            Fault::Unsupported(reason, nearest) => {
-                problems.push(Problem { place, reason, nearest });
-                Ok(problems.len() >= Problem::MOST)
-            }
-        };
+        let (mut problems, mut inputs, mut outputs) = (Problems::new(FORMAT), Vec::new(), Vec::new());
         'all: {
             for index in
                 subgraph.inputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS)
@@ -67,7 +75,7 @@ impl<'a> Reader<'a> {
                 match reader.network_input(index) {
                     Ok(input) => inputs.push(input),
                     Err(fault) => {
-                        if note(format!("network input {}", inputs.len()), fault)? {
+                        if problems.note(format!("network input {}", inputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -81,7 +89,7 @@ impl<'a> Reader<'a> {
                 reader.place = format!("operator {index}");
                 let result = reader.operator(index, operator, &codes);
                 if let Err(fault) = result
-                    && note(reader.place.clone(), fault)?
+                    && problems.note(reader.place.clone(), fault)?
                 {
                     break 'all;
                 }
@@ -92,16 +100,14 @@ impl<'a> Reader<'a> {
                 match reader.network_output(index) {
                     Ok(output) => outputs.push(output),
                     Err(fault) => {
-                        if note(format!("network output {}", outputs.len()), fault)? {
+                        if problems.note(format!("network output {}", outputs.len()), fault)? {
                             break 'all;
                         }
                     }
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(ImportError::Unsupported(problems));
-        }
+        problems.finish()?;
         if outputs.is_empty() {
             return Err(malformed("the network has no output"));
         }

@@ -9,10 +9,10 @@ mod quantization;
 
 use super::MOST_OPERANDS;
 use super::Reader;
-use super::fault::{Fault, Step, broken, nearest, require, unsupported};
 use super::names;
 use super::schema;
 use crate::graph::{Function, Operator as Op, Shape, ValueId};
+use crate::import::fault::{Fault, Step, broken, nearest, require, unsupported};
 use bareconv::Activation;
 use planus::Vector;
 

@@ -1,8 +1,8 @@
 //! The file's tensors: shapes, types, constant numbers.
 
-use super::fault::{Step, broken, nearest, unsupported};
 use super::schema::{self, kind};
 use crate::graph::{Element, Numbers, Shape};
+use crate::import::fault::{Step, broken, nearest, unsupported};
 use bareconv::Quantization;
 use planus::Vector;
 

@@ -1,9 +1,9 @@
 //! Functions of values by themselves.
 
 use super::super::Reader;
-use super::super::fault::{Step, require, unsupported};
 use super::Call;
 use crate::graph::{Element, Function, Numbers, Operator as Op};
+use crate::import::fault::{Step, require, unsupported};
 
 impl<'a> Reader<'a> {
     pub(super) fn function(&mut self, call: &Call<'a>, function: Function) -> Step<()> {

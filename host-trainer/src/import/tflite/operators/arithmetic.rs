@@ -1,9 +1,9 @@
 //! Sums, differences and products.
 
 use super::super::Reader;
-use super::super::fault::{Step, broken, nearest, require, unsupported};
 use super::{Call, fused};
 use crate::graph::Operator as Op;
+use crate::import::fault::{Step, broken, nearest, require, unsupported};
 use bareconv::Activation;
 
 impl<'a> Reader<'a> {

@@ -1,11 +1,11 @@
 //! What moves values and leaves them as they are.
 
 use super::super::Reader;
-use super::super::fault::{Step, broken, nearest, require, unsupported};
 use super::super::schema::kind;
 use super::super::tensor::axis_of;
 use super::{Call, options};
 use crate::graph::{Element, Numbers, Operator as Op, ValueId};
+use crate::import::fault::{Step, broken, nearest, require, unsupported};
 
 impl<'a> Reader<'a> {
     pub(super) fn concatenation(&mut self, call: &Call<'a>) -> Step<()> {

@@ -1,11 +1,11 @@
 //! Convolutions of all kinds and dense layers.
 
 use super::super::Reader;
-use super::super::fault::{Fault, Step, broken, nearest, require, unsupported};
 use super::super::schema::kind;
 use super::super::tensor::{float32, int8, int32};
 use super::{Call, SAME, VALID, fused, options, padding, positive};
 use crate::graph::{Element, Operator as Op, Scales, ValueId, Weights};
+use crate::import::fault::{Fault, Step, broken, nearest, require, unsupported};
 use bareconv::{Conv2dShape, DepthwiseConv2dShape, TransposedConv2dShape};
 
 impl<'a> Reader<'a> {

@@ -1,10 +1,10 @@
 //! Poolings and means.
 
 use super::super::Reader;
-use super::super::fault::{Step, broken, nearest, unsupported};
 use super::super::tensor::axis_of;
 use super::{Call, fused, options, padding, positive};
 use crate::graph::Operator as Op;
+use crate::import::fault::{Step, broken, nearest, unsupported};
 use bareconv::Pool2dShape;
 
 impl<'a> Reader<'a> {

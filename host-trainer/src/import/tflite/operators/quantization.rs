@@ -1,9 +1,9 @@
 //! From `f32` to integers, back, and between integers.
 
 use super::super::Reader;
-use super::super::fault::{Step, require, unsupported};
 use super::Call;
 use crate::graph::{Element, Operator as Op};
+use crate::import::fault::{Step, require, unsupported};
 
 impl<'a> Reader<'a> {
     pub(super) fn quantize(&mut self, call: &Call<'a>) -> Step<()> {
