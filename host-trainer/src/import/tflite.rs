@@ -9,7 +9,7 @@ mod schema;
 mod tensor;
 
 use super::ImportError;
-use super::fault::{Fault, Problems, Step, broken, nearest, require, unsupported};
+use super::fault::{Fault, Problems, Step, broken, require, unsupported};
 use crate::graph::{Element, Graph, Node, Operator as Op, Rounding, Shape, Value, ValueId};
 use planus::Vector;
 use std::collections::HashSet;
@@ -58,6 +58,8 @@ struct Reader<'a> {
     values: Vec<Value>,
     nodes: Vec<Node>,
     names: HashSet<String>,
+    /// The last number that made a name unique.
+    numbered: usize,
     /// Bytes that numbers may still take.
     budget: usize,
     /// The operator that is being read.
@@ -170,6 +172,7 @@ impl<'a> Reader<'a> {
             values: Vec::new(),
             nodes: Vec::new(),
             names: HashSet::new(),
+            numbered: 0,
             budget: size.saturating_mul(MOST_COPIES),
             place: String::new(),
         };
@@ -218,10 +221,10 @@ impl<'a> Reader<'a> {
     fn unique(&mut self, name: &str) -> String {
         let name = if name.is_empty() { "tensor" } else { name };
         let mut unique = name.to_owned();
-        let mut number = self.names.len();
         while !self.names.insert(unique.clone()) {
-            unique = format!("{name} {number}");
-            number += 1;
+            // Never the same number again: a file full of such names takes no longer.
+            self.numbered += 1;
+            unique = format!("{name} {}", self.numbered);
         }
         unique
     }
@@ -252,32 +255,17 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// The value of a tensor that has been computed.
-    fn value(&self, tensor: usize) -> Step<ValueId> {
-        let this = &self.tensors[tensor];
-        if this.data.is_some() {
-            return nearest(
-                format!("its input `{}` is constant", this.short_name()),
-                "the result, computed beforehand",
-            );
-        }
-        match self.known[tensor] {
-            Some(value) => Ok(value),
-            None => broken(format!("tensor `{}` is used before it is computed", this.short_name())),
-        }
-    }
-
     /// The value of a tensor that has been computed or is constant.
-    fn operand(&mut self, tensor: usize) -> Step<ValueId> {
-        let this = &self.tensors[tensor];
-        if this.data.is_none() || self.known[tensor].is_some() {
-            return match self.known[tensor] {
-                Some(value) => Ok(value),
-                None => self.value(tensor),
-            };
+    fn value(&mut self, tensor: usize) -> Step<ValueId> {
+        if let Some(value) = self.known[tensor] {
+            return Ok(value);
         }
+        let this = &self.tensors[tensor];
+        let Some(data) = this.data else {
+            return broken(format!("tensor `{}` is used before it is computed", this.short_name()));
+        };
         let (element, shape) = (this.element()?, this.shape()?);
-        self.spend(self.tensors[tensor].data.map_or(0, <[u8]>::len))?;
+        self.spend(data.len())?;
         let this = &self.tensors[tensor];
         let numbers = this.numbers(element)?;
         let (name, dimensions) = (this.short_name(), this.dimensions.clone());
