@@ -229,7 +229,7 @@ fn remove(graph: &mut Graph, marked: &[bool]) -> usize {
     before - graph.nodes.len()
 }
 
-/// Removes the nodes that `same` finds to give their only input unchanged; what read their outputs reads their inputs.
+/// Removes the nodes whose outputs `same` finds to be those of other values; what read them reads those.
 fn bypass(graph: &mut Graph, same: impl Fn(&Graph, &Links, &Node) -> Option<ValueId>) -> usize {
     let mut links = Links::of(graph);
     let mut counts: Vec<usize> = links.readers.iter().map(Vec::len).collect();
@@ -253,7 +253,10 @@ fn bypass(graph: &mut Graph, same: impl Fn(&Graph, &Links, &Node) -> Option<Valu
             }
             _ => {
                 instead[output.0] = input;
-                counts[input.0] = counts[input.0] + counts[output.0] - 1;
+                counts[input.0] += counts[output.0];
+                for read in &graph.nodes[number].inputs {
+                    counts[read.0] -= 1;
+                }
                 links.outputs[input.0] |= links.outputs[output.0];
             }
         }

@@ -15,8 +15,10 @@ use planus::Vector;
 use std::collections::HashSet;
 use tensor::Tensor;
 
-/// Tensors, operators: the most of a file.
-const MOST: usize = 1 << 16;
+/// Operators and operator codes: the most of a file. Networks for microcontrollers have a hundred.
+const MOST: usize = 1 << 12;
+/// Tensors: the most of a file.
+const MOST_TENSORS: usize = 1 << 14;
 /// Inputs or outputs of an operator.
 const MOST_OPERANDS: usize = 1 << 10;
 /// How many times a file's size its numbers may take in memory; several operators can share their weights.
@@ -137,7 +139,7 @@ impl<'a> Reader<'a> {
         }
         let mut codes = Vec::new();
         if let Some(tables) = model.operator_codes()? {
-            require(tables.len() <= MOST, "it has more than 65,536 operator codes")?;
+            require(tables.len() <= MOST, "it has more than 4,096 operator codes")?;
             for index in 0..tables.len() {
                 let Some(code) = tables.get(index)? else { break };
                 // Old files have the former field alone, in new ones it is cut to 127.
@@ -157,14 +159,14 @@ impl<'a> Reader<'a> {
         let (Some(tables), Some(buffers)) = (subgraph.tensors()?, model.buffers()?) else {
             return broken("it has no tensors, or no buffers");
         };
-        require(tables.len() <= MOST, "it has more than 65,536 tensors")?;
+        require(tables.len() <= MOST_TENSORS, "it has more than 16,384 tensors")?;
         let mut tensors = Vec::new();
         for index in 0..tables.len() {
             let Some(tensor) = tables.get(index)? else { break };
             tensors.push(Tensor::read(tensor, &buffers)?);
         }
         if subgraph.operators()?.is_some_and(|operators| operators.len() > MOST) {
-            return unsupported("it has more than 65,536 operators");
+            return unsupported("it has more than 4,096 operators");
         }
         let reader = Self {
             known: vec![None; tensors.len()],

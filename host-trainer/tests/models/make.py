@@ -302,6 +302,9 @@ def arithmetic():
             m = Model(f"{opcode.lower()}_{kind}_constant")
             inputs = [m.input(kind, (1, 3, 4, 5), 0.05, 3), m.constant(kind, (1, 1, 1, 5), 0.04, 1)]
             m.write(m.operator(opcode, inputs, m.value(kind, (1, 3, 4, 5), 0.07, -30), table, fusedActivationFunction=NONE))
+        m = Model(f"sub_{kind}_small_first")
+        inputs = [m.input(kind, (1, 1, 1, 5), 0.05, 3, "first"), m.input(kind, (1, 3, 4, 5), 0.03, -7, "second")]
+        m.write(m.operator("SUB", inputs, m.value(kind, (1, 3, 4, 5), 0.09, -30), "Sub", fusedActivationFunction=RELU))
 
 
 def arrangement():
@@ -419,6 +422,53 @@ def networks():
     m.write(m.activation("RELU", "int8", x, 0.03, -128))
 
 
+def refused():
+    """What the importer does not read: files alone, in a folder of their own."""
+    folder = HERE / "refused"
+    folder.mkdir(exist_ok=True)
+
+    def write(m, *outputs, change=None):
+        m.outputs = list(outputs)
+        if change:
+            change(m)
+        (folder / f"{m.name}.tflite").write_bytes(m.bytes())
+
+    for opcode in ["GELU", "RESIZE_BILINEAR", "TRANSPOSE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BITCAST"]:
+        m = Model(opcode.lower())
+        x = m.activation("RELU", "int8", m.input("int8", (1, 3, 4, 2)))
+        write(m, m.activation(opcode, "int8", x))
+    m = Model("custom")
+    x = m.input("int8", (1, 3, 4, 2))
+    output = m.value("int8", (1, 3, 4, 2))
+    m.operators.append(editor.Operator(opcode=schema.BuiltinOperator.CUSTOM, custom_code="MyVeryOwn", inputs=[x], outputs=[output]))
+    write(m, output)
+    m = Model("two_operators")
+    x = m.activation("ELU", "int8", m.input("int8", (1, 3, 4, 2)))
+    write(m, m.activation("GELU", "int8", m.activation("RELU", "int8", x)))
+    m = Model("hybrid")
+    x = m.input("float32", (1, 4, 4, 3))
+    weights = m.tensor("int8", (2, 1, 1, 3), [0.1, 0.1], 0, m.some("int8", (2, 1, 1, 3)), 0)
+    write(m, m.operator("CONV_2D", [x, weights], m.value("float32", (1, 4, 4, 2)), "Conv2D", strideH=1, strideW=1))
+    m = Model("batch")
+    write(m, m.activation("RELU", "int8", m.input("int8", (2, 3, 4, 2))))
+    m = Model("fused_n1")
+    write(m, m.conv("int8", m.input("int8", (1, 4, 4, 3)), 2, (1, 1), activation=schema.ActivationFunctionType.RELU_N1_TO_1))
+    m = Model("lowest_weight")
+    x = m.input("int8", (1, 4, 4, 1))
+    weights = m.tensor("int8", (1, 1, 1, 1), [0.1], 0, np.full((1, 1, 1, 1), -128, np.int8), 0)
+    write(m, m.operator("CONV_2D", [x, weights], m.value("int8", (1, 4, 4, 1)), "Conv2D", strideH=1, strideW=1))
+    m = Model("channel_mean")
+    write(m, m.operator("MEAN", [m.input("int8", (1, 4, 2, 3)), m.integers([3])], m.value("int8", (1, 4, 2)), "Reducer"))
+    m = Model("scales")
+    parts = [m.input("int8", (1, 2, 2, 1)), m.input("int8", (1, 2, 2, 1), scale=0.07)]
+    write(m, m.operator("CONCATENATION", parts, m.value("int8", (1, 2, 2, 2)), "Concatenation", axis=3))
+    m = Model("five_dimensions")
+    write(m, m.activation("RELU", "int8", m.input("int8", (1, 2, 2, 2, 2))))
+    m = Model("int32")
+    m.inputs.append(m.tensor("int32", (1, 4)))
+    write(m, m.operator("RELU", m.inputs, m.tensor("int32", (1, 4))))
+
+
 if __name__ == "__main__":
     convolutions()
     pools()
@@ -427,3 +477,4 @@ if __name__ == "__main__":
     arrangement()
     quantization()
     networks()
+    refused()

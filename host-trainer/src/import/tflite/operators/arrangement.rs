@@ -207,10 +207,11 @@ impl<'a> Reader<'a> {
         let size = self.tensors[call.input(1)?].integers()?;
         let (from, to) = (self.shape(input), self.shape(output));
         require(size == [to[0] as i64, to[1] as i64], "its output has not the size that its second input says")?;
-        let operator = Op::ResizeNearest {
-            align_corners: options.align_corners()?,
-            half_pixel_centers: options.half_pixel_centers()?,
-        };
+        let (align_corners, half_pixel_centers) = (options.align_corners()?, options.half_pixel_centers()?);
+        if align_corners && half_pixel_centers {
+            return nearest("it has align_corners and half_pixel_centers", "one of the two");
+        }
+        let operator = Op::ResizeNearest { align_corners, half_pixel_centers };
         self.node_exact(operator, input, [to[0], to[1], from[2]], output)
     }
 
