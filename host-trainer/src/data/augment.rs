@@ -290,39 +290,39 @@ impl<'a> Augmenter<'a> {
     fn change(&mut self, index: usize, random: &mut Random) {
         let augmentation = self.augmentation;
         self.picture.load(self.images, index);
-        if let Some(stylization) = &augmentation.stylization {
-            if random.chance(stylization.probability) {
-                let style = self.another(index, random);
-                self.other.load(self.images, style);
-                stylize::replace_texture(&mut self.picture, &mut self.other, stylization, &mut self.scratch, random);
-            }
+        if let Some(stylization) = &augmentation.stylization
+            && random.chance(stylization.probability)
+        {
+            let style = self.another(index, random);
+            self.other.load(self.images, style);
+            stylize::replace_texture(&mut self.picture, &mut self.other, stylization, &mut self.scratch, random);
         }
         if let Some(warp) = geometric::Warp::draw(augmentation, &self.picture, &mut self.scratch, random) {
             warp.apply(&self.picture, &mut self.other);
             std::mem::swap(&mut self.picture, &mut self.other);
         }
-        if let Some(context) = &augmentation.context {
-            if random.chance(context.probability) {
-                let other = self.another(index, random);
-                self.other.load(self.images, other);
-                mix::change_context(&mut self.picture, &self.other, context.foreground, &mut self.scratch);
-            }
+        if let Some(context) = &augmentation.context
+            && random.chance(context.probability)
+        {
+            let other = self.another(index, random);
+            self.other.load(self.images, other);
+            mix::change_context(&mut self.picture, &self.other, context.foreground, &mut self.scratch);
         }
-        if let Some(clutter) = &augmentation.clutter {
-            if random.chance(clutter.probability) {
-                self.other.values.copy_from_slice(&self.picture.values);
-                for _ in 0..clutter.pieces {
-                    let source = self.another(index, random);
-                    mix::paste_piece(&mut self.other, self.images.image(source), clutter.size, random);
-                }
-                mix::put_behind(&mut self.picture, &self.other, clutter.foreground, &mut self.scratch);
+        if let Some(clutter) = &augmentation.clutter
+            && random.chance(clutter.probability)
+        {
+            self.other.values.copy_from_slice(&self.picture.values);
+            for _ in 0..clutter.pieces {
+                let source = self.another(index, random);
+                mix::paste_piece(&mut self.other, self.images.image(source), clutter.size, random);
             }
+            mix::put_behind(&mut self.picture, &self.other, clutter.foreground, &mut self.scratch);
         }
         photometric::change(&mut self.picture, augmentation, &mut self.scratch, random);
-        if let Some(cutout) = &augmentation.cutout {
-            if random.chance(cutout.probability) {
-                mix::cut_out(&mut self.picture, cutout.size, random);
-            }
+        if let Some(cutout) = &augmentation.cutout
+            && random.chance(cutout.probability)
+        {
+            mix::cut_out(&mut self.picture, cutout.size, random);
         }
     }
 }

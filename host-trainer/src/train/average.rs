@@ -39,7 +39,7 @@ impl Average {
                     return Some(0.0);
                 }
                 let epoch_steps = epoch_steps.max(1);
-                if step % epoch_steps != 0 {
+                if !step.is_multiple_of(epoch_steps) {
                     // Until an epoch has counted, the average is the present parameters.
                     let counted = counted(step, begins, epoch_steps);
                     return (counted == 0).then_some(0.0);

@@ -1,7 +1,7 @@
 //! Optimizers: rules that move parameters against their gradient.
 //!
 //! Parameters are one flat slice. A rule keeps its state (moments) in slices of the same length and works on any range
-//! of them, so that a gradient need not exist whole: an model hands over the gradient of a range as soon as it is
+//! of them, so that a gradient need not exist whole: a model hands over the gradient of a range as soon as it is
 //! final, and may reuse its memory. Every parameter must be updated exactly once in a step. The arithmetic is element by
 //! element and in `f32` without fused multiply-adds: no result depends on how a step is cut into ranges or on the
 //! machine.
@@ -393,7 +393,7 @@ mod tests {
             let number = |name: &str| case[name].as_f64().unwrap() as f32;
             let mut p: Vec<f32> = numbers(&golden["start"]).iter().map(|&x| x as f32).collect();
             let count = p.len();
-            let mut state = OptimizerState::new(rule, &p, &[0..count], false);
+            let mut state = OptimizerState::new(rule, &p, std::slice::from_ref(&(0..count)), false);
             for (gradient, expected) in
                 golden["gradients"].as_array().unwrap().iter().zip(case["parameters"].as_array().unwrap())
             {
@@ -427,7 +427,7 @@ mod tests {
         for (rule, start) in [(RULES[3], 2.0), (RULES[4], 2.0 * (1.0 - 0.01 * 0.1))] {
             for gradient in [1e-3_f32, -40.0] {
                 let mut p = [2.0];
-                let mut state = OptimizerState::new(rule, &p, &[0..1], false);
+                let mut state = OptimizerState::new(rule, &p, std::slice::from_ref(&(0..1)), false);
                 let weight_decay = if rule == RULES[4] { 0.1 } else { 0.0 };
                 state.begin(Step { weight_decay, ..step(0.01) });
                 state.update(0..1, &[gradient], &mut p);

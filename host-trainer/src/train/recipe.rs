@@ -162,7 +162,8 @@ mod tests {
             change(&mut recipe);
             recipe.check([28, 28, 1], false).unwrap_err().to_string()
         };
-        let cases: [(&dyn Fn(&mut Recipe), &[&str]); 9] = [
+        type Case<'a> = (&'a dyn Fn(&mut Recipe), &'a [&'a str]);
+        let cases: [Case; 9] = [
             (&|r| r.epochs = 0, &["`epochs`", "at least 1"]),
             (&|r| r.batch = 0, &["`batch`", "at least 1"]),
             (&|r| r.optimizer = Optimizer::Sgd { momentum: 1.0, nesterov: false }, &["`momentum`", "below 1"]),

@@ -208,7 +208,7 @@ impl Trainable for Linear {
         self.inputs * self.classes
     }
     fn decayed(&self) -> Vec<Range<usize>> {
-        vec![0..self.parameters()]
+        std::iter::once(0..self.parameters()).collect()
     }
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
         let mut logits = vec![0.0; batch.count * self.classes];

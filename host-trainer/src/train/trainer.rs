@@ -237,7 +237,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         let position = checkpoint.position;
         self.optimizer
             .restore(position.step as u64, |name| checkpoint.tensor(&format!("optimizer.{name}")))
-            .map_err(|name| wrong(name))?;
+            .map_err(wrong)?;
         if let Some(mask) = checkpoint.tensor("mask") {
             if mask.len() != self.parameters.len() {
                 return Err(wrong("mask").into());
@@ -324,10 +324,11 @@ impl<'a, M: Trainable> Trainer<'a, M> {
 
     /// How it ended, if it did.
     fn ending(&self) -> Option<Ending> {
-        if let (Some(early), Some(best)) = (self.recipe.early_stopping, &self.best) {
-            if self.position.images == 0 && self.position.epoch > best.epoch + early.patience {
-                return Some(Ending::Early);
-            }
+        if let (Some(early), Some(best)) = (self.recipe.early_stopping, &self.best)
+            && self.position.images == 0
+            && self.position.epoch > best.epoch + early.patience
+        {
+            return Some(Ending::Early);
         }
         (self.position.epoch >= self.recipe.epochs).then_some(Ending::Complete)
     }

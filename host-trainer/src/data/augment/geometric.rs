@@ -84,11 +84,11 @@ impl<'a> Warp<'a> {
         if limits.crop > 0 {
             warp.crop = [(); 2].map(|()| random.below(2 * limits.crop + 1) as f32 - limits.crop as f32);
         }
-        if let Some(elastic) = &limits.elastic {
-            if random.chance(elastic.probability) {
-                fill_field(scratch, picture, elastic, random);
-                warp.field = scratch;
-            }
+        if let Some(elastic) = &limits.elastic
+            && random.chance(elastic.probability)
+        {
+            fill_field(scratch, picture, elastic, random);
+            warp.field = scratch;
         }
         Some(warp)
     }
