@@ -25,6 +25,8 @@ const MOST_OPERANDS: usize = 1 << 10;
 const MOST_COPIES: usize = 8;
 
 const FORMAT: &str = "TensorFlow Lite";
+/// The reason of what fails only because something before it has, and is not worth a word.
+const CONSEQUENCE: &str = "an input is missing";
 /// The code of an operator that is not built in.
 const CUSTOM: i32 = 32;
 
@@ -52,11 +54,21 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Graph, ImportError> {
     Reader::read(model, bytes.len(), name)
 }
 
+/// Notes a fault unless it is the consequence of another; true if there is no room for more.
+fn note(problems: &mut Problems, place: String, fault: Fault) -> Result<bool, ImportError> {
+    match fault {
+        Fault::Unsupported(reason, _) if reason == CONSEQUENCE => Ok(false),
+        fault => problems.note(place, fault),
+    }
+}
+
 /// A network while it is read.
 struct Reader<'a> {
     tensors: Vec<Tensor<'a>>,
     /// The value of each tensor, once it is known.
     known: Vec<Option<ValueId>>,
+    /// Whether a tensor is not known because what should compute it is not supported.
+    missing: Vec<bool>,
     values: Vec<Value>,
     nodes: Vec<Node>,
     names: HashSet<String>,
@@ -79,7 +91,7 @@ impl<'a> Reader<'a> {
                 match reader.network_input(index) {
                     Ok(input) => inputs.push(input),
                     Err(fault) => {
-                        if problems.note(format!("network input {}", inputs.len()), fault)? {
+                        if note(&mut problems, format!("network input {}", inputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -93,7 +105,7 @@ impl<'a> Reader<'a> {
                 reader.place = format!("operator {index}");
                 let result = reader.operator(index, operator, &codes);
                 if let Err(fault) = result
-                    && problems.note(reader.place.clone(), fault)?
+                    && note(&mut problems, reader.place.clone(), fault)?
                 {
                     break 'all;
                 }
@@ -104,7 +116,7 @@ impl<'a> Reader<'a> {
                 match reader.network_output(index) {
                     Ok(output) => outputs.push(output),
                     Err(fault) => {
-                        if problems.note(format!("network output {}", outputs.len()), fault)? {
+                        if note(&mut problems, format!("network output {}", outputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -170,6 +182,7 @@ impl<'a> Reader<'a> {
         }
         let reader = Self {
             known: vec![None; tensors.len()],
+            missing: vec![false; tensors.len()],
             tensors,
             values: Vec::new(),
             nodes: Vec::new(),
@@ -183,6 +196,12 @@ impl<'a> Reader<'a> {
 
     fn network_input(&mut self, index: i32) -> Step<ValueId> {
         let tensor = self.index(index)?;
+        let result = self.checked_input(tensor);
+        self.missing[tensor] = result.is_err();
+        result
+    }
+
+    fn checked_input(&mut self, tensor: usize) -> Step<ValueId> {
         let dimensions = &self.tensors[tensor].dimensions;
         if dimensions.len() >= 2 && dimensions[0] != 1 {
             return unsupported(format!("its shape is {dimensions:?}: the batch, its first dimension, must be 1"));
@@ -261,6 +280,9 @@ impl<'a> Reader<'a> {
     fn value(&mut self, tensor: usize) -> Step<ValueId> {
         if let Some(value) = self.known[tensor] {
             return Ok(value);
+        }
+        if self.missing[tensor] {
+            return unsupported(CONSEQUENCE);
         }
         let this = &self.tensors[tensor];
         let Some(data) = this.data else {

@@ -25,10 +25,12 @@ fn same(graph: &Graph, links: &Links, node: &Node) -> Option<ValueId> {
         // Of the input's shape, and within it: from the first value to the last, or backwards.
         Operator::Slice { stride, .. } => (0..3).all(|axis| stride[axis] > 0 || from.shape[axis] == 1),
         Operator::Pad { .. } => true,
-        // The average of one value is that value; the library divides by the count, 1.
-        Operator::MaxPool { shape, activation: Activation::Identity }
-        | Operator::AveragePool { shape, activation: Activation::Identity, .. } => {
+        Operator::MaxPool { shape, activation: Activation::Identity } => {
             shape.window == [1, 1] && shape.stride == [1, 1]
+        }
+        // The sum of one value is that value, except that `0.0 + -0.0` is `0.0`.
+        Operator::AveragePool { shape, activation: Activation::Identity, .. } => {
+            shape.window == [1, 1] && shape.stride == [1, 1] && to.element != Element::F32
         }
         // Every place is its own nearest, whichever points of the pixels are compared.
         Operator::ResizeNearest { .. } => true,
