@@ -12,6 +12,7 @@ use host_trainer::run::{Interpreter, PortableWords};
 use host_trainer::{generate, import};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -298,6 +299,31 @@ fn large_constants_are_left_to_the_core() {
     optimize(&mut builder.graph, &Options::default()).unwrap();
     assert_eq!(builder.graph.nodes.len(), 2);
     generate::module(&builder.graph, &generate::Options::default()).unwrap();
+}
+
+#[test]
+fn passes_can_be_left_out_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let import = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host-trainer"));
+        command.arg("import").arg(models().join("network_int8_one_layer.tflite"));
+        command.arg("--out").arg(folder.path().join("model")).args(arguments).output().unwrap()
+    };
+    let layers = |arguments: &[&str]| {
+        let output = import(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let module = fs::read_to_string(folder.path().join("model/mod.rs")).unwrap();
+        (text, module.matches(".run").count())
+    };
+    let (text, count) = layers(&[]);
+    assert!(text.contains("4 operators") && text.contains("fold-pads 1") && text.contains("1 layers"), "{text}");
+    assert_eq!(count, 1);
+    let (text, count) = layers(&["--without", "fold-pads,fuse-pooling"]);
+    assert!(!text.contains("fold-pads") && text.contains("fuse-activations 1"), "{text}");
+    assert_eq!(count, 3);
+    let message = String::from_utf8_lossy(&import(&["--without", "magic"]).stderr).into_owned();
+    assert!(message.contains("magic") && message.contains("fold-pads") && message.contains("drop-dead"), "{message}");
 }
 
 #[test]

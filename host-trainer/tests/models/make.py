@@ -71,16 +71,17 @@ class Model:
 
     def constant(self, kind, shape, scale=0.05, zero=0):
         if kind == "float32":
-            return self.tensor(kind, shape, data=self.random.integers(-16, 17, shape).astype(np.float32) / 8)
+            return self.tensor(kind, shape, data=(2 * self.random.integers(-8, 8, shape) + 1).astype(np.float32) / 8)
         like = self.value(kind, shape, scale, zero)
         self.tensors.pop()
         scale, zero = like.quantization.scales, like.quantization.zero_points[0]
         return self.tensor(kind, shape, scale, zero, self.some(kind, shape))
 
     def some(self, kind, shape):
-        """Random values, a fifth of them extreme."""
+        """Random values, a fifth of them extreme. None of float32 is zero: a product would have a sign that TensorFlow Lite
+        Micro's clamp leaves as it is, and bareconv's does not."""
         if kind == "float32":
-            return self.random.integers(-64, 65, shape).astype(np.float32) / 8
+            return (2 * self.random.integers(-32, 32, shape) + 1).astype(np.float32) / 8
         info = np.iinfo(kind)
         values = self.random.integers(info.min, info.max + 1, shape)
         extremes = self.random.choice([info.min, info.min + 1, -1, 0, 1, info.max], shape)

@@ -14,7 +14,7 @@ use bareconv::Activation;
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     let mut links = Links::of(graph);
     let mut marked = vec![false; graph.nodes.len()];
-    for number in 0..graph.nodes.len() {
+    for (number, marked) in marked.iter_mut().enumerate() {
         let node = &graph.nodes[number];
         let activation = match node.operator {
             Operator::Function(Function::Relu) => Activation::Relu,
@@ -31,7 +31,7 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
             continue;
         }
         links.absorb(graph, producer, number);
-        marked[number] = true;
+        *marked = true;
     }
     remove(graph, &marked)
 }

@@ -10,7 +10,7 @@ use bareconv::Conv2dShape;
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     let mut links = Links::of(graph);
     let mut marked = vec![false; graph.nodes.len()];
-    for number in 0..graph.nodes.len() {
+    for (number, marked) in marked.iter_mut().enumerate() {
         let node = &graph.nodes[number];
         let Operator::MaxPool { shape: pool, activation } = node.operator else { continue };
         let (input, output) = (node.inputs[0], graph.value(node.output));
@@ -32,7 +32,7 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
             *shape = fused;
         }
         links.absorb(graph, producer, number);
-        marked[number] = true;
+        *marked = true;
     }
     remove(graph, &marked)
 }
