@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::DataSet;
 use crate::lenet;
-use crate::nn::Initialization;
+use crate::nn::{Conv2d, Initialization, Pool2d};
 use crate::random::Random;
 use crate::train::{Recipe, Schedule, Trainer, for_each_output};
 use std::sync::Mutex;
@@ -73,14 +73,14 @@ fn reference_of_a_convolution_by_hand() {
 
 #[test]
 fn sequences_without_an_integer_form_are_refused() {
-    let pool = |window, stride| Layer::MaxPool2d { window, stride };
-    let dense = Layer::Dense { outputs: 4 };
+    let pool = |window, stride| Layer::MaxPool2d(Pool2d { window, stride, padding: [0; 4] });
+    let dense = || Layer::dense(4);
     for (layers, name) in [
-        (vec![Layer::Relu, dense], "relu1"),
-        (vec![dense, pool([1, 1], [1, 1])], "max_pool1"),
-        (vec![pool([2, 2], [2, 2]), dense], "max_pool1"),
+        (vec![Layer::Relu, dense()], "relu1"),
+        (vec![dense(), pool([1, 1], [1, 1])], "max_pool1"),
+        (vec![pool([2, 2], [2, 2]), dense()], "max_pool1"),
         (
-            vec![Layer::Conv2d { filters: 1, filter: [1, 1], stride: [1, 1], padding: [0, 0] }, pool([3, 3], [2, 2])],
+            vec![Layer::Conv2d(Conv2d::new(1, [1, 1])), pool([3, 3], [2, 2])],
             "max_pool1",
         ),
     ] {
@@ -139,7 +139,7 @@ fn integer_network_is_the_fake_quantized_one() {
     let mut rounded = parameters.clone();
     ranges.round_weights(&network, &parameters, &mut rounded);
     let outputs = Mutex::new(vec![Vec::new(); images.len()]);
-    for_each_output(&network, &rounded, &ranges.grids(), &images, |number, output| {
+    for_each_output(&network, &rounded, &[], &ranges.grids(), &images, |number, output: &[f32]| {
         outputs.lock().unwrap()[number] = output.to_vec();
     });
     let grid = quantized.layers[4].output;

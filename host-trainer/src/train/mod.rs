@@ -1,10 +1,7 @@
-//! The training loop: stochastic gradient descent, data-parallel and the same for every number of
-//! threads.
+//! The training loop: stochastic gradient descent, the same for every number of threads.
 //!
-//! A batch is cut into chunks of [`LANES`] images; chunk `i` belongs to shard `i % SHARDS`. Each
-//! shard has its own gradient, and the update adds the shards' gradients in order. Threads only
-//! decide who computes a shard, never what is added to what. Each image draws its random numbers
-//! from a stream of its own.
+//! Threads only decide who computes what, never what is added to what. Each image draws its random
+//! numbers from a stream of its own.
 
 mod loss;
 mod schedule;
@@ -15,14 +12,14 @@ pub use loss::softmax_cross_entropy;
 pub use schedule::Schedule;
 
 use crate::data::{Augmentation, Images, augment};
-use crate::nn::{LANES, Lanes, Network, Workspace};
+use crate::nn::{Engine, LANES, Lanes, Mode, Network};
 use crate::quantize::{FakeQuantization, PIXEL, Quantization};
 use crate::random::Random;
 use rayon::prelude::*;
 use std::time::Instant;
 
-/// The number of gradients that a batch is divided into.
-const SHARDS: usize = 8;
+/// The most images of a batch in evaluation.
+const BATCH: usize = 8 * LANES;
 /// Number of parameters that one task updates.
 const UPDATE: usize = 4096;
 
@@ -83,13 +80,6 @@ pub struct Progress {
     pub images_per_second: f64,
 }
 
-/// What one task needs to compute its part of a batch.
-struct Shard {
-    workspace: Workspace<f32>,
-    loss: f64,
-    correct: usize,
-}
-
 /// A network in training.
 pub struct Trainer<'a> {
     network: &'a Network,
@@ -99,7 +89,9 @@ pub struct Trainer<'a> {
     parameters: Vec<f32>,
     velocity: Vec<f32>,
     average: Vec<f32>,
-    shards: Vec<Shard>,
+    /// The moving averages of batch normalization.
+    state: Vec<f32>,
+    engine: Engine<f32>,
     order: Vec<usize>,
     epoch: usize,
     step: usize,
@@ -127,14 +119,14 @@ impl<'a> Trainer<'a> {
         assert_eq!([images.size[0], images.size[1], 1], network.input_shape());
         assert_eq!(parameters.len(), network.parameters());
         assert!(!images.is_empty() && recipe.batch > 0);
-        let shards = recipe.batch.div_ceil(LANES).min(SHARDS);
         Self {
             network,
             images,
             seed,
             velocity: vec![0.0; parameters.len()],
             average: parameters.clone(),
-            shards: (0..shards).map(|_| Shard { workspace: Workspace::new(network), loss: 0.0, correct: 0 }).collect(),
+            state: network.initial_state(),
+            engine: Engine::new(network, recipe.batch, Mode::Training),
             order: (0..images.len()).collect(),
             epoch: 0,
             step: 0,
@@ -169,11 +161,11 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn evaluate(&self, images: &Images) -> Evaluation {
         match &self.quantization {
-            None => evaluate(self.network, &self.average, &[], images),
+            None => evaluate(self.network, &self.average, &self.state, &[], images),
             Some(quantization) => {
                 let mut rounded = self.average.clone();
                 quantization.round_weights(self.network, &self.average, &mut rounded);
-                evaluate(self.network, &rounded, &quantization.grids(), images)
+                evaluate(self.network, &rounded, &self.state, &quantization.grids(), images)
             }
         }
     }
@@ -209,150 +201,141 @@ impl<'a> Trainer<'a> {
     /// One step; `first` is the place of the batch in the epoch. Returns the sum of the losses and
     /// the number of images classified right.
     fn step(&mut self, batch: &[usize], first: usize) -> (f64, usize) {
-        let Self { network, images, recipe, parameters, shards, rounded, .. } = self;
+        let steps = self.images.len().div_ceil(self.recipe.batch) * self.recipe.epochs;
+        let Self { network, images, recipe, parameters, velocity, average, engine, rounded, state, seed, .. } = self;
         if let Some(quantization) = &self.quantization {
             quantization.round_weights(network, parameters, rounded);
-            for shard in &mut *shards {
-                shard.workspace.set_grids(&quantization.grids());
-                shard.workspace.forget_ranges();
-            }
+            engine.set_grids(&quantization.grids());
+            engine.forget_ranges();
         }
-        let seen: &[f32] = if self.quantization.is_some() { rounded } else { parameters };
         // Streams 0 to 2^32 shuffle, the others change images.
         let stream = ((self.epoch as u64 + 1) << 32) + first as u64;
-        let stride = shards.len();
-        shards.par_iter_mut().enumerate().for_each(|(index, shard)| {
-            let Shard { workspace, loss, correct } = shard;
-            workspace.gradient.fill(0.0);
-            (*loss, *correct) = (0.0, 0);
-            for (chunk, members) in batch.chunks(LANES).enumerate().skip(index).step_by(stride) {
-                let mut labels = [None; LANES];
-                for (lane, label) in labels.iter_mut().enumerate() {
-                    // The last chunk may be short: the first image fills it up, without a label.
-                    let member = members.get(lane).copied();
-                    let source = member.unwrap_or(members[0]);
-                    *label = member.map(|member| images.labels[member]);
-                    let place = (chunk * LANES + if member.is_some() { lane } else { 0 }) as u64;
-                    let mut random = Random::new(self.seed, stream + place);
-                    let input = workspace.input();
-                    augment(images.image(source), images.size, &recipe.augmentation, &mut random, |pixel, value| {
-                        input[pixel].0[lane] = value * PIXEL.scale
-                    });
-                }
-                network.forward(seen, workspace);
-                let (output, gradient) = workspace.output_gradient();
-                let result =
-                    softmax_cross_entropy(output, &labels, recipe.label_smoothing, 1.0 / batch.len() as f32, gradient);
-                *loss += result.0;
-                *correct += result.1;
-                network.backward(seen, workspace);
-            }
+        engine.load_with(batch.len(), |i, values| {
+            let mut random = Random::new(*seed, stream + i as u64);
+            augment(images.image(batch[i]), images.size, &recipe.augmentation, &mut random, |pixel, value| {
+                values[pixel] = value * PIXEL.scale;
+            });
         });
-        if let Some(quantization) = &mut self.quantization {
-            quantization.observe(shards.iter().map(|shard| &shard.workspace.observed[..]));
-        }
-        let totals =
-            shards.iter().fold((0.0, 0), |(loss, correct), shard| (loss + shard.loss, correct + shard.correct));
-        self.update(batch.len());
-        totals
-    }
+        let seen: &[f32] = if self.quantization.is_some() { rounded } else { parameters };
+        engine.forward_training(seen, state, stream);
+        let labels: Vec<u8> = batch.iter().map(|&member| images.labels[member]).collect();
+        let mut error = vec![0.0; engine.output().len()];
+        let scale = 1.0 / batch.len() as f32;
+        let totals = losses(engine.output(), &labels, recipe.label_smoothing, scale, &mut error);
 
-    /// Moves the parameters against the gradient.
-    fn update(&mut self, batch: usize) {
-        let steps = self.images.len().div_ceil(self.recipe.batch) * self.recipe.epochs;
-        let rate = self.recipe.schedule.rate(self.step, steps);
+        let rate = recipe.schedule.rate(self.step, steps);
         self.step += 1;
         // Early averages must not remember the start.
         let warm = (1.0 + self.step as f32) / (10.0 + self.step as f32);
-        let keep = self.recipe.average_decay.min(warm);
-        let Recipe { momentum, nesterov, .. } = self.recipe;
-        let used = batch.div_ceil(LANES).min(self.shards.len());
-        let gradients: Vec<&[f32]> = self.shards[..used].iter().map(|shard| &shard.workspace.gradient[..]).collect();
-        for node in self.network.nodes() {
-            for (range, decay) in [(node.weights.clone(), self.recipe.weight_decay), (node.bias.clone(), 0.0)] {
-                let start = range.start;
-                self.parameters[range.clone()]
-                    .par_chunks_mut(UPDATE)
-                    .zip(self.velocity[range.clone()].par_chunks_mut(UPDATE))
-                    .zip(self.average[range].par_chunks_mut(UPDATE))
-                    .enumerate()
-                    .for_each(|(index, ((parameters, velocity), average))| {
-                        let mut sum = [0.0; UPDATE];
-                        let sum = &mut sum[..parameters.len()];
-                        for gradient in &gradients {
-                            let gradient = &gradient[start + index * UPDATE..][..sum.len()];
-                            for (sum, gradient) in sum.iter_mut().zip(gradient) {
-                                *sum += gradient;
-                            }
-                        }
-                        for (((p, v), a), g) in parameters.iter_mut().zip(velocity).zip(average).zip(sum.iter()) {
-                            let g = g + decay * *p;
-                            *v = momentum * *v + g;
-                            *p -= rate * if nesterov { g + momentum * *v } else { *v };
-                            *a = keep * *a + (1.0 - keep) * *p;
-                        }
-                    });
+        let keep = recipe.average_decay.min(warm);
+        let &mut Recipe { momentum, nesterov, weight_decay, .. } = recipe;
+        let nodes = network.nodes();
+        let mut update = |range: std::ops::Range<usize>, gradient: &[f32], parameters: &mut [f32]| {
+            let start = range.start;
+            let node = &nodes[nodes.partition_point(|node| node.parameters().end <= start)];
+            let weights = node.weights.end;
+            parameters
+                .par_chunks_mut(UPDATE)
+                .zip(velocity[range.clone()].par_chunks_mut(UPDATE))
+                .zip(average[range].par_chunks_mut(UPDATE))
+                .zip(gradient.par_chunks(UPDATE))
+                .enumerate()
+                .for_each(|(index, (((parameters, velocity), average), gradient))| {
+                    let values = parameters.iter_mut().zip(velocity).zip(average).zip(gradient);
+                    for (i, (((p, v), a), g)) in values.enumerate() {
+                        let decay = if start + index * UPDATE + i < weights { weight_decay } else { 0.0 };
+                        let g = g + decay * *p;
+                        *v = momentum * *v + g;
+                        *p -= rate * if nesterov { g + momentum * *v } else { *v };
+                        *a = keep * *a + (1.0 - keep) * *p;
+                    }
+                });
+        };
+        if let Some(quantization) = &mut self.quantization {
+            // The way back sees rounded weights; the optimizer moves the others.
+            let mut through =
+                |range: std::ops::Range<usize>, gradient: &[f32], _: &mut [f32]| update(range.clone(), gradient, &mut parameters[range]);
+            engine.backward(&error, rounded, &mut through);
+            quantization.observe(&engine.observed());
+        } else {
+            engine.backward(&error, parameters, &mut update);
+        }
+        totals
+    }
+}
+
+/// The sum of the losses of outputs `[image][class]` and the number of images classified right; `error` is the
+/// derivative, times `scale`.
+fn losses(output: &[f32], labels: &[u8], smoothing: f32, scale: f32, error: &mut [f32]) -> (f64, usize) {
+    let classes = output.len() / labels.len();
+    let (mut loss, mut correct) = (0.0, 0);
+    let chunks = output.chunks(LANES * classes).zip(error.chunks_mut(LANES * classes)).zip(labels.chunks(LANES));
+    for ((output, error), members) in chunks {
+        let mut labels = [None; LANES];
+        let mut lanes = vec![Lanes::ZERO; classes];
+        for (image, (output, &label)) in output.chunks_exact(classes).zip(members).enumerate() {
+            labels[image] = Some(label);
+            for (lanes, &value) in lanes.iter_mut().zip(output) {
+                lanes.0[image] = value;
             }
+        }
+        let mut gradient = lanes.clone();
+        let result = softmax_cross_entropy(&lanes, &labels, smoothing, scale, &mut gradient);
+        loss += result.0;
+        correct += result.1;
+        for (image, error) in error.chunks_exact_mut(classes).enumerate() {
+            for (value, lanes) in error.iter_mut().zip(&gradient) {
+                *value = lanes.0[image];
+            }
+        }
+    }
+    (loss, correct)
+}
+
+/// Runs `network` over `images`; `each` gets the number of an image and its outputs (logits), in order.
+pub fn for_each_output(
+    network: &Network,
+    parameters: &[f32],
+    state: &[f32],
+    grids: &[Option<Quantization>],
+    images: &Images,
+    mut each: impl FnMut(usize, &[f32]),
+) {
+    let numbers: Vec<usize> = (0..images.len()).collect();
+    let mut engine = Engine::new(network, BATCH, Mode::Inference);
+    engine.set_grids(grids);
+    for batch in numbers.chunks(BATCH) {
+        engine.load_with(batch.len(), |i, values| load(images, batch[i], values));
+        engine.forward(parameters, state);
+        for (&number, output) in batch.iter().zip(engine.output().chunks_exact(network.outputs())) {
+            each(number, output);
         }
     }
 }
 
-/// Runs `network` over `images`; `each` gets the number of an image and its outputs (logits), in
-/// no particular order.
-pub fn for_each_output(
-    network: &Network,
-    parameters: &[f32],
-    grids: &[Option<Quantization>],
-    images: &Images,
-    each: impl Fn(usize, &[f32]) + Sync,
-) {
-    let numbers: Vec<usize> = (0..images.len()).collect();
-    let share = images.len().div_ceil(SHARDS).next_multiple_of(LANES);
-    numbers.par_chunks(share.max(1)).for_each(|share| {
-        let mut workspace = Workspace::new(network);
-        workspace.set_grids(grids);
-        let mut output = vec![0.0; network.outputs()];
-        for chunk in share.chunks(LANES) {
-            load(images, chunk, workspace.input());
-            network.forward(parameters, &mut workspace);
-            for (lane, &number) in chunk.iter().enumerate() {
-                for (value, lanes) in output.iter_mut().zip(workspace.output()) {
-                    *value = lanes.0[lane];
-                }
-                each(number, &output);
-            }
-        }
-    });
-}
-
-/// Puts up to [`LANES`] images into the input of a network; the first fills empty places.
-pub(crate) fn load(images: &Images, members: &[usize], input: &mut [Lanes<f32>]) {
-    for lane in 0..LANES {
-        let member = members.get(lane).unwrap_or(&members[0]);
-        for (lanes, &pixel) in input.iter_mut().zip(images.image(*member)) {
-            lanes.0[lane] = f32::from(pixel) * PIXEL.scale;
-        }
+/// Writes the values of an image as a network sees them.
+pub(crate) fn load(images: &Images, number: usize, values: &mut [f32]) {
+    for (value, &pixel) in values.iter_mut().zip(images.image(number)) {
+        *value = f32::from(pixel) * PIXEL.scale;
     }
 }
 
 /// Loss and accuracy of `network` on `images`. `grids` are those of the network's fake
 /// quantization, empty for a network without.
 #[must_use]
-pub fn evaluate(network: &Network, parameters: &[f32], grids: &[Option<Quantization>], images: &Images) -> Evaluation {
-    // One slot per image: the sum has a fixed order.
-    let results: Vec<std::sync::OnceLock<(f64, usize)>> =
-        images.labels.iter().map(|_| std::sync::OnceLock::new()).collect();
-    for_each_output(network, parameters, grids, images, |number, output| {
-        let output: Vec<_> = output.iter().map(|&value| Lanes::splat(value)).collect();
-        let mut gradient = output.clone();
-        let mut labels = [None; LANES];
-        labels[0] = Some(images.labels[number]);
-        let result = softmax_cross_entropy(&output, &labels, 0.0, 1.0, &mut gradient);
-        results[number].get_or_init(|| result);
+pub fn evaluate(
+    network: &Network,
+    parameters: &[f32],
+    state: &[f32],
+    grids: &[Option<Quantization>],
+    images: &Images,
+) -> Evaluation {
+    let (mut loss, mut correct) = (0.0, 0);
+    for_each_output(network, parameters, state, grids, images, |number, output| {
+        let mut unused = vec![0.0; output.len()];
+        let result = losses(output, &images.labels[number..=number], 0.0, 1.0, &mut unused);
+        loss += result.0;
+        correct += result.1;
     });
-    let (loss, correct) = results
-        .iter()
-        .filter_map(std::sync::OnceLock::get)
-        .fold((0.0, 0), |sum, result| (sum.0 + result.0, sum.1 + result.1));
     Evaluation { loss: loss / images.len() as f64, accuracy: correct as f64 / images.len() as f64 }
 }

@@ -1,17 +1,17 @@
 use super::*;
 use crate::data::DataSet;
-use crate::nn::{Initialization, Layer};
+use crate::nn::{Conv2d, Initialization, Layer, Pool2d};
 
 /// A small network and a few of the embedded digits.
 fn small() -> (Network, Images) {
     let network = Network::new(
         [28, 28, 1],
         &[
-            Layer::Conv2d { filters: 3, filter: [5, 5], stride: [2, 2], padding: [2, 2] },
+            Layer::Conv2d(Conv2d::new(3, [5, 5]).stride(2).padding(2)),
             Layer::Relu,
-            Layer::MaxPool2d { window: [2, 2], stride: [2, 2] },
+            Layer::MaxPool2d(Pool2d::new([2, 2])),
             Layer::FakeQuantize,
-            Layer::Dense { outputs: 10 },
+            Layer::dense(10),
             Layer::FakeQuantize,
         ],
     )
@@ -89,25 +89,27 @@ fn steps_follow_the_formulas() {
         }
         for step in 0..4 {
             trainer.epoch(|_| {});
-            let mut workspace = Workspace::<f64>::new(&network);
-            for members in [(0..16).collect::<Vec<_>>(), (16..20).collect()] {
-                for (lane, &member) in members.iter().enumerate() {
-                    for (lanes, &pixel) in workspace.input().iter_mut().zip(images.image(member)) {
-                        lanes.0[lane] = f64::from(pixel) / 255.0;
-                    }
+            let mut engine = Engine::<f64>::new(&network, 20, Mode::Training);
+            engine.load_with(20, |member, values| {
+                for (value, &pixel) in values.iter_mut().zip(images.image(member)) {
+                    *value = f64::from(pixel) / 255.0;
                 }
-                network.forward(&p, &mut workspace);
-                let mut labels = [None; LANES];
-                for (label, &member) in labels.iter_mut().zip(&members) {
-                    *label = Some(images.labels[member]);
+            });
+            engine.forward_training(&p, &mut [], 0);
+            // The derivative of the mean cross-entropy with smoothed labels.
+            let mut error = engine.output().to_vec();
+            for (error, &label) in error.chunks_exact_mut(10).zip(&images.labels) {
+                let sum: f64 = error.iter().map(|logit| logit.exp()).sum();
+                for (class, error) in error.iter_mut().enumerate() {
+                    let target = if class == usize::from(label) { 0.955 } else { 0.005 };
+                    *error = (error.exp() / sum - target) / 20.0;
                 }
-                let (output, gradient) = workspace.output_gradient();
-                softmax_cross_entropy(output, &labels, 0.05, 1.0 / 20.0, gradient);
-                network.backward(&p, &mut workspace);
             }
+            let mut gradient = vec![0.0; p.len()];
+            engine.backward(&error, &mut p, &mut |range, part, _| gradient[range].copy_from_slice(part));
             let rate = f64::from(recipe.schedule.rate(step, 4));
             for i in 0..p.len() {
-                let g = workspace.gradient[i] + decay[i] * p[i];
+                let g = gradient[i] + decay[i] * p[i];
                 velocity[i] = 0.9 * velocity[i] + g;
                 p[i] -= rate * if nesterov { g + 0.9 * velocity[i] } else { velocity[i] };
                 average[i] = 0.15 * average[i] + 0.85 * p[i];
@@ -127,7 +129,7 @@ fn evaluation_counts_every_image_once() {
     // Bias alone decides: always class 4.
     let mut parameters = vec![0.0; network.parameters()];
     parameters[network.nodes()[4].bias.start + 4] = 3.0;
-    let evaluation = evaluate(&network, &parameters, &[None, None], &images);
+    let evaluation = evaluate(&network, &parameters, &[], &[None, None], &images);
     let fours = images.labels.iter().filter(|&&label| label == 4).count() as f64;
     assert!((evaluation.accuracy - fours / 299.0).abs() < 1e-12);
     let log_sum = (9.0 + 3.0_f64.exp()).ln();
