@@ -56,17 +56,18 @@ impl Network {
                 let norm = BatchNormParameters { gamma, beta, mean, variance, epsilon: *epsilon };
                 let filters: &mut Vec<f32> = &mut numbers[place];
                 let bias = filters.split_off(before.weights.len());
-                let bias = fold(&norm, before, filters, bias)
-                    .map_err(|rule| FoldError { node: node.name.clone(), rule })?;
+                let bias =
+                    fold(&norm, before, filters, bias).map_err(|rule| FoldError { node: node.name.clone(), rule })?;
                 filters.extend(bias);
                 values.push(values[input.0]);
                 places.push(None);
                 continue;
             }
             let mut layer = node.layer.clone();
-            let folds = self.nodes().iter().any(|next| {
-                matches!(next.layer, Layer::BatchNorm { .. }) && next.inputs[0] == self.value(index)
-            });
+            let folds = self
+                .nodes()
+                .iter()
+                .any(|next| matches!(next.layer, Layer::BatchNorm { .. }) && next.inputs[0] == self.value(index));
             if folds && self.takers(self.value(index)) == 1 {
                 match &mut layer {
                     Layer::Conv2d(conv) | Layer::LocallyConnected2d(conv) => conv.bias = true,

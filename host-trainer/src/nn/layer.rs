@@ -470,7 +470,10 @@ impl Layer {
                 Ok(input)
             }
             Self::LocalResponse { size, alpha, beta, k } => {
-                require(size % 2 == 1 && size < 256, "a local response is that of an odd number of channels below 256")?;
+                require(
+                    size % 2 == 1 && size < 256,
+                    "a local response is that of an odd number of channels below 256",
+                )?;
                 require(
                     alpha >= 0.0 && alpha.is_finite() && beta.is_finite() && k > 0.0 && k.is_finite(),
                     "alpha is not negative, k is above 0, and all are finite",
@@ -520,12 +523,8 @@ impl Layer {
     pub(super) fn numbers(&self, input: Shape, output: Shape) -> Numbers {
         let with_bias = |weights, bias: bool, count| Numbers { weights, bias: if bias { count } else { 0 }, state: 0 };
         match self {
-            Self::Conv2d(conv) => {
-                with_bias(conv.filters * conv.shape(input).filter_len(), conv.bias, conv.filters)
-            }
-            Self::DepthwiseConv2d(conv) => {
-                with_bias(conv.filter[0] * conv.filter[1] * output[2], conv.bias, output[2])
-            }
+            Self::Conv2d(conv) => with_bias(conv.filters * conv.shape(input).filter_len(), conv.bias, conv.filters),
+            Self::DepthwiseConv2d(conv) => with_bias(conv.filter[0] * conv.filter[1] * output[2], conv.bias, output[2]),
             Self::TransposedConv2d(conv) => {
                 with_bias(conv.filters * conv.shape(input).filter_len(), conv.bias, conv.filters)
             }

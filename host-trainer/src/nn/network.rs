@@ -10,7 +10,9 @@ pub struct Value(pub(super) usize);
 
 /// A layer does not fit its inputs.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("layer {index}, `{name}` ({layer:?}), does not fit its inputs of {inputs:?} (height, width, channels): {reason}")]
+#[error(
+    "layer {index}, `{name}` ({layer:?}), does not fit its inputs of {inputs:?} (height, width, channels): {reason}"
+)]
 pub struct ShapeError {
     /// Position among the layers, from 0.
     pub index: usize,

@@ -78,11 +78,14 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("17 filters", single([5, 6, 5], conv(17, [3, 2]))),
         ("stride", single([9, 11, 2], Conv2d { stride: [2, 3], padding: [1, 2, 0, 1], ..conv(3, [3, 4]) })),
         ("stride above filter", single([7, 8, 3], conv(4, [1, 2]).stride(3))),
-        ("dilation", single([9, 8, 3], Conv2d { dilation: [2, 3], padding: [3, 1, 2, 4], ..conv(5, [3, 2]) })),
+        ("dilation", single([9, 8, 3], Conv2d { dilation: [2, 3], padding: [3, 1, 2, 3], ..conv(5, [3, 2]) })),
         ("dilation and stride", single([10, 9, 2], conv(3, [3, 3]).stride(2).dilation(2).padding(2))),
         ("groups", single([5, 6, 6], conv(9, [3, 3]).groups(3).padding(1).without_bias())),
         ("1 x 1", single([4, 3, 20], conv(10, [1, 1]))),
-        ("two convolutions", Network::new([7, 7, 4], &[conv(6, [3, 3]).stride(2).padding(1).into(), conv(5, [2, 2]).into()]).unwrap()),
+        (
+            "two convolutions",
+            Network::new([7, 7, 4], &[conv(6, [3, 3]).stride(2).padding(1).into(), conv(5, [2, 2]).into()]).unwrap(),
+        ),
         (
             "convolutions with dilation and groups",
             Network::new(
@@ -97,33 +100,69 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("depthwise", behind([6, 7, 5], DepthwiseConv2d::new([3, 3]).padding(1))),
         (
             "depthwise, multiplier",
-            behind([7, 9, 3], DepthwiseConv2d { multiplier: 3, dilation: [2, 1], padding: [1, 0, 2, 1], ..DepthwiseConv2d::new([2, 3]).stride(2) }),
+            behind(
+                [7, 9, 3],
+                DepthwiseConv2d {
+                    multiplier: 3,
+                    dilation: [2, 1],
+                    padding: [1, 0, 2, 1],
+                    ..DepthwiseConv2d::new([2, 3]).stride(2)
+                },
+            ),
         ),
         ("transposed", behind([4, 5, 3], TransposedConv2d::new(6, [3, 3]).stride(2).padding(1).output_padding(1))),
         (
             "transposed, odd",
-            behind([3, 4, 2], TransposedConv2d { stride: [1, 3], padding: [1, 0, 0, 1], ..TransposedConv2d::new(3, [2, 4]) }.without_bias()),
+            behind(
+                [3, 4, 2],
+                TransposedConv2d { stride: [1, 3], padding: [1, 0, 0, 1], ..TransposedConv2d::new(3, [2, 4]) }
+                    .without_bias(),
+            ),
         ),
-        ("locally connected", behind([5, 6, 3], Layer::LocallyConnected2d(Conv2d { stride: [2, 1], padding: [1, 0, 0, 1], ..conv(3, [3, 2]) }))),
+        (
+            "locally connected",
+            behind(
+                [5, 6, 3],
+                Layer::LocallyConnected2d(Conv2d { stride: [2, 1], padding: [1, 0, 0, 1], ..conv(3, [3, 2]) }),
+            ),
+        ),
         ("dense", single([1, 1, 37], Layer::dense(29))),
         ("dense of a map", behind([4, 3, 5], Layer::Dense { outputs: 3, bias: false })),
         ("maximum", behind([6, 8, 5], Layer::MaxPool2d(pool([2, 2])))),
-        ("overlapping maxima", behind([7, 8, 3], Layer::MaxPool2d(Pool2d { stride: [2, 1], padding: [1, 0, 1, 2], ..pool([3, 3]) }))),
+        (
+            "overlapping maxima",
+            behind([7, 8, 3], Layer::MaxPool2d(Pool2d { stride: [2, 1], padding: [1, 0, 1, 2], ..pool([3, 3]) })),
+        ),
         ("average", behind([6, 7, 5], Layer::AveragePool2d { pool: pool([2, 3]), including_padding: false })),
         (
             "average, padding left out",
-            behind([5, 6, 2], Layer::AveragePool2d { pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) }, including_padding: false }),
+            behind(
+                [5, 6, 2],
+                Layer::AveragePool2d {
+                    pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) },
+                    including_padding: false,
+                },
+            ),
         ),
         (
             "average, padding counted",
-            behind([5, 6, 2], Layer::AveragePool2d { pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) }, including_padding: true }),
+            behind(
+                [5, 6, 2],
+                Layer::AveragePool2d {
+                    pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) },
+                    including_padding: true,
+                },
+            ),
         ),
         ("global average", behind([5, 6, 7], Layer::GlobalAveragePool)),
         ("pyramid of maxima", behind([5, 7, 3], Layer::SpatialPyramidPool { levels: vec![1, 2, 3], average: false })),
         ("pyramid of averages", behind([5, 7, 3], Layer::SpatialPyramidPool { levels: vec![1, 3], average: true })),
         (
             "blurred maxima",
-            behind([7, 8, 3], Layer::BlurPool2d { max: 2, taps: 3, stride: 2, padding: bareconv::BlurPadding::Reflect }),
+            behind(
+                [7, 8, 3],
+                Layer::BlurPool2d { max: 2, taps: 3, stride: 2, padding: bareconv::BlurPadding::Reflect },
+            ),
         ),
         (
             "blur",
@@ -133,7 +172,10 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("batch normalization of the input", single([3, 2, 3], Layer::BatchNorm { momentum: 0.3, epsilon: 0.01 })),
         ("batch normalization of pixels", behind([1, 1, 6], Layer::batch_norm())),
         ("local response", behind([3, 4, 9], Layer::LocalResponse { size: 5, alpha: 0.3, beta: 0.75, k: 2.0 })),
-        ("local response, any power", behind([2, 2, 4], Layer::LocalResponse { size: 3, alpha: 0.5, beta: 0.6, k: 1.0 })),
+        (
+            "local response, any power",
+            behind([2, 2, 4], Layer::LocalResponse { size: 3, alpha: 0.5, beta: 0.6, k: 1.0 }),
+        ),
         ("dropout", behind([5, 5, 3], Layer::Dropout { rate: 0.4 })),
         ("relu", behind([5, 5, 3], Layer::Relu)),
         ("relu6", behind([5, 5, 3], Layer::Relu6)),
@@ -145,7 +187,11 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("sigmoid", behind([5, 5, 3], Layer::Sigmoid)),
         ("tanh", behind([5, 5, 3], Layer::Tanh)),
         ("softmax", behind([3, 2, 7], Layer::Softmax)),
-        ("relu before pooling", Network::new([7, 8, 3], &[conv(5, [3, 3]).into(), Layer::Relu, Layer::MaxPool2d(pool([3, 3]).stride(2))]).unwrap()),
+        (
+            "relu before pooling",
+            Network::new([7, 8, 3], &[conv(5, [3, 3]).into(), Layer::Relu, Layer::MaxPool2d(pool([3, 3]).stride(2))])
+                .unwrap(),
+        ),
         ("sum", joined([4, 5, 3], Layer::Add, false)),
         ("sum with a pixel", joined([4, 5, 3], Layer::Add, true)),
         ("product", joined([4, 5, 3], Layer::Multiply, false)),
@@ -153,8 +199,18 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("one below the other", joined([4, 5, 3], Layer::Concatenate { axis: 0 }, false)),
         ("side by side", joined([4, 5, 3], Layer::Concatenate { axis: 1 }, false)),
         ("channels", joined([4, 5, 3], Layer::Concatenate { axis: 2 }, false)),
-        ("reshape", Network::new([4, 6, 2], &[conv(2, [1, 1]).into(), Layer::Reshape { shape: [2, 12, 2] }, conv(3, [2, 2]).into()]).unwrap()),
-        ("flatten", Network::new([2, 3, 2], &[conv(2, [1, 1]).into(), Layer::Flatten, conv(3, [1, 1]).into()]).unwrap()),
+        (
+            "reshape",
+            Network::new(
+                [4, 6, 2],
+                &[conv(2, [1, 1]).into(), Layer::Reshape { shape: [2, 12, 2] }, conv(3, [2, 2]).into()],
+            )
+            .unwrap(),
+        ),
+        (
+            "flatten",
+            Network::new([2, 3, 2], &[conv(2, [1, 1]).into(), Layer::Flatten, conv(3, [1, 1]).into()]).unwrap(),
+        ),
         ("residual", residual()),
     ]
 }

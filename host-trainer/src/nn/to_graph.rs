@@ -108,13 +108,7 @@ impl Builder<'_> {
         }
     }
 
-    fn node(
-        &mut self,
-        node: &Node,
-        x: &[ValueId],
-        parameters: &[f32],
-        state: &[f32],
-    ) -> Result<ValueId, ToGraphError> {
+    fn node(&mut self, node: &Node, x: &[ValueId], parameters: &[f32], state: &[f32]) -> Result<ValueId, ToGraphError> {
         let (input, output, name) = (node.input, node.output, &node.name[..]);
         let refused = |reason| Err(ToGraphError::Layer { node: node.name.clone(), reason });
         let activation = Activation::Identity;
@@ -143,7 +137,12 @@ impl Builder<'_> {
                 if input != vector {
                     x = self.add(&format!("{name}_input"), Operator::Reshape, &[x], vector);
                 }
-                return Ok(self.add(name, Operator::Dense { shape, weights: weights(outputs), activation }, &[x], output));
+                return Ok(self.add(
+                    name,
+                    Operator::Dense { shape, weights: weights(outputs), activation },
+                    &[x],
+                    output,
+                ));
             }
             Layer::MaxPool2d(pool) => Operator::MaxPool { shape: pool.shape(input), activation },
             Layer::AveragePool2d { pool, including_padding } => {

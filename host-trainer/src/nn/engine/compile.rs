@@ -42,15 +42,11 @@ impl<T: Real> Compiler<T> {
         match node.layer {
             Layer::Conv2d(conv) => self.add(layers::Conv2d::new(&conv.shape(input)), x, output, node),
             Layer::DepthwiseConv2d(conv) => self.add(layers::Depthwise::new(&conv.shape(input)), x, output, node),
-            Layer::TransposedConv2d(conv) => {
-                self.add(layers::Conv2d::transposed(&conv.shape(input)), x, output, node)
-            }
+            Layer::TransposedConv2d(conv) => self.add(layers::Conv2d::transposed(&conv.shape(input)), x, output, node),
             Layer::LocallyConnected2d(conv) => {
                 self.add(layers::LocallyConnected::new(&conv.shape(input)), x, output, node)
             }
-            Layer::Dense { outputs, .. } => {
-                self.add(layers::Dense { inputs: size(input), outputs }, x, output, node)
-            }
+            Layer::Dense { outputs, .. } => self.add(layers::Dense { inputs: size(input), outputs }, x, output, node),
             Layer::MaxPool2d(pool) => self.add(MaxPool::new(&pool.shape(input), self.chunks), x, output, node),
             Layer::AveragePool2d { pool, including_padding } => {
                 self.add(LinearPool::average(&pool.shape(input), including_padding), x, output, node)
@@ -151,8 +147,7 @@ pub fn engine<T: Real>(network: &Network, capacity: usize, mode: Mode) -> Engine
     let training = mode == Mode::Training;
     let chunks = capacity.div_ceil(LANES);
     let input = Tensor(0);
-    let mut compiler =
-        Compiler { chunks, training, operations: Vec::new(), sizes: vec![size(network.input_shape())] };
+    let mut compiler = Compiler { chunks, training, operations: Vec::new(), sizes: vec![size(network.input_shape())] };
     let mut values = vec![input];
     for (number, inputs) in ordered(network) {
         let x: Vec<Tensor> = inputs.into_iter().map(|value| values[value]).collect();
@@ -248,8 +243,10 @@ pub fn engine<T: Real>(network: &Network, capacity: usize, mode: Mode) -> Engine
     let tensors = (0..count).map(|i| place(i).expect("every tensor has a buffer")).collect();
     let errors = (0..count).map(|i| place(count + i)).collect();
     let scratch = |kind: usize| operations.iter().map(|operation| operation.step.scratch()[kind]).max().unwrap_or(0);
-    let scratch =
-        Scratch { numbers: vec![T::ZERO; scratch(0)], lanes: vec![Lanes::ZERO; if training { scratch(1) * chunks } else { 0 }] };
+    let scratch = Scratch {
+        numbers: vec![T::ZERO; scratch(0)],
+        lanes: vec![Lanes::ZERO; if training { scratch(1) * chunks } else { 0 }],
+    };
     let largest = operations.iter_mut().map(|operation| match operation.step.as_dense() {
         Some(dense) => dense.gradient_len(),
         None => operation.parameters.len(),

@@ -222,9 +222,8 @@ impl<T: Real> Engine<T> {
             for number in 0..self.operations.len() {
                 let operation = &self.operations[number];
                 let sources = operation.inputs.iter().enumerate();
-                let sources: Vec<_> = sources
-                    .map(|(i, &input)| (!(i == 0 && operation.in_place)).then(|| self.tensor(input)))
-                    .collect();
+                let sources: Vec<_> =
+                    sources.map(|(i, &input)| (!(i == 0 && operation.in_place)).then(|| self.tensor(input))).collect();
                 let target = self.tensor(operation.output);
                 let operation = &mut self.operations[number];
                 let (y, x) = split(&mut self.memory, target, &sources);
@@ -289,8 +288,7 @@ impl<T: Real> Engine<T> {
     fn backward_operation(&mut self, number: usize, pass: Pass, parameters: &mut [T], update: &mut Update<'_, T>) {
         let operation = &self.operations[number];
         let keeps = [operation.step.keeps_input(), operation.step.keeps_output()];
-        let mut sources: Vec<_> =
-            operation.inputs.iter().map(|&input| keeps[0].then(|| self.tensor(input))).collect();
+        let mut sources: Vec<_> = operation.inputs.iter().map(|&input| keeps[0].then(|| self.tensor(input))).collect();
         sources.push(keeps[1].then(|| self.tensor(operation.output)));
         sources.push(Some(self.error(operation.output)));
         let errors: Vec<_> = operation
@@ -388,4 +386,17 @@ fn split<'a, T>(
         }
     };
     (written, read.iter().map(|range| range.as_ref().map(slice)).collect())
+}
+
+impl<T> std::fmt::Debug for Engine<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { mode, capacity, images, parameters, state, .. } = self;
+        f.debug_struct("Engine")
+            .field("mode", mode)
+            .field("capacity", capacity)
+            .field("images", images)
+            .field("parameters", parameters)
+            .field("state", state)
+            .finish_non_exhaustive()
+    }
 }

@@ -94,11 +94,6 @@ impl Gather {
         self.filter[0] * self.filter[1] * self.channels[1]
     }
 
-    /// Length of the packed weights.
-    pub fn packed(&self) -> usize {
-        self.outputs[0] * self.taps()
-    }
-
     /// Packs weights; `place` tells where that of `[group, output of the group, row, column, channel of the group]` is.
     pub fn pack<T: Real>(&self, weights: &[T], packed: &mut [T], place: impl Fn([usize; 5]) -> usize + Sync) {
         let [rows, columns] = self.filter;
@@ -128,7 +123,15 @@ impl Gather {
         let row = self.output_width * self.outputs[0];
         let input = x.len() / (y.len() / (row * height));
         y.par_chunks_mut(row).enumerate().for_each(|(number, y)| {
-            run(Row { gather: self, x: &x[number / height * input..][..input], packed, bias, add, row: number % height, y })
+            run(Row {
+                gather: self,
+                x: &x[number / height * input..][..input],
+                packed,
+                bias,
+                add,
+                row: number % height,
+                y,
+            })
         });
     }
 }

@@ -107,9 +107,15 @@ impl<T: Real> Step<T> for Activation {
             }
             Self::HardSigmoid => {
                 let sixth = number(1.0 / 6.0);
-                map_error(known, dy, dx, add, move |y, dy| {
-                    if y > T::ZERO && y < T::ONE { dy * sixth } else { T::ZERO }
-                });
+                map_error(
+                    known,
+                    dy,
+                    dx,
+                    add,
+                    move |y, dy| {
+                        if y > T::ZERO && y < T::ONE { dy * sixth } else { T::ZERO }
+                    },
+                );
             }
             Self::Sigmoid => map_error(known, dy, dx, add, |y, dy| dy * y * (T::ONE - y)),
             Self::Tanh => map_error(known, dy, dx, add, |y, dy| dy * (T::ONE - y * y)),
@@ -148,14 +154,7 @@ impl<T: Real> Step<T> for PRelu {
         });
     }
 
-    fn backward_parameters(
-        &mut self,
-        _: Pass,
-        _: &[T],
-        kept: Kept<'_, T>,
-        gradient: &mut [T],
-        _: &mut Scratch<T>,
-    ) {
+    fn backward_parameters(&mut self, _: Pass, _: &[T], kept: Kept<'_, T>, gradient: &mut [T], _: &mut Scratch<T>) {
         const PIXELS: usize = 64;
         let (x, dy, channels) = (kept.input(0), kept.error(), self.channels);
         let block = PIXELS * channels;

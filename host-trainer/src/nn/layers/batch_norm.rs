@@ -50,45 +50,40 @@ impl<T: Real> BatchNorm<T> {
         let channels = self.channels;
         let chunk = x.len() / pass.images.div_ceil(LANES);
         let block = self.block(chunk);
-        // Of each block the sum, and the sum of squared distances to the block's own mean: nothing cancels.
+        // Of each block the sum, and the sum of squared distances to the block's own mean. Both come from the distances to
+        // one of its values, so that nothing much cancels however far from 0 they are.
         let blocks = x.len() / block;
         let mut parts = vec![[0.0; 2]; blocks * channels];
         parts.par_chunks_mut(channels).enumerate().for_each_init(
-            || vec![Lanes::ZERO; channels],
+            || vec![Lanes::ZERO; 2 * channels],
             |lanes, (number, parts)| {
                 let x = &x[number * block..][..block];
                 let used = pass.used(number * block / chunk);
                 let count = (block / channels * used) as f64;
+                let (sums, squares) = lanes.split_at_mut(channels);
                 run(
                     #[inline(always)]
                     || {
-                        lanes.fill(Lanes::ZERO);
+                        sums.fill(Lanes::ZERO);
+                        squares.fill(Lanes::ZERO);
                         for pixel in x.chunks_exact(channels) {
-                            for (sum, x) in lanes.iter_mut().zip(pixel) {
-                                sum.add(x);
-                            }
-                        }
-                        for (part, lanes) in parts.iter_mut().zip(lanes.iter_mut()) {
-                            part[0] = used_sum(lanes, used);
-                            *lanes = Lanes::splat(T::from_f64(part[0] / count));
-                        }
-                        let means = lanes;
-                        let mut squares = vec![Lanes::<T>::ZERO; channels];
-                        for pixel in x.chunks_exact(channels) {
-                            for ((sum, x), mean) in squares.iter_mut().zip(pixel).zip(means.iter()) {
+                            let sums = sums.iter_mut().zip(squares.iter_mut());
+                            for (((sum, square), x), first) in sums.zip(pixel).zip(x) {
+                                let first = first.0[0];
                                 for lane in 0..LANES {
-                                    let distance = x.0[lane] - mean.0[lane];
-                                    sum.0[lane] = sum.0[lane] + distance * distance;
+                                    let distance = x.0[lane] - first;
+                                    sum.0[lane] = sum.0[lane] + distance;
+                                    square.0[lane] = square.0[lane] + distance * distance;
                                 }
                             }
                         }
-                        for ((part, squares), mean) in parts.iter_mut().zip(&squares).zip(means.iter()) {
-                            // The mean was rounded; the difference to the true one is made good.
-                            let rest = part[0] / count - mean.0[0].to_f64();
-                            part[1] = used_sum(squares, used) - count * rest * rest;
-                        }
                     },
                 );
+                let sums = sums.iter().zip(squares.iter());
+                for ((part, (sum, square)), first) in parts.iter_mut().zip(sums).zip(x) {
+                    let (sum, square) = (used_sum(sum, used), used_sum(square, used));
+                    *part = [count * first.0[0].to_f64() + sum, square - sum * sum / count];
+                }
             },
         );
         let total = (pass.images * chunk / channels) as f64;
@@ -208,14 +203,7 @@ impl<T: Real> Step<T> for BatchNorm<T> {
         for_each_pixel(&numbers, x, y, |[mean, scale, beta], x| (x - *mean) * *scale + *beta);
     }
 
-    fn backward_parameters(
-        &mut self,
-        pass: Pass,
-        _: &[T],
-        kept: Kept<'_, T>,
-        gradient: &mut [T],
-        _: &mut Scratch<T>,
-    ) {
+    fn backward_parameters(&mut self, pass: Pass, _: &[T], kept: Kept<'_, T>, gradient: &mut [T], _: &mut Scratch<T>) {
         let (x, dy, channels) = (kept.input(0), kept.error(), self.channels);
         let chunk = x.len() / pass.images.div_ceil(LANES);
         let block = self.block(chunk);

@@ -85,31 +85,29 @@ impl<T: Real> Step<T> for Depthwise {
                         for (y, &bias) in y.iter_mut().zip(bias) {
                             *y = Lanes::splat(bias);
                         }
-                        for_each_tap(&self.forward[0][number % height], columns, input_width, |[row, column], pixel| {
-                            let x = &x[pixel * channels..][..channels];
-                            let weights = self.weights_of(weights, row, column).chunks_exact(self.multiplier);
-                            for ((y, x), weights) in y.chunks_exact_mut(self.multiplier).zip(x).zip(weights) {
-                                for (y, &weight) in y.iter_mut().zip(weights) {
-                                    for lane in 0..LANES {
-                                        y.0[lane] = y.0[lane] + x.0[lane] * weight;
+                        for_each_tap(
+                            &self.forward[0][number % height],
+                            columns,
+                            input_width,
+                            |[row, column], pixel| {
+                                let x = &x[pixel * channels..][..channels];
+                                let weights = self.weights_of(weights, row, column).chunks_exact(self.multiplier);
+                                for ((y, x), weights) in y.chunks_exact_mut(self.multiplier).zip(x).zip(weights) {
+                                    for (y, &weight) in y.iter_mut().zip(weights) {
+                                        for lane in 0..LANES {
+                                            y.0[lane] = y.0[lane] + x.0[lane] * weight;
+                                        }
                                     }
                                 }
-                            }
-                        });
+                            },
+                        );
                     }
                 },
             );
         });
     }
 
-    fn backward_parameters(
-        &mut self,
-        _: Pass,
-        _: &[T],
-        kept: Kept<'_, T>,
-        gradient: &mut [T],
-        _: &mut Scratch<T>,
-    ) {
+    fn backward_parameters(&mut self, _: Pass, _: &[T], kept: Kept<'_, T>, gradient: &mut [T], _: &mut Scratch<T>) {
         let ([height, width, outputs], [_, input_width, channels]) = (self.output, self.input);
         let (x, dy) = (kept.input(0), kept.error());
         let (dw, db) = gradient.split_at_mut(self.weights());
@@ -122,18 +120,23 @@ impl<T: Real> Step<T> for Depthwise {
                 || {
                     let pixels = dy[number * row..][..row].chunks_exact(outputs);
                     for (dy, columns) in pixels.zip(&self.forward[1]) {
-                        for_each_tap(&self.forward[0][number % height], columns, input_width, |[row, column], pixel| {
-                            let x = &x[pixel * channels..][..channels];
-                            let at = (row * self.filter[1] + column) * outputs;
-                            let sums = lanes[at..][..outputs].chunks_exact_mut(self.multiplier);
-                            for ((sums, x), dy) in sums.zip(x).zip(dy.chunks_exact(self.multiplier)) {
-                                for (sum, dy) in sums.iter_mut().zip(dy) {
-                                    for lane in 0..LANES {
-                                        sum.0[lane] = sum.0[lane] + x.0[lane] * dy.0[lane];
+                        for_each_tap(
+                            &self.forward[0][number % height],
+                            columns,
+                            input_width,
+                            |[row, column], pixel| {
+                                let x = &x[pixel * channels..][..channels];
+                                let at = (row * self.filter[1] + column) * outputs;
+                                let sums = lanes[at..][..outputs].chunks_exact_mut(self.multiplier);
+                                for ((sums, x), dy) in sums.zip(x).zip(dy.chunks_exact(self.multiplier)) {
+                                    for (sum, dy) in sums.iter_mut().zip(dy) {
+                                        for lane in 0..LANES {
+                                            sum.0[lane] = sum.0[lane] + x.0[lane] * dy.0[lane];
+                                        }
                                     }
                                 }
-                            }
-                        });
+                            },
+                        );
                     }
                 },
             );
@@ -169,17 +172,22 @@ impl<T: Real> Step<T> for Depthwise {
                         if !add {
                             dx.fill(Lanes::ZERO);
                         }
-                        for_each_tap(&self.backward[0][number % height], columns, output_width, |[row, column], pixel| {
-                            let dy = dy[pixel * outputs..][..outputs].chunks_exact(self.multiplier);
-                            let weights = self.weights_of(weights, row, column).chunks_exact(self.multiplier);
-                            for ((dx, dy), weights) in dx.iter_mut().zip(dy).zip(weights) {
-                                for (dy, &weight) in dy.iter().zip(weights) {
-                                    for lane in 0..LANES {
-                                        dx.0[lane] = dx.0[lane] + dy.0[lane] * weight;
+                        for_each_tap(
+                            &self.backward[0][number % height],
+                            columns,
+                            output_width,
+                            |[row, column], pixel| {
+                                let dy = dy[pixel * outputs..][..outputs].chunks_exact(self.multiplier);
+                                let weights = self.weights_of(weights, row, column).chunks_exact(self.multiplier);
+                                for ((dx, dy), weights) in dx.iter_mut().zip(dy).zip(weights) {
+                                    for (dy, &weight) in dy.iter().zip(weights) {
+                                        for lane in 0..LANES {
+                                            dx.0[lane] = dx.0[lane] + dy.0[lane] * weight;
+                                        }
                                     }
                                 }
-                            }
-                        });
+                            },
+                        );
                     }
                 },
             );

@@ -64,12 +64,7 @@ fn combine<T: Real>(
 }
 
 /// Adds up `f(pixel's place, channel)` over all pixels of each chunk.
-fn sum_pixels<T: Real>(
-    sizes: [usize; 2],
-    dx: &mut [Lanes<T>],
-    add: bool,
-    f: impl Fn(usize) -> Lanes<T> + Sync,
-) {
+fn sum_pixels<T: Real>(sizes: [usize; 2], dx: &mut [Lanes<T>], add: bool, f: impl Fn(usize) -> Lanes<T> + Sync) {
     dx.par_chunks_mut(sizes[1]).enumerate().for_each(|(chunk, dx)| {
         if !add {
             dx.fill(Lanes::ZERO);

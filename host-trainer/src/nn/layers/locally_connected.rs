@@ -97,19 +97,11 @@ impl<T: Real> Step<T> for LocallyConnected {
         });
     }
 
-    fn backward_parameters(
-        &mut self,
-        _: Pass,
-        _: &[T],
-        kept: Kept<'_, T>,
-        gradient: &mut [T],
-        _: &mut Scratch<T>,
-    ) {
+    fn backward_parameters(&mut self, _: Pass, _: &[T], kept: Kept<'_, T>, gradient: &mut [T], _: &mut Scratch<T>) {
         let ([_, width, filters], channels) = (self.output, self.input[2]);
         let (x, dy) = (kept.input(0), kept.error());
         let (dw, db) = gradient.split_at_mut(self.weights());
-        let (input, output) =
-            (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
+        let (input, output) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         dw.par_chunks_mut(self.filter_len()).enumerate().for_each(|(value, dw)| {
             run(
                 #[inline(always)]

@@ -24,7 +24,14 @@ fn by_reference(network: &Network, parameters: &[f32], state: &[f32], image: &[f
                 reference::depthwise_conv2d_f32(&conv.shape(node.input), x[0], weights, &bias, all, output);
             }
             Layer::TransposedConv2d(conv) => {
-                reference::transposed_conv2d_f32(&conv.shape(node.input), x[0], weights, &bias(conv.filters), all, output);
+                reference::transposed_conv2d_f32(
+                    &conv.shape(node.input),
+                    x[0],
+                    weights,
+                    &bias(conv.filters),
+                    all,
+                    output,
+                );
             }
             Layer::LocallyConnected2d(conv) => {
                 let bias = bias(size(node.output));
