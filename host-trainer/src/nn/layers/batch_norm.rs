@@ -55,7 +55,7 @@ impl<T: Real> BatchNorm<T> {
         let blocks = x.len() / block;
         let mut parts = vec![[0.0; 2]; blocks * channels];
         parts.par_chunks_mut(channels).enumerate().for_each_init(
-            || vec![Lanes::ZERO; 2 * channels],
+            || vec![Lanes::<T>::ZERO; 2 * channels],
             |lanes, (number, parts)| {
                 let x = &x[number * block..][..block];
                 let used = pass.used(number * block / chunk);
