@@ -19,7 +19,7 @@ pub struct ShapeError {
     /// Its name.
     pub name: String,
     /// The layer.
-    pub layer: Layer,
+    pub layer: Box<Layer>,
     /// Shapes of its inputs: height, width, channels.
     pub inputs: Vec<Shape>,
     /// What is wrong.
@@ -265,7 +265,15 @@ impl NetworkBuilder {
         };
         let output = match output {
             Ok(output) => output,
-            Err(reason) => return Err(ShapeError { index, name: name.to_owned(), layer, inputs: shapes, reason }),
+            Err(reason) => {
+                return Err(ShapeError {
+                    index,
+                    name: name.to_owned(),
+                    layer: Box::new(layer),
+                    inputs: shapes,
+                    reason,
+                });
+            }
         };
         let Numbers { weights, bias, state } = layer.numbers(shapes[0], output);
         let (first, averages) = (network.parameters, network.state);
@@ -303,7 +311,7 @@ impl NetworkBuilder {
                 return Err(ShapeError {
                     index,
                     name: node.name.clone(),
-                    layer: node.layer.clone(),
+                    layer: Box::new(node.layer.clone()),
                     inputs: node.inputs.iter().map(|&input| self.network.shape(input)).collect(),
                     reason: "nothing takes its output".to_owned(),
                 });

@@ -165,8 +165,8 @@ impl Trainable for Sequential<'_> {
 
     fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
         let expected = self.state();
-        let same = |(a, b): (&(String, Vec<f32>), &(String, Vec<f32>))| a.0 == b.0 && a.1.len() == b.1.len();
-        if expected.len() != state.len() || !expected.iter().zip(state).all(same) {
+        let same = expected.iter().zip(state).all(|(a, b)| a.0 == b.0 && a.1.len() == b.1.len());
+        if expected.len() != state.len() || !same {
             return false;
         }
         for (name, values) in state {

@@ -61,8 +61,8 @@ impl<T: Real> Step<T> for FakeQuantize<T> {
         let x = x[0].expect("not in place");
         let chunk = x.len() / pass.images.div_ceil(LANES);
         let grid = self.grid;
-        let range = |(chunk, (y, x)): (usize, (&mut [Lanes<T>], &[Lanes<T>]))| {
-            let used = pass.used(chunk);
+        let range = |number: usize, y: &mut [Lanes<T>], x: &[Lanes<T>]| {
+            let used = pass.used(number);
             let blocks = y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).map(|(y, x)| {
                 run(
                     #[inline(always)]
@@ -99,7 +99,8 @@ impl<T: Real> Step<T> for FakeQuantize<T> {
             blocks.reduce(|| Self::NOTHING, wider)
         };
         // Minima and maxima do not depend on the order.
-        let chunks = y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).enumerate().map(range);
+        let chunks = y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).enumerate();
+        let chunks = chunks.map(|(number, (y, x))| range(number, y, x));
         self.observed = chunks.reduce(|| self.observed, wider);
     }
 

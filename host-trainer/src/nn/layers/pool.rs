@@ -1,5 +1,8 @@
 //! Pooling.
 
+// Loops over lanes are vectors.
+#![allow(clippy::needless_range_loop)]
+
 use super::{Kept, Pass, Scratch, State, Step};
 use crate::nn::kernels::{Axis, Taps, run};
 use crate::nn::lanes::{LANES, Lanes, Real};

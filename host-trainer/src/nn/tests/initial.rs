@@ -81,7 +81,7 @@ fn layers_that_do_not_fit_are_refused() {
         (Layer::Dropout { rate: 1.0 }, "below 1"),
     ] {
         let error = Network::new([5, 5, 1], &[Layer::Relu, layer.clone()]).unwrap_err();
-        assert_eq!((error.index, &error.layer), (1, &layer));
+        assert_eq!((error.index, &*error.layer), (1, &layer));
         assert!(error.to_string().contains(reason), "{error}");
     }
     let mut net = NetworkBuilder::new([2, 2, 1]);
