@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::lanes::{Lanes, Real};
-use super::{Axis, Taps, blocks, run};
+use super::{Axis, Taps, blocks};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -48,7 +48,7 @@ impl WeightGradient {
         // Blocks of outputs that do not cross groups.
         dw.par_chunks_mut(per_group * self.taps()).enumerate().for_each(|(group, dw)| {
             dw.par_chunks_mut(BLOCK * self.taps()).enumerate().for_each(|(block, dw)| {
-                run(Block { gradient: self, x, dy, group, first: group * per_group + block * BLOCK, dw });
+                T::run(Block { gradient: self, x, dy, group, first: group * per_group + block * BLOCK, dw });
             });
         });
     }
