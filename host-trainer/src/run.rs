@@ -48,7 +48,7 @@ use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int8Filters,
-    Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError, SingleRounding,
+    Int8Table, Int16Filters, Int16x8, Int16x8Wide, PowerOfTwo, ReducedRounding, Region, ShapeError, SingleRounding,
     TransposedConv2dShape, dynamic,
 };
 
@@ -530,6 +530,11 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
+            if job.rounding == Rounding::TensorFlowLiteMicro && job.weights.need_wide_sums() {
+                return run::<B, Int16x8Wide>(shape, 0, |packed| {
+                    dynamic::conv2d::pack_int16_wide::<B>(&shape, &integers.int16(), packed)
+                });
+            }
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
                 dynamic::conv2d::pack_int16::<B, R>(&shape, &integers.int16(), packed)
             }))
@@ -893,7 +898,10 @@ impl Words for PortableWords {
     fn scratch(&self, graph: &Graph, node: &Node) -> usize {
         let element = graph.value(node.inputs[0]).element;
         match &node.operator {
-            Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. } => {
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() {
+                    return dynamic::conv2d::scratch_words::<Portable, Int16x8Wide>(shape);
+                }
                 words!(element, conv2d, scratch_words, shape)
             }
             Operator::Depthwise { shape, .. } => words!(element, depthwise, scratch_words, shape),
@@ -906,7 +914,10 @@ impl Words for PortableWords {
         let (element, output) = (graph.value(node.inputs[0]).element, graph.value(node.output));
         let row = (output.shape[1] * output.shape[2] * output.element.size()).div_ceil(4);
         match &node.operator {
-            Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. } => {
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() {
+                    return row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int16x8Wide>(shape);
+                }
                 row + words!(element, conv2d, scratch_words_by_rows, shape)
             }
             Operator::Depthwise { shape, .. } => row + words!(element, depthwise, scratch_words_by_rows, shape),
