@@ -1,6 +1,11 @@
-//! Quantization to int8: training that knows about it, and the integer network that results.
+//! Quantization: from a float32 network to one of integers.
 //!
-//! Weights are symmetric per output channel, `real = scale[channel] * q` with `q` in -127..=127.
+//! [`post_training`] takes any float32 [`Graph`](crate::graph::Graph), trained here or imported, and typical inputs, and
+//! gives a graph of int8 activations with int8 or int4 weights, or of int16 activations with int8 weights, for any of the
+//! library's roundings. What [`run::Interpreter`](crate::run::Interpreter) computes of it is the integer arithmetic of
+//! `bareconv` itself.
+//!
+//! Weights are symmetric per output channel, `real = scale[channel] * q` with `q` in -127..=127 (int4: -7..=7).
 //! Activations are affine per tensor, `real = scale * (q - zero_point)` with `q` in -128..=127;
 //! after a ReLU the range starts at 0 and the zero point is -128, so that clamping to int8 *is* the
 //! ReLU. (B. Jacob et al., *Quantization and Training of Neural Networks for Efficient
@@ -11,26 +16,110 @@
 //! them rounded, and so the activations; gradients pass the rounding unchanged (straight-through
 //! estimator) except where an activation leaves its range.
 
+mod convert;
+mod correct;
+mod equalize;
+mod linear;
 mod network;
+mod observe;
+mod options;
+mod post_training;
+mod prune;
+mod report;
 #[cfg(test)]
 mod tests;
 mod to_graph;
+mod weights;
 
+pub use correct::correct_biases;
+pub use equalize::equalize;
 pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, first_greatest, pixels_to_int8};
 
+pub use options::{Integers, Options, RangeChoice, WeightBits};
+pub use post_training::{Quantized, post_training};
+pub use prune::{Mask, Pruning, PruningScope};
+pub use report::{LayerReport, Report};
+
 use crate::data::Images;
-use crate::nn::{LANES, Layer, Network, Workspace};
+use crate::graph::{Element, GraphError, Node, Numbers};
+use crate::nn::{Engine, LANES, Layer, Mode, Network};
 use crate::train;
 pub use bareconv::Quantization;
 
 /// Grey levels: the value `pixel / 255` is stored as `pixel - 128`, without any rounding.
 pub const PIXEL: Quantization = Quantization::new(1.0 / 255.0, -128);
 
+/// Why a network could not be quantized.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuantizeError {
+    /// A rule of graphs, or of the library.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Options that make no sense.
+    #[error("{0}")]
+    Options(String),
+    /// Nothing to choose ranges from.
+    #[error("there are no calibration inputs: ranges of activations come from some hundred typical ones")]
+    NoCalibration,
+    /// It is no float32 network.
+    #[error("value `{value}` is of type {element}: begin with the network in float32")]
+    Quantized {
+        /// The value.
+        value: String,
+        /// Its type.
+        element: &'static str,
+    },
+    /// An operator that there is not in these integers.
+    #[error("{place}: {reason}")]
+    Operator {
+        /// Where.
+        place: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+}
+
+impl QuantizeError {
+    fn not_float(node: &Node) -> Self {
+        let reason = "its numbers are not in float32: begin with the network in float32".to_owned();
+        Self::Operator { place: format!("{} `{}`", node.place, node.name), reason }
+    }
+}
+
+/// Real numbers as those of an element: the nearest integers, halves away from zero, saturated. Integers stay as they are.
+#[must_use]
+pub fn to_element(element: Element, numbers: &Numbers) -> Numbers {
+    match (element, numbers) {
+        (Element::Int8(quantization), Numbers::F32(reals)) => {
+            let mut integers = vec![0; reals.len()];
+            bareconv::reference::quantize_i8(quantization, reals, &mut integers);
+            Numbers::Int8(integers)
+        }
+        (Element::Int16(scale), Numbers::F32(reals)) => {
+            let mut integers = vec![0; reals.len()];
+            bareconv::reference::quantize_i16(scale, reals, &mut integers);
+            Numbers::Int16(integers)
+        }
+        _ => numbers.clone(),
+    }
+}
+
+/// The real numbers that the numbers of an element stand for.
+#[must_use]
+pub fn to_reals(element: Element, numbers: &Numbers) -> Vec<f32> {
+    let of = element.quantization().unwrap_or(Quantization::new(1.0, 0));
+    match numbers {
+        Numbers::Int8(integers) => integers.iter().map(|&q| of.dequantize(q)).collect(),
+        Numbers::Int16(integers) => integers.iter().map(|&q| f32::from(q) * of.scale).collect(),
+        Numbers::F32(reals) => reals.clone(),
+    }
+}
+
 /// The quantization of a network in training: the range of every activation.
 #[derive(Clone, Debug)]
 pub struct FakeQuantization {
     /// Least and greatest value of each activation: moving averages of those of single batches.
-    ranges: Vec<[f32; 2]>,
+    pub(crate) ranges: Vec<[f32; 2]>,
     /// What a range keeps of itself at each step.
     decay: f32,
     /// Whether ranges no longer move.
@@ -44,16 +133,15 @@ impl FakeQuantization {
     pub fn calibrate(network: &Network, parameters: &[f32], images: &Images, decay: f32) -> Self {
         let count = images.len().min(2048);
         let numbers: Vec<usize> = (0..count).collect();
-        let mut workspace = Workspace::new(network);
+        let state = network.initial_state();
+        let mut engine = Engine::new(network, 8 * LANES, Mode::Inference);
         let mut sums = vec![[0.0_f64; 2]; network.grids()];
         let mut batches = 0.0;
         for batch in numbers.chunks(8 * LANES) {
-            workspace.forget_ranges();
-            for chunk in batch.chunks(LANES) {
-                train::load(images, chunk, workspace.input());
-                network.forward(parameters, &mut workspace);
-            }
-            for (sum, range) in sums.iter_mut().zip(&workspace.observed) {
+            engine.forget_ranges();
+            engine.load_with(batch.len(), |i, values| train::load(images, batch[i], values));
+            engine.forward(parameters, &state);
+            for (sum, range) in sums.iter_mut().zip(engine.observed()) {
                 sum[0] += f64::from(range[0]);
                 sum[1] += f64::from(range[1]);
             }
@@ -68,14 +156,12 @@ impl FakeQuantization {
         self.ranges.iter().map(|&[low, high]| Some(Quantization::from_range(low, high))).collect()
     }
 
-    /// Adapts the ranges to those of one batch, given by each part of it.
-    pub(crate) fn observe<'a>(&mut self, parts: impl Iterator<Item = &'a [[f32; 2]]> + Clone) {
+    /// Adapts the ranges to those of one batch.
+    pub(crate) fn observe(&mut self, observed: &[[f32; 2]]) {
         if self.frozen {
             return;
         }
-        for (index, range) in self.ranges.iter_mut().enumerate() {
-            let parts = parts.clone().map(|part| part[index]);
-            let [low, high] = parts.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]).unwrap_or(*range);
+        for (range, [low, high]) in self.ranges.iter_mut().zip(observed) {
             range[0] = self.decay * range[0] + (1.0 - self.decay) * low;
             range[1] = self.decay * range[1] + (1.0 - self.decay) * high;
         }
@@ -122,9 +208,9 @@ fn quantize_weight(weight: f32, scale: f32) -> f32 {
 #[must_use]
 pub fn insert_fake_quantization(layers: &[Layer]) -> Vec<Layer> {
     let mut result = Vec::with_capacity(2 * layers.len());
-    for (index, &layer) in layers.iter().enumerate() {
-        result.push(layer);
-        if matches!(layers.get(index + 1), None | Some(Layer::Conv2d { .. } | Layer::Dense { .. })) {
+    for (index, layer) in layers.iter().enumerate() {
+        result.push(layer.clone());
+        if matches!(layers.get(index + 1), None | Some(Layer::Conv2d(_) | Layer::Dense { .. })) {
             result.push(Layer::FakeQuantize);
         }
     }

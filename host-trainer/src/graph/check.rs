@@ -16,6 +16,9 @@ pub struct GraphError {
 /// Every tensor has at most so many values, as everywhere in the library.
 const MOST_VALUES: usize = 1 << 30;
 
+/// A transposed convolution is a plain one for each row and column of a stride, and so many of them at most.
+pub(crate) const MOST_PHASES: usize = 1 << 12;
+
 impl Numbers {
     /// How many there are.
     #[must_use]
@@ -199,12 +202,18 @@ impl Graph {
                 shape.check().map_err(rule)?;
                 shapes(shape.input, shape.output())?;
                 let channels = shape.output()[2];
+                only_convolution(weights)?;
                 check_weights(input, weights, shape.filter[0] * shape.filter[1] * channels, channels)
             }
             Operator::Transposed { shape, weights, .. } => {
                 same_type()?;
+                require(
+                    shape.stride[0].saturating_mul(shape.stride[1]) <= MOST_PHASES,
+                    "the strides of a transposed convolution multiply to 4,096 at most",
+                )?;
                 shape.check().map_err(rule)?;
                 shapes(shape.input, shape.output())?;
+                only_convolution(weights)?;
                 check_weights(input, weights, shape.filters * shape.filter_len(), shape.filters)
             }
             Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => {
@@ -349,6 +358,10 @@ fn ratio(real: f64) -> Result<(), String> {
     require(real < f64::from(1 << 30), "the ratio of input scale and output scale, slopes included, is below 2^30")
 }
 
+fn only_convolution(weights: &Weights) -> Result<(), String> {
+    require(!matches!(weights, Weights::Int4 { .. }), "int4 weights are for convolutions and dense layers")
+}
+
 fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize) -> Result<(), String> {
     match weights {
         Weights::Int8 { weights, scales, bias, wide_bias } => {
@@ -366,6 +379,14 @@ fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize)
                 }
                 Scales::PerTensor(scale) => require(usable(*scale), "scales are positive and finite"),
             }
+        }
+        Weights::Int4 { weights, scales, bias } => {
+            require(matches!(input.element, Element::Int8(_)), "int4 weights are for int8 values")?;
+            require(weights.len() == count, "there are as many weights as the shape says")?;
+            require(weights.iter().all(|weight| (-8..=7).contains(weight)), "int4 weights lie in -8..=7")?;
+            require(bias.len() == outputs, "there is a bias for each output channel")?;
+            require(scales.len() == outputs, "there is a scale for each output channel")?;
+            require(scales.iter().all(|&scale| usable(scale)), "scales are positive and finite")
         }
         Weights::F32 { weights, bias } => {
             require(input.element == Element::F32, "f32 weights are for f32 values")?;
@@ -419,6 +440,11 @@ fn check_function(function: &Function, input: &Value, output: &Value) -> Result<
             ),
             _ => Ok(()),
         },
+        Function::HardSigmoid { alpha, beta } => {
+            require(!matches!(from, Element::Int16(_)), "hard sigmoid is of int8 and f32; int16 has none")?;
+            require(alpha.is_finite() && beta.is_finite(), "a hard sigmoid's slope and value at 0 are finite")
+        }
+        Function::Table { .. } => require(matches!(from, Element::Int8(_)), "a table is of int8 values"),
         Function::Sigmoid | Function::Tanh => {
             match from {
                 Element::Int8(from) => require(
