@@ -5,7 +5,7 @@
     venv/bin/python host-trainer/tests/onnx/make.py
 
 For each network there are NAME.onnx; NAME.in, inputs one after the other; and NAME.out, the outputs. They are f32, little-
-endian, in the order height, width, channels: tensors of four dimensions are transposed here, and vectors are as they are.
+endian, in the order height, width, channels: pictures are transposed here, and vectors are as they are.
 
 Networks of one operator are in float32 and quantized by `quantize_static`; those of PyTorch come from both of its exporters.
 onnxruntime computes without graph optimizations, so that a quantized network is what ONNX says: operators on real numbers
@@ -30,7 +30,7 @@ INPUTS = 4
 
 
 def channels_last(array):
-    return np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+    return np.moveaxis(array, 1, -1) if array.ndim >= 3 else array
 
 
 def run(path, inputs, optimized=False):
@@ -79,7 +79,7 @@ def quantize(model, name, shapes, activations=QuantType.QInt8, **options):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "float.onnx"
         onnx.save(model, path)
-        quant_pre_process(str(path), str(path))
+        quant_pre_process(str(path), str(path), skip_optimization=types is not None)
         names = [i.name for i in onnx.load(path).graph.input]
         quantize_static(
             str(path),
@@ -160,9 +160,14 @@ def operators():
     both("global_average_pool", [node("GlobalAveragePool")], [x])
     both("reduce_mean", [node("ReduceMean", "x axes", keepdims=0)], [x], dict(axes=ints(2, 3)))
     both("reduce_mean_13", [node("ReduceMean", "x", axes=[-2, -1], keepdims=1)], [x], opset=13, kinds=("float32",))
-    for kind, attributes in dict(Relu={}, LeakyRelu=dict(alpha=0.1), Sigmoid={}, Tanh={}, HardSwish={}, HardSigmoid=dict(alpha=1 / 6)).items():
+    for kind, attributes in dict(LeakyRelu=dict(alpha=0.1), Sigmoid={}, Tanh={}, HardSwish={}, HardSigmoid=dict(alpha=1 / 6)).items():
         both(kind.lower(), [node(kind, **attributes)], [x])
-    both("clip", [node("Clip", "x low high")], [x], dict(low=np.float32(-0.7), high=np.float32(1.1)), kinds=("int8",))
+    # Activations that onnxruntime's quantizer leaves by themselves, as it does in symmetric networks.
+    scaled = dict(c=np.float32(1.7), low=np.float32(-0.7), high=np.float32(1.1), six=np.float32(6), zero=np.float32(0))
+    for kind, inputs in dict(relu="a", clip="a low high", relu6="a zero six").items():
+        nodes = [node("Mul", "x c", "a"), node("Relu" if kind == "relu" else "Clip", inputs)]
+        kinds = ("int8",) if kind == "clip" else ("float32", "int8")
+        both(kind, nodes, [x], {k: v for k, v in scaled.items() if k in f"c {inputs}".split()}, kinds=kinds, ActivationSymmetric=True)
     both("prelu", [node("PRelu", "x s")], [x], dict(s=weights(6, 1, 1)))
     both("softmax", [node("Softmax", "x", axis=1)], [x])
     both("softmax_vector", [node("Softmax", "x")], [[1, 10]], kinds=("float32",))
@@ -182,7 +187,7 @@ def operators():
          dict(scales=np.array([1, 1, 2, 3], np.float32)))
     both("resize_sizes", [node("Resize", "x   sizes", mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")], [x],
          dict(sizes=ints(1, 6, 14, 10)), kinds=("float32",))
-    both("transposes", [node("Transpose", "x", "a", perm=[0, 3, 1, 2]), node("Conv", "a w b", "c"), node("Transpose", "c", perm=[0, 2, 3, 1])],
+    both("linear_transposes", [node("Transpose", "x", "a", perm=[0, 3, 1, 2]), node("Conv", "a w b", "c"), node("Transpose", "c", perm=[0, 2, 3, 1])],
          [[1, 7, 5, 6]], conv, kinds=("float32",))
     both("qlinear", [node("Conv", "x w b", "a"), node("Relu", "a", "c"), node("GlobalAveragePool", "c", "d"), node("Flatten", "d", "e"), node("MatMul", "e m")],
          [x], dict(**conv, m=weights(8, 5)), kinds=("int8",), quant_format=QuantFormat.QOperator)

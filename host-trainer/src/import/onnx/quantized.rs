@@ -120,14 +120,21 @@ impl Reader {
         self.mark(&end);
         let identity = outputs.iter().enumerate().all(|(i, &output)| i32::from(output) == i as i32 - 128);
         if identity && from == to {
-            return self.alias(&Computed { dequantized: false, ..input.clone() }, &end.output, input.layout.clone());
+            return self.alias(
+                &Computed { dequantized: end.dequantized, ..input.clone() },
+                &end.output,
+                input.layout.clone(),
+            );
         }
         let operator = Operator::Function(
             self.rectifier(from, to, &outputs).unwrap_or(Function::Table { of, outputs: Box::new(outputs) }),
         );
         let (shape, dims) = (self.shape(input.value), input.layout.dims());
         let value = self.node(operator, vec![input.value], &end.output, shape, dims, end.element);
-        self.define(&end.output, Tensor::Computed(Computed { value, layout: input.layout.clone(), dequantized: false }))
+        self.define(
+            &end.output,
+            Tensor::Computed(Computed { value, layout: input.layout.clone(), dequantized: end.dequantized }),
+        )
     }
 
     /// ReLU or ReLU6, if that is what the table is: they need none.

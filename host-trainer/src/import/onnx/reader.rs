@@ -17,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 const MOST: usize = 1 << 16;
 /// How many times a file's size its numbers may take in memory; several operators can share their weights.
 const MOST_COPIES: usize = 16;
+/// Bytes that numbers may take in any case: a constant that is repeated can be larger than a small file.
+const LEAST_BUDGET: usize = 1 << 20;
 /// The oldest set of operators that is read.
 const OLDEST: i64 = 7;
 
@@ -48,6 +50,8 @@ pub(super) struct End {
     pub bounds: [f32; 2],
     /// Its type.
     pub element: Element,
+    /// Whether the tensor is the real numbers that integers of the type stand for: what quantizes it comes later.
+    pub dequantized: bool,
 }
 
 pub(super) struct Reader {
@@ -92,7 +96,7 @@ pub(super) fn read(
     };
     let version = version(&model).map_err(|fault| fault.of_file(FORMAT))?;
     let mut reader = Reader::open(&graph, version, &mut counted).map_err(|fault| fault.of_file(FORMAT))?;
-    reader.budget = (size + external_bytes).saturating_mul(MOST_COPIES);
+    reader.budget = (size + external_bytes).saturating_mul(MOST_COPIES).saturating_add(LEAST_BUDGET);
     let mut problems = Problems::new(FORMAT);
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     'all: {
@@ -543,11 +547,34 @@ impl Reader {
                 }
                 (Some(next), Some(call), _) if integer && call.operator == "QuantizeLinear" => {
                     let element = self.output_quantization(call).ok()?;
+                    let output = call.output().ok()?.to_owned();
                     followers.push(next);
-                    return Some(End { output: call.output().ok()?.to_owned(), followers, bounds, element });
+                    return Some(End { output, followers, bounds, element, dequantized: false });
+                }
+                (_, Some(_), _) if integer => {
+                    let element = self.later_quantization(&output)?;
+                    return Some(End { output, followers, bounds, element, dequantized: true });
                 }
                 _ if integer => return None,
-                _ => return Some(End { output, followers, bounds, element: Element::F32 }),
+                _ => return Some(End { output, followers, bounds, element: Element::F32, dequantized: false }),
+            }
+        }
+    }
+
+    /// The quantization of a tensor that is moved first, or the greatest values of it taken: the same values are left if it
+    /// is quantized before.
+    fn later_quantization(&self, name: &str) -> Option<Element> {
+        let mut name = name;
+        loop {
+            let call = &self.calls[self.follower(name)?];
+            if call.inputs.first().map(String::as_str) != Some(name) {
+                return None;
+            }
+            match call.operator.as_str() {
+                "QuantizeLinear" => return self.output_quantization(call).ok(),
+                "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "MaxPool" | "GlobalMaxPool"
+                | "Slice" | "Gather" | "Resize" | "Identity" | "Dropout" => name = call.outputs.first()?,
+                _ => return None,
             }
         }
     }
@@ -555,7 +582,7 @@ impl Reader {
     /// Nothing follows: an operator of single precision that has no activation.
     pub(super) fn no_end(output: &str) -> End {
         let bounds = [f32::NEG_INFINITY, f32::INFINITY];
-        End { output: output.to_owned(), followers: Vec::new(), bounds, element: Element::F32 }
+        End { output: output.to_owned(), followers: Vec::new(), bounds, element: Element::F32, dequantized: false }
     }
 
     /// Whether the bounds are those of an activation of single precision; integers may have any.
@@ -586,11 +613,8 @@ impl Reader {
             let operator = Operator::Function(Function::Table { of: "bounds", outputs });
             value = self.node(operator, vec![value], &end.output, shape, layout.dims(), end.element);
         }
-        self.define(&end.output, Tensor::Computed(Computed { value, layout, dequantized: false }))?;
-        for index in end.followers {
-            self.done[index] = true;
-        }
-        Ok(())
+        self.mark(&end);
+        self.define(&end.output, Tensor::Computed(Computed { value, layout, dequantized: end.dequantized }))
     }
 
     /// The followers of an end have become a part of an operator.
