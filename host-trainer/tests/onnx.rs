@@ -64,7 +64,6 @@ fn integers_are_computed_as_integers() {
         let graph = graph(&name);
         let quantized = !["_float32", "_dynamo", "_script"].iter().any(|suffix| name.ends_with(suffix));
         assert_eq!(is_quantized(&graph), quantized, "{name}");
-        let floats = graph.nodes.iter().filter(|node| node.operator == Operator::Dequantize).count();
         // The output is real numbers; softmax is computed with them, and a PReLU whose slopes are not quantized.
         let fine = ["network output", "(Softmax)", "(PRelu) `node_prelu`"];
         for node in graph.nodes.iter().filter(|node| node.operator == Operator::Dequantize) {

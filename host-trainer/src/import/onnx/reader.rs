@@ -105,6 +105,9 @@ pub(super) fn read(
             match reader.network_input(bytes) {
                 Ok(input) => inputs.extend(input),
                 Err(fault) => {
+                    if let Ok(info) = value_info(bytes) {
+                        reader.tensors.entry(info.name).or_insert(Tensor::Unknown);
+                    }
                     if problems.note(place, fault)? {
                         break 'all;
                     }
@@ -631,10 +634,12 @@ impl Reader {
             |reader: &Self| call.inputs.iter().any(|name| matches!(reader.tensors.get(name), Some(Tensor::Unknown)));
         let result = if unknown(self) {
             Ok(())
-        } else if self.fold(index)? {
-            return Ok(());
         } else {
-            self.dispatch(&call)
+            match self.fold(index) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.dispatch(&call),
+                Err(fault) => Err(fault),
+            }
         };
         if unknown(self) || matches!(result, Err(Fault::Unsupported(..))) {
             for output in &call.outputs {
