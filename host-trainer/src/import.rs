@@ -1,10 +1,14 @@
 //! Networks from other tools: files become a [`Graph`].
 //!
 //! A file is not trusted: every offset is checked, memory is bounded by the file's size, and what cannot be imported is an
-//! error that says where and why, and what comes nearest.
+//! error that says where and why, and what comes nearest. The graph is as plain as the file: the passes of
+//! [`graph::optimize`](crate::graph::optimize) make it smaller.
 //!
 //! ```no_run
-//! let graph = host_trainer::import::file("model.tflite")?; // or model.onnx
+//! use host_trainer::graph::optimize::{Options, optimize};
+//!
+//! let mut graph = host_trainer::import::file("model.tflite")?; // or model.onnx
+//! println!("{}", optimize(&mut graph, &Options::default())?);
 //! println!("{} operators", graph.nodes.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
