@@ -7,8 +7,10 @@
 //! `[height, width, channels]`, weights are in the library's canonical order, padding is explicit.
 
 mod check;
+pub mod optimize;
 
 pub use check::GraphError;
+pub(crate) use check::MOST_PHASES;
 
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
 use serde::{Deserialize, Serialize};
