@@ -16,6 +16,7 @@
 //! them rounded, and so the activations; gradients pass the rounding unchanged (straight-through
 //! estimator) except where an activation leaves its range.
 
+mod compensate;
 mod convert;
 mod correct;
 mod equalize;
@@ -37,7 +38,7 @@ pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, f
 
 pub use options::{Integers, Options, RangeChoice, WeightBits};
 pub use post_training::{Quantized, post_training};
-pub use prune::{Mask, Pruning, PruningScope};
+pub use prune::{Mask, Pruned, Pruning, PruningScope};
 pub use report::{LayerReport, Report};
 
 use crate::data::Images;
