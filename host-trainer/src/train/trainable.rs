@@ -27,7 +27,7 @@ pub struct Totals {
 
 /// Takes the gradient of a range of parameters and these parameters, and changes them. It is called once for each
 /// range of a cover of all parameters, in any order, when nobody needs the old parameters of the range any more.
-pub type Update<'a> = dyn FnMut(Range<usize>, &[f32], &mut [f32]) + 'a;
+pub type Update<'a> = dyn FnMut(Range<usize>, &[f32], &mut [f32]) + Send + 'a;
 
 /// A network that can be trained. The same calls give the same bits, whatever the number of threads.
 pub trait Trainable {
@@ -59,13 +59,21 @@ pub trait Trainable {
     /// The logits `[image][class]` of `count` inputs, as the finished network computes them.
     fn infer(&mut self, parameters: &[f32], inputs: &[f32], count: usize, logits: &mut [f32]);
 
+    /// Moves the statistics that belong to `parameters`, such as those of batch normalization, as a step with this batch
+    /// would, and changes nothing else. Averaged parameters need it: nothing was ever computed with them. `false` if it
+    /// has no such statistics.
+    fn adapt(&mut self, parameters: &[f32], batch: &Batch) -> bool {
+        let _ = (parameters, batch);
+        false
+    }
+
     /// What it has learnt besides parameters, such as the running statistics of batch normalization or the ranges of
     /// activations, by name.
     fn state(&self) -> Vec<(String, Vec<f32>)> {
         Vec::new()
     }
 
-    /// Takes back what [`Self::state`] gave. `false` if it is not of this network.
+    /// Takes back what [`Self::state`] gave, in the same order. `false` if it is not of this network.
     fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
         state.is_empty()
     }
