@@ -535,8 +535,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
 
 /// The batches of a training.
 fn pipeline<'a>(data: TrainingData<'a>, recipe: &'a Recipe, classes: usize, seed: u64) -> Pipeline<'a> {
-    let TrainingData { train: images, scaling, .. } = data;
-    Pipeline { images, classes, scaling, augmentation: &recipe.augmentation, seed }
+    Pipeline::new(data.train, classes, data.scaling, &recipe.augmentation, seed)
 }
 
 /// What training made.
