@@ -126,8 +126,9 @@ impl<'a> Pipeline<'a> {
         batch.targets.clear();
         batch.targets.resize(members.len() * self.classes, 0.0);
         batch.inputs.par_chunks_mut(size).zip(batch.targets.par_chunks_mut(self.classes)).zip(members).for_each_init(
-            || Augmenter::new(self.images, self.augmentation),
-            |augmenter, ((inputs, target), &member)| {
+            || self.borrow(),
+            |borrowed, ((inputs, target), &member)| {
+                let augmenter = borrowed.augmenter.as_mut().expect("it is there until it goes back");
                 let mut random = Random::new(self.seed, streams + member as u64);
                 let mixed = augmenter.run(member, &mut random);
                 self.scaling.apply(augmenter.levels().iter().copied(), inputs);
