@@ -13,11 +13,11 @@ mod shell;
 mod simd;
 mod test;
 mod thumb;
-mod toolchain;
 mod wasm;
 
 use anyhow::Result;
-use boards::{CORTEX_M4, Program};
+use bareconv_boards::toolchain;
+use boards::{CORTEX_M4, Examples, Program};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 //! The networks are not part of the project. A folder holds them as `NAME.tflite`, inputs as `NAME.in.i8`, and what
 //! TensorFlow Lite Micro answers as `NAME.out_tflm.i8`.
 
-use crate::boards::{self, Board};
+use crate::boards::{self, Board, Examples};
 use crate::image::Image;
 use crate::{counts, cycles, firmware, lenet, shell};
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::boards::{self, CORTEX_M4, Program};
+use crate::boards::{self, CORTEX_M4, Examples, Program};
 use crate::conformance::{self, Host, Report};
 use crate::cycles;
 use crate::firmware;
