@@ -11,6 +11,7 @@
 //! ```
 
 mod build;
+mod fault;
 mod tflite;
 
 pub use build::{BuildError, build, build_with, module_name};

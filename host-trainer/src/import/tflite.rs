@@ -3,7 +3,8 @@
 mod operators;
 mod schema;
 
-use super::{ImportError, Problem};
+use super::ImportError;
+use super::fault::{Fault, Problems, Step, broken, nearest, require, unsupported};
 use crate::graph::{
     Element, Function, Graph, Node, Numbers, Operator as Op, Rounding, Scales, Shape, Value, ValueId, Weights,
 };
@@ -25,16 +26,6 @@ const MOST_COPIES: usize = 8;
 
 const FORMAT: &str = "TensorFlow Lite";
 
-/// Why an operator cannot be imported.
-enum Fault {
-    /// The file is broken.
-    Malformed(String),
-    /// It is not supported.
-    Unsupported(String, Option<&'static str>),
-}
-
-type Step<T> = Result<T, Fault>;
-
 impl From<planus::Error> for Fault {
     fn from(error: planus::Error) -> Self {
         Self::Malformed(error.to_string())
@@ -43,33 +34,12 @@ impl From<planus::Error> for Fault {
 
 impl From<Fault> for ImportError {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Malformed(reason) => malformed(reason),
-            Fault::Unsupported(reason, nearest) => {
-                Self::Unsupported(vec![Problem { place: "file".to_owned(), reason, nearest }])
-            }
-        }
+        fault.of_file(FORMAT)
     }
 }
 
 fn malformed(reason: impl Into<String>) -> ImportError {
     ImportError::Malformed { format: FORMAT, reason: reason.into() }
-}
-
-fn broken<T>(reason: impl Into<String>) -> Step<T> {
-    Err(Fault::Malformed(reason.into()))
-}
-
-fn unsupported<T>(reason: impl Into<String>) -> Step<T> {
-    Err(Fault::Unsupported(reason.into(), None))
-}
-
-fn nearest<T>(reason: impl Into<String>, nearest: &'static str) -> Step<T> {
-    Err(Fault::Unsupported(reason.into(), Some(nearest)))
-}
-
-fn require(holds: bool, reason: &str) -> Step<()> {
-    if holds { Ok(()) } else { unsupported(reason) }
 }
 
 /// A tensor of the file.
@@ -340,14 +310,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Graph, ImportError> {
 impl<'a> Reader<'a> {
     fn read(model: schema::Model<'a>, size: usize, name: &str) -> Result<Graph, ImportError> {
         let (mut reader, subgraph, codes) = Self::open(model, size)?;
-        let (mut problems, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut note = |place: String, fault: Fault| match fault {
-            Fault::Malformed(reason) => Err(malformed(format!("{place}: {reason}"))),
-            Fault::Unsupported(reason, nearest) => {
-                problems.push(Problem { place, reason, nearest });
-                Ok(problems.len() >= Problem::MOST)
-            }
-        };
+        let (mut problems, mut inputs, mut outputs) = (Problems::new(FORMAT), Vec::new(), Vec::new());
         'all: {
             for index in
                 subgraph.inputs().map_err(Fault::from)?.unwrap_or(Vector::new_empty()).iter().take(MOST_OPERANDS)
@@ -355,7 +318,7 @@ impl<'a> Reader<'a> {
                 match reader.network_input(index) {
                     Ok(input) => inputs.push(input),
                     Err(fault) => {
-                        if note(format!("network input {}", inputs.len()), fault)? {
+                        if problems.note(format!("network input {}", inputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -369,7 +332,7 @@ impl<'a> Reader<'a> {
                 reader.place = format!("operator {index}");
                 let result = reader.operator(index, operator, &codes);
                 if let Err(fault) = result
-                    && note(reader.place.clone(), fault)?
+                    && problems.note(reader.place.clone(), fault)?
                 {
                     break 'all;
                 }
@@ -380,16 +343,14 @@ impl<'a> Reader<'a> {
                 match reader.network_output(index) {
                     Ok(output) => outputs.push(output),
                     Err(fault) => {
-                        if note(format!("network output {}", outputs.len()), fault)? {
+                        if problems.note(format!("network output {}", outputs.len()), fault)? {
                             break 'all;
                         }
                     }
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(ImportError::Unsupported(problems));
-        }
+        problems.finish()?;
         if outputs.is_empty() {
             return Err(malformed("the network has no output"));
         }
