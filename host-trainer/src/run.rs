@@ -882,6 +882,35 @@ macro_rules! words {
     };
 }
 
+impl PortableWords {
+    /// Words of flash of a node's weights, biases and requantization parameters, packed; `None` for a node that has none.
+    #[must_use]
+    pub fn packed(&self, graph: &Graph, node: &Node) -> Option<usize> {
+        macro_rules! packed {
+            ($module:ident, $shape:expr, $weights:expr) => {{
+                let wide = matches!($weights, Weights::Int8 { wide_bias: true, .. });
+                match graph.value(node.inputs[0]).element {
+                    Element::Int8(_) => by_rounding!(graph.rounding, wide, R => {
+                        dynamic::$module::packed_words::<Portable, R>($shape)
+                    }),
+                    Element::Int16(_) => by_rounding!(graph.rounding, wide, R => {
+                        dynamic::$module::packed_words::<Portable, Int16x8<R>>($shape)
+                    }),
+                    Element::F32 => dynamic::$module::packed_words::<Portable, Clamp>($shape),
+                }
+            }};
+        }
+        Some(match &node.operator {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. } => {
+                packed!(conv2d, shape, weights)
+            }
+            Operator::Depthwise { shape, weights, .. } => packed!(depthwise, shape, weights),
+            Operator::Transposed { shape, weights, .. } => packed!(transposed, shape, weights),
+            _ => return None,
+        })
+    }
+}
+
 impl Words for PortableWords {
     fn scratch(&self, graph: &Graph, node: &Node) -> usize {
         let element = graph.value(node.inputs[0]).element;

@@ -14,6 +14,7 @@ pub use augment::{Augmentation, augment};
 pub use cifar::CifarLabels;
 pub use error::DataError;
 pub use images::{Images, Normalization};
+pub use npy::NpyArray;
 pub use pictures::Fit;
 pub use source::DataSource;
 

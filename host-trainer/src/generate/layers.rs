@@ -1,7 +1,7 @@
 //! The declarations of layers: shapes, quantizations, statics.
 
 use super::numbers::{Literal, array, array_type, quantization};
-use super::{product_rounding, rounding, tensor};
+use super::{product_rounding, rounding, tensor_of as tensor};
 use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Scales, Value, ValueId, Weights};
 use crate::plan::Form;
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
