@@ -259,6 +259,13 @@ pub enum Function {
     },
     /// `x * relu6(x + 3) / 6`.
     HardSwish,
+    /// `min(max(alpha * x + beta, 0), 1)`, of int8 and `f32`.
+    HardSigmoid {
+        /// The slope.
+        alpha: f32,
+        /// The value at 0.
+        beta: f32,
+    },
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     /// The hyperbolic tangent.
@@ -267,5 +274,12 @@ pub enum Function {
     Softmax {
         /// The factor of the exponent.
         beta: f32,
+    },
+    /// Any function of int8 values.
+    Table {
+        /// What it is a table of, for people.
+        of: &'static str,
+        /// The outputs for -128, -127, ..., 127.
+        outputs: Box<[i8; 256]>,
     },
 }

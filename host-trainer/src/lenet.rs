@@ -8,11 +8,15 @@ use crate::parameters;
 use crate::quantize::{
     FakeQuantization, ModelError, PIXEL, QuantizedNetwork, insert_fake_quantization, pixels_to_int8,
 };
-use crate::train::{Evaluation, Progress, Recipe, Schedule, Trainer, evaluate};
+use crate::train::{
+    self, Average, InputScaling, Optimizer, Progress, Recipe, Schedule, Sequential, TrainError, Trained, Trainer,
+    TrainingData, evaluate,
+};
 use crate::verify::{self, Outputs};
 use crate::visualize::{self, Curve, DrawError, Prediction};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use std::{fs, io};
 
@@ -242,12 +246,9 @@ pub enum Error {
         /// "training" or "test".
         part: &'static str,
     },
-    /// Training ended in numbers that are none.
-    #[error("training diverged (the loss is {loss}): check the images and labels, or try another --seed")]
-    Diverged {
-        /// The last loss.
-        loss: f64,
-    },
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// Loads data, trains, quantizes, and writes the results.
@@ -335,13 +336,15 @@ fn recipe(images: usize, options: &Options) -> Recipe {
     Recipe {
         epochs,
         batch: 64,
-        schedule: Schedule { peak: 0.05, last: 0.0, warm_up: 0.05 },
-        momentum: 0.9,
-        nesterov: true,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        schedule: Schedule::Cosine { peak: 0.05, last: 0.0, warm_up: 0.05 },
         weight_decay: 1e-4,
         label_smoothing: 0.05,
-        augmentation: Augmentation { rotation: 12.0, scaling: 0.12, shear: 0.15, shift: 2.0 },
-        average_decay: 0.999,
+        clip_norm: None,
+        clip_value: None,
+        average: Average::Exponential { decay: 0.999 },
+        augmentation: Augmentation { rotation: 12.0, scaling: 0.12, shear: 0.15, shift: 2.0, ..Augmentation::NONE },
+        early_stopping: None,
     }
 }
 
@@ -359,7 +362,7 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
     let float_recipe = recipe(data.train.len(), options);
     let quantization_recipe = Recipe {
         epochs: float_recipe.epochs.div_ceil(4),
-        schedule: Schedule { peak: 0.01, ..float_recipe.schedule },
+        schedule: float_recipe.schedule.clone().with_peak(0.01),
         ..float_recipe.clone()
     };
     events(Event::Start {
@@ -369,39 +372,34 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
     });
 
     let mut epochs = Vec::new();
-    let mut phase = |phase, trainer: &mut Trainer, count: usize| {
-        for epoch in 0..count {
-            // The last epochs see the ranges that the integer network will have.
-            if 4 * epoch >= 3 * count || (count > 1 && epoch + 1 == count) {
-                trainer.freeze_ranges();
+    let scaling = InputScaling::unit(1);
+    let images = TrainingData { train: &data.train, validation: None, test: Some(&data.test), scaling: &scaling };
+    let mut run = |phase, network, parameters, recipe, seed, ranges| -> Result<Trained<Sequential>, Error> {
+        let mut trainer = Trainer::new(Sequential::new(network, ranges), images, parameters, recipe, seed)?;
+        trainer.run(&AtomicBool::new(false), &mut |event| match event {
+            train::Event::Step(progress) => events(Event::Step { phase, epoch: progress.epoch, progress }),
+            train::Event::Epoch(epoch) => {
+                let test = epoch.test.expect("test images are there");
+                let report = EpochReport {
+                    phase,
+                    train_loss: epoch.loss,
+                    train_accuracy: epoch.accuracy,
+                    test_loss: test.loss,
+                    test_accuracy: test.accuracy,
+                    images_per_second: epoch.images_per_second,
+                };
+                events(Event::Epoch(&report));
+                epochs.push(report);
             }
-            let result = trainer.epoch(|progress| {
-                events(Event::Step { phase, epoch, progress });
-            });
-            if !result.loss.is_finite() {
-                return Err(Error::Diverged { loss: result.loss });
-            }
-            let test: Evaluation = trainer.evaluate(&data.test);
-            let report = EpochReport {
-                phase,
-                train_loss: result.loss,
-                train_accuracy: result.accuracy,
-                test_loss: test.loss,
-                test_accuracy: test.accuracy,
-                images_per_second: result.images_per_second,
-            };
-            events(Event::Epoch(&report));
-            epochs.push(report);
-        }
-        Ok(())
+            train::Event::Checkpoint(_) => {}
+        })?;
+        Ok(trainer.finish())
     };
 
     let start = Instant::now();
     let initial = network.initialize(Initialization::He, options.seed);
-    let count = float_recipe.epochs;
-    let mut trainer = Trainer::new(&network, &data.train, initial, float_recipe, options.seed, None);
-    phase(Phase::Float, &mut trainer, count)?;
-    let parameters = trainer.result().to_vec();
+    let trained = run(Phase::Float, &network, initial, float_recipe, options.seed, None)?;
+    let parameters = trained.parameters;
     let float_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
@@ -411,20 +409,13 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
         QuantizedNetwork::new("lenet5", &rounding, parameters, ranges, PIXEL)
     };
     let rounded = quantize(&parameters, &ranges)?;
-    let count = quantization_recipe.epochs;
-    let mut trainer = Trainer::new(
-        &rounding,
-        &data.train,
-        parameters.clone(),
-        quantization_recipe,
-        // Other shuffles and changes than before.
-        options.seed.wrapping_add(1 << 32),
-        Some(ranges),
-    );
-    phase(Phase::QuantizationAware, &mut trainer, count)?;
-    let quantized = match trainer.quantization() {
-        Some(ranges) => quantize(trainer.result(), ranges)?,
-        None => unreachable!("this trainer was made with ranges"),
+    // Other shuffles and changes than before.
+    let seed = options.seed.wrapping_add(1 << 32);
+    let trained =
+        run(Phase::QuantizationAware, &rounding, parameters.clone(), quantization_recipe, seed, Some(ranges))?;
+    let quantized = match trained.model.quantization() {
+        Some(ranges) => quantize(&trained.parameters, ranges)?,
+        None => unreachable!("this network was trained with ranges"),
     };
     let quantization_seconds = start.elapsed().as_secs_f64();
 
@@ -443,7 +434,7 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
             test_images: data.test.len(),
             seed: options.seed,
             parameters: network.parameters(),
-            float_accuracy: evaluate(&network, &parameters, &[], &data.test).accuracy,
+            float_accuracy: evaluate(&mut Sequential::new(&network, None), &parameters, &data.test, &scaling).accuracy,
             rounded_accuracy: accuracy(&predictions(&rounded, labels)),
             int8_accuracy: accuracy(&predictions(&outputs, labels)),
             verified_on,

@@ -30,7 +30,7 @@ pub const PIXEL: Quantization = Quantization::new(1.0 / 255.0, -128);
 #[derive(Clone, Debug)]
 pub struct FakeQuantization {
     /// Least and greatest value of each activation: moving averages of those of single batches.
-    ranges: Vec<[f32; 2]>,
+    pub(crate) ranges: Vec<[f32; 2]>,
     /// What a range keeps of itself at each step.
     decay: f32,
     /// Whether ranges no longer move.

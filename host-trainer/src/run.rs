@@ -47,9 +47,9 @@ use bareconv::kernels::Backend;
 use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, Int8Filters, Int8Table,
-    Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError, SingleRounding, TransposedConv2dShape,
-    dynamic,
+    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int8Filters,
+    Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError, SingleRounding,
+    TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -689,6 +689,13 @@ fn function<'g>(function: &'g Function, input: &Value, output: &Value) -> Step<'
         ) => unary(len, move |input, output| reference::prelu_i16(slopes, *of, [from, to], input, output)),
         (Function::HardSwish, Element::Int8(from), Element::Int8(to)) => table(Int8Table::hard_swish(from, to)),
         (Function::HardSwish, ..) => unary(len, reference::hard_swish_f32),
+        (&Function::HardSigmoid { alpha, beta }, Element::Int8(from), Element::Int8(to)) => {
+            table(Int8Table::hard_sigmoid(HardSigmoidF32::new(alpha, beta), from, to))
+        }
+        (&Function::HardSigmoid { alpha, beta }, ..) => {
+            unary(len, move |input, output| reference::hard_sigmoid_f32(alpha, beta, input, output))
+        }
+        (Function::Table { outputs, .. }, ..) => table(Int8Table::new(**outputs)),
         (Function::Sigmoid, Element::Int8(from), _) => table(Int8Table::sigmoid(from)),
         (Function::Sigmoid, Element::Int16(from), _) => {
             unary(len, move |input, output| reference::sigmoid_i16(from, input, output))

@@ -5,6 +5,7 @@ use host_trainer::lenet;
 use host_trainer::nn::Network;
 use host_trainer::parameters;
 use host_trainer::quantize::{QuantizedNetwork, first_greatest};
+use host_trainer::train::{InputScaling, Sequential, evaluate};
 use host_trainer::verify::{self, Outputs};
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,7 +81,10 @@ fn trains_and_writes_the_same_files_for_every_number_of_threads() {
     let data = DataSet::load(&data).unwrap();
     let network = Network::new(lenet::INPUT, &lenet::LAYERS).unwrap();
     let float = parameters::from_bytes(&network, &one["lenet5-f32.safetensors"]).unwrap();
-    let accuracy = host_trainer::train::evaluate(&network, &float, &[], &data.test).accuracy;
+    let accuracy = {
+        let mut model = Sequential::new(&network, None);
+        evaluate(&mut model, &float, &data.test, &InputScaling::unit(1)).accuracy
+    };
     assert_eq!(report["float_accuracy"], accuracy);
     // Chance is 10 %.
     assert!(accuracy > 0.5, "{accuracy}");

@@ -10,7 +10,10 @@ mod npy;
 mod pictures;
 mod source;
 
-pub use augment::{Augmentation, augment};
+pub use augment::{
+    Augmentation, AugmentationError, Augmenter, Border, Clutter, Context, Cutout, Elastic, Foreground, Mixed,
+    Stylization,
+};
 pub use cifar::CifarLabels;
 pub use error::DataError;
 pub use images::{Images, Normalization};

@@ -537,6 +537,24 @@ impl Declaration<'_> {
             }
             (Function::HardSwish, Element::F32) => unit("HardSwishF32"),
             (Function::HardSwish, _) => table(&format!("hard_swish({from}, {to})")),
+            (Function::HardSigmoid { alpha, beta }, _) => {
+                layer.imports.push("HardSigmoidF32");
+                let function = format!("HardSigmoidF32::new({}, {})", alpha.literal(), beta.literal());
+                match element {
+                    Element::F32 => ("const", vec![], "HardSigmoidF32".to_owned(), function),
+                    _ => table(&format!("hard_sigmoid({function}, {from}, {to})")),
+                }
+            }
+            (Function::Table { of, outputs }, _) => {
+                let upper = self.upper();
+                let numbers = array(&outputs[..], &[256], 0);
+                let _ = write!(
+                    layer.weights,
+                    "/// The outputs of `{}`, {of}, for -128, -127, ..., 127.\npub const {upper}_OUTPUTS: [i8; 256] = {numbers};\n\n",
+                    self.name
+                );
+                table(&format!("new(weights::{upper}_OUTPUTS)"))
+            }
             (Function::Sigmoid, Element::F32) => unit("SigmoidF32"),
             (Function::Sigmoid, Element::Int8(_)) => table(&format!("sigmoid({from})")),
             (Function::Sigmoid, Element::Int16(_)) => {
@@ -567,6 +585,8 @@ impl Declaration<'_> {
             Function::LeakyRelu { slope } => format!("leaky ReLU, slope {slope}"),
             Function::PRelu { .. } => "PReLU".to_owned(),
             Function::HardSwish => "hard swish".to_owned(),
+            Function::HardSigmoid { .. } => "hard sigmoid".to_owned(),
+            Function::Table { of, .. } => format!("{of}, a table"),
             Function::Sigmoid => "sigmoid".to_owned(),
             Function::Tanh => "tanh".to_owned(),
             Function::Softmax { .. } => "softmax".to_owned(),

@@ -50,6 +50,8 @@ pub(super) fn word(operator: &Operator) -> &'static str {
             Function::LeakyRelu { .. } => "leaky_relu",
             Function::PRelu { .. } => "prelu",
             Function::HardSwish => "hard_swish",
+            Function::HardSigmoid { .. } => "hard_sigmoid",
+            Function::Table { .. } => "table",
             Function::Sigmoid => "sigmoid",
             Function::Tanh => "tanh",
             Function::Softmax { .. } => "softmax",

@@ -419,6 +419,11 @@ fn check_function(function: &Function, input: &Value, output: &Value) -> Result<
             ),
             _ => Ok(()),
         },
+        Function::HardSigmoid { alpha, beta } => {
+            require(!matches!(from, Element::Int16(_)), "hard sigmoid is of int8 and f32; int16 has none")?;
+            require(alpha.is_finite() && beta.is_finite(), "a hard sigmoid's slope and value at 0 are finite")
+        }
+        Function::Table { .. } => require(matches!(from, Element::Int8(_)), "a table is of int8 values"),
         Function::Sigmoid | Function::Tanh => {
             match from {
                 Element::Int8(from) => require(

@@ -3,8 +3,10 @@ use crate::data::DataSet;
 use crate::lenet;
 use crate::nn::Initialization;
 use crate::random::Random;
-use crate::train::{Recipe, Schedule, Trainer, for_each_output};
-use std::sync::Mutex;
+use crate::train::{
+    Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainer, TrainingData, for_each_output,
+};
+use std::sync::atomic::AtomicBool;
 
 #[test]
 fn grids_hold_zero_and_the_range() {
@@ -104,22 +106,23 @@ fn trained() -> (Network, Vec<f32>, FakeQuantization, QuantizedNetwork, Images) 
     let recipe = Recipe {
         epochs: 2,
         batch: 64,
-        schedule: Schedule { peak: 0.03, last: 0.0, warm_up: 0.1 },
-        momentum: 0.9,
-        nesterov: true,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        schedule: Schedule::Cosine { peak: 0.03, last: 0.0, warm_up: 0.1 },
         weight_decay: 0.0,
         label_smoothing: 0.0,
+        clip_norm: None,
+        clip_value: None,
+        average: Average::None,
         augmentation: crate::data::Augmentation::NONE,
-        average_decay: 0.0,
+        early_stopping: None,
     };
-    let mut trainer = Trainer::new(&network, &images, start, recipe, 1, Some(ranges));
-    trainer.epoch(|_| {});
-    trainer.freeze_ranges();
-    let frozen = trainer.quantization().unwrap().grids();
-    trainer.epoch(|_| {});
-    let ranges = trainer.quantization().unwrap().clone();
-    assert_eq!(ranges.grids(), frozen, "frozen ranges do not move");
-    let parameters = trainer.result().to_vec();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
+    let mut trainer = Trainer::new(Sequential::new(&network, Some(ranges)), data, start, recipe, 1).unwrap();
+    trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let trained = trainer.finish();
+    let ranges = trained.model.quantization().unwrap().clone();
+    let parameters = trained.parameters;
     let quantized = QuantizedNetwork::new("lenet5", &network, &parameters, &ranges, PIXEL).unwrap();
     (network, parameters, ranges, quantized, images)
 }
@@ -136,15 +139,14 @@ fn integer_network_is_the_fake_quantized_one() {
     }
     assert_eq!(quantized.layers[1].output_shape, [5, 5, 16]);
 
-    let mut rounded = parameters.clone();
-    ranges.round_weights(&network, &parameters, &mut rounded);
-    let outputs = Mutex::new(vec![Vec::new(); images.len()]);
-    for_each_output(&network, &rounded, &ranges.grids(), &images, |number, output| {
-        outputs.lock().unwrap()[number] = output.to_vec();
+    let mut outputs = vec![Vec::new(); images.len()];
+    let mut model = Sequential::new(&network, Some(ranges));
+    for_each_output(&mut model, &parameters, &images, &InputScaling::unit(1), |number, output| {
+        outputs[number] = output.to_vec();
     });
     let grid = quantized.layers[4].output;
     let (mut equal, mut total, mut same_class) = (0, 0, 0);
-    for (number, float) in outputs.into_inner().unwrap().iter().enumerate() {
+    for (number, float) in outputs.iter().enumerate() {
         let integer = quantized.evaluate_reference(&pixels_to_int8(images.image(number)));
         for (&float, &q) in float.iter().zip(&integer) {
             // The bias's rounding and f32 sums move a value over the border between two steps now

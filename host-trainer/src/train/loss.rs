@@ -1,51 +1,45 @@
 //! Softmax cross-entropy.
 
-use crate::nn::{LANES, Lanes, Real};
+use super::Totals;
 
-/// Writes the derivative of the cross-entropy of the softmax of `logits`, times `scale`, into
-/// `gradient`, and returns the sum of the losses (without `scale`) and the number of images whose
-/// greatest logit (the first of equal ones) is their label's. An image without a label counts for
-/// nothing.
+/// The cross-entropy of the softmax of the logits of one image and its target, the probability of each class: with `p`
+/// the softmax and `t` the target it is `-sum(t * ln p)`. `put` gets, for each class, the derivative with respect to
+/// its logit, `p - t`, times `scale`; the loss is without it.
 ///
-/// With label smoothing `s` the target is `1 - s` for the label plus `s / classes` for every class
-/// (C. Szegedy et al., *Rethinking the Inception Architecture*, 2016).
+/// With label smoothing `s` the target is `1 - s` of itself plus `s / classes` for every class (C. Szegedy et al.,
+/// *Rethinking the Inception Architecture*, 2016).
 ///
 /// # Panics
-/// When a label is not below the number of logits.
-pub fn softmax_cross_entropy<T: Real>(
-    logits: &[Lanes<T>],
-    labels: &[Option<u8>; LANES],
+/// When there is no class.
+pub fn softmax_cross_entropy(
+    logit: impl Fn(usize) -> f64,
+    target: &[f32],
     smoothing: f32,
-    scale: f32,
-    gradient: &mut [Lanes<T>],
-) -> (f64, usize) {
-    let (smoothing, scale) = (f64::from(smoothing), f64::from(scale));
-    let spread = smoothing / logits.len() as f64;
-    let (mut loss, mut correct) = (0.0, 0);
-    gradient.fill(Lanes::ZERO);
-    for (image, label) in labels.iter().enumerate() {
-        let Some(label) = label.map(usize::from) else {
-            continue;
-        };
-        let logit = |class: usize| logits[class].0[image].to_f64();
-        let mut best = 0;
-        for class in 1..logits.len() {
-            if logit(class) > logit(best) {
-                best = class;
-            }
+    scale: f64,
+    mut put: impl FnMut(usize, f64),
+) -> Totals {
+    let classes = target.len();
+    let (smoothing, spread) = (f64::from(smoothing), f64::from(smoothing) / classes as f64);
+    let (mut best, mut likeliest) = (0, 0);
+    for class in 1..classes {
+        if logit(class) > logit(best) {
+            best = class;
         }
-        correct += usize::from(best == label);
-        // libm's, not the system's: the same bits everywhere.
-        let sum: f64 = (0..logits.len()).map(|class| libm::exp(logit(class) - logit(best))).sum();
-        let log_sum = logit(best) + libm::log(sum);
-        for (class, gradient) in gradient.iter_mut().enumerate() {
-            let target = spread + if class == label { 1.0 - smoothing } else { 0.0 };
-            let log_probability = logit(class) - log_sum;
-            loss -= target * log_probability;
-            gradient.0[image] = T::from_f64(scale * (libm::exp(log_probability) - target));
+        if target[class] > target[likeliest] {
+            likeliest = class;
         }
     }
-    (loss, correct)
+    // libm's, not the system's: the same bits everywhere.
+    let sum: f64 = (0..classes).map(|class| libm::exp(logit(class) - logit(best))).sum();
+    let log_sum = logit(best) + libm::log(sum);
+    let mut loss = 0.0;
+    for (class, &target) in target.iter().enumerate() {
+        let target = spread + (1.0 - smoothing) * f64::from(target);
+        let log_probability = logit(class) - log_sum;
+        loss -= target * log_probability;
+        put(class, scale * (libm::exp(log_probability) - target));
+    }
+    Totals { loss, correct: usize::from(best == likeliest) }
 }
 
 #[cfg(test)]
@@ -56,43 +50,54 @@ mod tests {
     #[test]
     fn derivative_is_the_finite_difference() {
         let mut random = Random::new(1, 0);
-        let mut labels = [None; LANES];
-        for (image, label) in labels.iter_mut().enumerate().skip(1) {
-            *label = Some((image % 7) as u8);
-        }
-        let logits: Vec<Lanes<f64>> =
-            (0..7).map(|_| Lanes([(); LANES].map(|()| f64::from(random.between(-30.0, 30.0))))).collect();
-        for smoothing in [0.0, 0.1] {
-            let mut gradient = logits.clone();
-            softmax_cross_entropy(&logits, &labels, smoothing, 0.25, &mut gradient);
-            let mut unused = logits.clone();
-            for class in 0..7 {
-                for image in 0..LANES {
-                    let mut loss = |step: f64| {
+        let targets = [vec![0.0, 1.0, 0.0, 0.0, 0.0], vec![0.1, 0.0, 0.3, 0.6, 0.0]];
+        for (target, smoothing) in targets.iter().zip([0.0, 0.1]) {
+            let logits: Vec<f64> = (0..5).map(|_| f64::from(random.between(-20.0, 20.0))).collect();
+            let loss = |logits: &[f64]| softmax_cross_entropy(|c| logits[c], target, smoothing, 1.0, |_, _| {}).loss;
+            softmax_cross_entropy(
+                |class| logits[class],
+                target,
+                smoothing,
+                0.25,
+                |class, got| {
+                    let moved = |step: f64| {
                         let mut moved = logits.clone();
-                        moved[class].0[image] += step;
-                        softmax_cross_entropy(&moved, &labels, smoothing, 1.0, &mut unused).0
+                        moved[class] += step;
+                        loss(&moved)
                     };
-                    let expected = 0.25 * (loss(1e-5) - loss(-1e-5)) / 2e-5;
-                    let got = gradient[class].0[image];
+                    let expected = 0.25 * (moved(1e-5) - moved(-1e-5)) / 2e-5;
                     assert!((got - expected).abs() < 1e-8, "{got} {expected}");
-                }
-                assert_eq!(gradient[class].0[0], 0.0, "an image without a label");
-            }
+                },
+            );
         }
     }
 
     #[test]
     fn known_values() {
         // Two classes, logits (0, ln 3): probabilities 1/4 and 3/4.
-        let logits = [Lanes::splat(0.0), Lanes::splat(3.0_f64.ln())];
-        let mut labels = [None; LANES];
-        labels[..3].copy_from_slice(&[Some(0), Some(1), Some(1)]);
-        let mut gradient = logits;
-        let (loss, correct) = softmax_cross_entropy(&logits, &labels, 0.0, 1.0, &mut gradient);
-        assert!((loss - (4.0_f64.ln() + 2.0 * (4.0_f64 / 3.0).ln())).abs() < 1e-12);
-        assert_eq!(correct, 2);
-        assert!((gradient[0].0[0] + 0.75).abs() < 1e-12);
-        assert!((gradient[0].0[1] - 0.25).abs() < 1e-12);
+        let logits = [0.0, 3.0_f64.ln()];
+        let run = |target: [f32; 2], smoothing| {
+            let mut gradient = [0.0; 2];
+            let totals =
+                softmax_cross_entropy(|c| logits[c], &target, smoothing, 2.0, |class, value| gradient[class] = value);
+            (totals, gradient)
+        };
+        let (totals, gradient) = run([1.0, 0.0], 0.0);
+        assert!((totals.loss - 4.0_f64.ln()).abs() < 1e-12);
+        assert_eq!(totals.correct, 0);
+        assert!((gradient[0] + 1.5).abs() < 1e-12 && (gradient[1] - 1.5).abs() < 1e-12, "{gradient:?}");
+        let (totals, _) = run([0.25, 0.75], 0.0);
+        assert_eq!(totals.correct, 1);
+        // The target is the softmax: the loss is its entropy, 2 ln 2 - 3/4 ln 3.
+        assert!((totals.loss - (2.0 * 2.0_f64.ln() - 0.75 * 3.0_f64.ln())).abs() < 1e-12);
+        // Smoothing of 1/2 over two classes makes (0, 1) the same target.
+        assert_eq!(run([0.0, 1.0], 0.5), run([0.25, 0.75], 0.0));
+    }
+
+    #[test]
+    fn great_logits_do_not_overflow() {
+        let logits = [1e6, -1e6, 0.0];
+        let totals = softmax_cross_entropy(|c| logits[c], &[0.0, 1.0, 0.0], 0.0, 1.0, |_, g| assert!(g.is_finite()));
+        assert_eq!(totals, Totals { loss: 2e6, correct: 0 });
     }
 }

@@ -1,6 +1,13 @@
+//! The training loop, with a small network of digits and with a model made for the tests.
+
 use super::*;
-use crate::data::DataSet;
-use crate::nn::{Initialization, Layer};
+use crate::data::{Augmentation, DataSet, Images};
+use crate::nn::{Initialization, LANES, Layer, Network, Workspace};
+use crate::output::OutputFolder;
+use crate::quantize::FakeQuantization;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A small network and a few of the embedded digits.
 fn small() -> (Network, Images) {
@@ -16,10 +23,7 @@ fn small() -> (Network, Images) {
         ],
     )
     .unwrap();
-    let mut images = DataSet::embedded().train;
-    images.labels.truncate(600);
-    images.pixels.truncate(600 * 784);
-    (network, images)
+    (network, DataSet::embedded().train.select(&(0..600).collect::<Vec<_>>()))
 }
 
 fn recipe() -> Recipe {
@@ -27,25 +31,47 @@ fn recipe() -> Recipe {
         epochs: 3,
         // Neither a multiple of the lanes nor a divisor of the number of images.
         batch: 200,
-        schedule: Schedule { peak: 0.1, last: 0.0, warm_up: 0.1 },
-        momentum: 0.9,
-        nesterov: true,
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        schedule: Schedule::Cosine { peak: 0.1, last: 0.0, warm_up: 0.1 },
         weight_decay: 1e-4,
         label_smoothing: 0.05,
-        augmentation: Augmentation { rotation: 10.0, scaling: 0.1, shear: 0.1, shift: 2.0 },
-        average_decay: 0.9,
+        clip_norm: None,
+        clip_value: None,
+        average: Average::Exponential { decay: 0.9 },
+        augmentation: Augmentation {
+            rotation: 10.0,
+            scaling: 0.1,
+            shear: 0.1,
+            shift: 2.0,
+            noise: 0.05,
+            mixup: 0.2,
+            ..Augmentation::NONE
+        },
+        early_stopping: None,
     }
 }
 
-fn train(threads: usize, seed: u64, quantization: bool) -> (Vec<f32>, Vec<f64>) {
+fn never() -> AtomicBool {
+    AtomicBool::new(false)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn train(threads: usize, seed: u64, quantization: bool) -> (Vec<u32>, Vec<f64>) {
     let (network, images) = small();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let start = network.initialize(Initialization::He, seed);
         let quantization = quantization.then(|| FakeQuantization::calibrate(&network, &start, &images, 0.9));
-        let mut trainer = Trainer::new(&network, &images, start, recipe(), seed, quantization);
-        let losses = (0..3).map(|_| trainer.epoch(|_| {}).loss).collect();
-        (trainer.result().to_vec(), losses)
+        let scaling = InputScaling::unit(1);
+        let data = TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
+        let model = Sequential::new(&network, quantization);
+        let mut trainer = Trainer::new(model, data, start, recipe(), seed).unwrap();
+        assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Complete);
+        let losses = trainer.history().iter().map(|epoch| epoch.loss).collect();
+        (bits(&trainer.finish().parameters), losses)
     })
 }
 
@@ -56,39 +82,43 @@ fn same_bits_for_every_number_of_threads() {
         assert!(losses.is_sorted_by(|a, b| a > b), "it learns: {losses:?}");
         for threads in [2, 3, 8] {
             let (got, got_losses) = train(threads, 5, quantization);
-            assert!(got.iter().map(|x| x.to_bits()).eq(expected.iter().map(|x| x.to_bits())), "{threads} threads");
+            assert!(got == expected, "{threads} threads");
             assert_eq!(got_losses, losses);
         }
         assert_ne!(train(1, 6, quantization).0, expected, "the seed counts");
     }
 }
 
-/// The optimizer's steps, done by hand in `f64` from the gradients of whole batches.
+/// The steps of a whole training, done by hand in `f64` from the gradients of whole batches.
 #[test]
 fn steps_follow_the_formulas() {
-    for nesterov in [false, true] {
-        let (network, mut images) = small();
-        images.labels.truncate(20);
-        images.pixels.truncate(20 * 784);
+    for (nesterov, clip_norm) in [(false, None), (true, None), (true, Some(0.1))] {
+        let (network, images) = small();
+        let images = images.select(&(0..20).collect::<Vec<_>>());
         let recipe = Recipe {
             epochs: 4,
             batch: 20,
-            nesterov,
+            optimizer: Optimizer::Sgd { momentum: 0.9, nesterov },
             augmentation: Augmentation::NONE,
-            average_decay: 0.15,
+            average: Average::Exponential { decay: 0.15 },
+            clip_norm,
             ..recipe()
         };
         let start = network.initialize(Initialization::Glorot, 3);
-        let mut trainer = Trainer::new(&network, &images, start.clone(), recipe.clone(), 3, None);
+        let scaling = InputScaling::unit(1);
+        let data = TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
+        let model = Sequential::new(&network, None);
+        let mut trainer = Trainer::new(model, data, start.clone(), recipe.clone(), 3).unwrap();
+        trainer.run(&never(), &mut |_| {}).unwrap();
         let mut p: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
         let mut average = p.clone();
         let mut velocity = vec![0.0; p.len()];
         let mut decay = vec![0.0; p.len()];
+        let mut clipped = 0;
         for node in network.nodes() {
             decay[node.weights.clone()].fill(f64::from(recipe.weight_decay));
         }
         for step in 0..4 {
-            trainer.epoch(|_| {});
             let mut workspace = Workspace::<f64>::new(&network);
             for members in [(0..16).collect::<Vec<_>>(), (16..20).collect()] {
                 for (lane, &member) in members.iter().enumerate() {
@@ -97,23 +127,41 @@ fn steps_follow_the_formulas() {
                     }
                 }
                 network.forward(&p, &mut workspace);
-                let mut labels = [None; LANES];
-                for (label, &member) in labels.iter_mut().zip(&members) {
-                    *label = Some(images.labels[member]);
-                }
                 let (output, gradient) = workspace.output_gradient();
-                softmax_cross_entropy(output, &labels, 0.05, 1.0 / 20.0, gradient);
+                for lane in 0..LANES {
+                    let mut target = [0.0; 10];
+                    match members.get(lane) {
+                        Some(&member) => target[usize::from(images.labels[member])] = 1.0,
+                        None => {
+                            gradient.iter_mut().for_each(|gradient| gradient.0[lane] = 0.0);
+                            continue;
+                        }
+                    }
+                    softmax_cross_entropy(
+                        |class| output[class].0[lane],
+                        &target,
+                        0.05,
+                        0.05,
+                        |class, value| {
+                            gradient[class].0[lane] = value;
+                        },
+                    );
+                }
                 network.backward(&p, &mut workspace);
             }
+            let norm = workspace.gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let scale = clip_norm.map_or(1.0, |limit| (f64::from(limit) / norm).min(1.0));
+            clipped += usize::from(scale < 1.0);
             let rate = f64::from(recipe.schedule.rate(step, 4));
             for i in 0..p.len() {
-                let g = workspace.gradient[i] + decay[i] * p[i];
+                let g = scale * workspace.gradient[i] + decay[i] * p[i];
                 velocity[i] = 0.9 * velocity[i] + g;
                 p[i] -= rate * if nesterov { g + 0.9 * velocity[i] } else { velocity[i] };
                 average[i] = 0.15 * average[i] + 0.85 * p[i];
             }
         }
-        for (got, expected) in trainer.result().iter().zip(&average) {
+        assert!(clip_norm.is_none() || clipped > 0, "the limit limits something");
+        for (got, expected) in trainer.finish().parameters.iter().zip(&average) {
             assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} {expected}");
         }
     }
@@ -121,16 +169,317 @@ fn steps_follow_the_formulas() {
 
 #[test]
 fn evaluation_counts_every_image_once() {
-    let (network, mut images) = small();
-    images.labels.truncate(299);
-    images.pixels.truncate(299 * 784);
+    let (network, images) = small();
+    let images = images.select(&(0..299).collect::<Vec<_>>());
     // Bias alone decides: always class 4.
     let mut parameters = vec![0.0; network.parameters()];
     parameters[network.nodes()[4].bias.start + 4] = 3.0;
-    let evaluation = evaluate(&network, &parameters, &[None, None], &images);
+    let evaluation = evaluate(&mut Sequential::new(&network, None), &parameters, &images, &InputScaling::unit(1));
     let fours = images.labels.iter().filter(|&&label| label == 4).count() as f64;
     assert!((evaluation.accuracy - fours / 299.0).abs() < 1e-12);
     let log_sum = (9.0 + 3.0_f64.exp()).ln();
     let expected = log_sum - 3.0 * fours / 299.0;
     assert!((evaluation.loss - expected).abs() < 1e-9);
+}
+
+/// A linear classifier that hands over its gradient in small pieces, last ones first, and has a state: the mean of its
+/// inputs, and the last random stream it was given.
+#[derive(Clone, Debug)]
+struct Linear {
+    inputs: usize,
+    classes: usize,
+    mean: f32,
+    stream: f32,
+    /// Training steps after which the loss is no number.
+    diverges_after: usize,
+}
+
+impl Trainable for Linear {
+    fn description(&self) -> String {
+        format!("linear {} {}", self.inputs, self.classes)
+    }
+    fn input(&self) -> [usize; 3] {
+        [28, 28, 1]
+    }
+    fn classes(&self) -> usize {
+        self.classes
+    }
+    fn parameters(&self) -> usize {
+        self.inputs * self.classes
+    }
+    fn decayed(&self) -> Vec<Range<usize>> {
+        std::iter::once(0..self.parameters()).collect()
+    }
+    fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
+        let mut logits = vec![0.0; batch.count * self.classes];
+        self.infer(parameters, &batch.inputs, batch.count, &mut logits);
+        let mut gradient = vec![0.0; parameters.len()];
+        let mut totals = Totals::default();
+        for ((input, target), logits) in
+            batch.inputs.chunks(self.inputs).zip(batch.targets.chunks(self.classes)).zip(logits.chunks(self.classes))
+        {
+            let scale = 1.0 / batch.count as f64;
+            let result = softmax_cross_entropy(
+                |class| f64::from(logits[class]),
+                target,
+                smoothing,
+                scale,
+                |class, value| {
+                    let gradient = &mut gradient[class * self.inputs..][..self.inputs];
+                    gradient.iter_mut().zip(input).for_each(|(sum, x)| *sum += value as f32 * x);
+                },
+            );
+            totals.loss += result.loss;
+            totals.correct += result.correct;
+        }
+        for start in (0..parameters.len()).step_by(1000).rev() {
+            let range = start..(start + 1000).min(parameters.len());
+            update(range.clone(), &gradient[range.clone()], &mut parameters[range]);
+        }
+        self.mean = 0.9 * self.mean + 0.1 * batch.inputs.iter().sum::<f32>() / batch.inputs.len() as f32;
+        self.stream = (batch.stream % 8191) as f32;
+        self.diverges_after -= 1;
+        if self.diverges_after == 0 {
+            totals.loss = f64::NAN;
+        }
+        totals
+    }
+    fn infer(&mut self, parameters: &[f32], inputs: &[f32], _count: usize, logits: &mut [f32]) {
+        for (input, logits) in inputs.chunks(self.inputs).zip(logits.chunks_mut(self.classes)) {
+            for (logit, weights) in logits.iter_mut().zip(parameters.chunks(self.inputs)) {
+                *logit = input.iter().zip(weights).map(|(x, w)| x * w).sum();
+            }
+        }
+    }
+    fn state(&self) -> Vec<(String, Vec<f32>)> {
+        vec![("mean".to_owned(), vec![self.mean]), ("stream".to_owned(), vec![self.stream])]
+    }
+    fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
+        let [(mean, means), (stream, streams)] = state else { return false };
+        if mean != "mean" || stream != "stream" || means.len() != 1 || streams.len() != 1 {
+            return false;
+        }
+        (self.mean, self.stream) = (means[0], streams[0]);
+        true
+    }
+}
+
+const LINEAR: Linear = Linear { inputs: 784, classes: 10, mean: 0.0, stream: 0.0, diverges_after: usize::MAX };
+
+/// Digits to learn from, to choose by and to test with.
+fn digits() -> [Images; 3] {
+    let digits = DataSet::embedded().train;
+    [0..250, 250..400, 400..500].map(|range| digits.select(&range.collect::<Vec<_>>()))
+}
+
+/// Everything that a training leaves: its files' bytes, and the numbers of its epochs without their speed.
+fn left(trainer: &Trainer<Linear>, folder: &Path) -> (Vec<u32>, Vec<String>, Vec<u8>) {
+    let epochs = trainer.history().iter().map(|epoch| format!("{:?}", Epoch { images_per_second: 0.0, ..*epoch }));
+    // The speed of the epochs is in the file: compare its tensors.
+    let bytes = std::fs::read(folder.join("checkpoint.safetensors")).unwrap();
+    let (header, _) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    (bits(trainer.parameters()), epochs.collect(), bytes[header + 8..].to_vec())
+}
+
+#[test]
+fn interrupted_trainings_end_the_same() {
+    let [train, validation, test] = digits();
+    let scaling = InputScaling { offset: vec![33.0], factor: vec![1.0 / 79.0] };
+    let data = TrainingData { train: &train, validation: Some(&validation), test: Some(&test), scaling: &scaling };
+    for optimizer in [
+        Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        Optimizer::Adam(Moments::default()),
+        Optimizer::AdamW(Moments::default()),
+    ] {
+        for average in [Average::None, Average::Exponential { decay: 0.95 }, Average::Stochastic { start: 0.4 }] {
+            let recipe = Recipe {
+                epochs: 4,
+                batch: 64,
+                optimizer,
+                average,
+                schedule: Schedule::OneCycle { peak: 0.01, warm_up: 0.3, first: 0.1, last: 0.0 },
+                clip_norm: Some(1.0),
+                ..recipe()
+            };
+            let new = |folder: &Path| {
+                let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe.clone(), 7).unwrap();
+                trainer.keep_checkpoint(OutputFolder::open(folder).unwrap(), "checkpoint.safetensors");
+                trainer
+            };
+            let whole = tempfile::tempdir().unwrap();
+            let mut trainer = new(whole.path());
+            assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Complete);
+            let expected = left(&trainer, whole.path());
+            let result = trainer.finish();
+
+            // Four steps an epoch: stopped within the first epoch, at the end of one, and in the last.
+            let parts = tempfile::tempdir().unwrap();
+            let file = parts.path().join("checkpoint.safetensors");
+            for (index, stop_after) in [2, 2, 5, 6].into_iter().enumerate() {
+                let mut trainer = new(parts.path());
+                if index > 0 {
+                    trainer.resume(&file).unwrap();
+                }
+                let stop = never();
+                let mut steps = 0;
+                let ending = trainer.run(&stop, &mut |event| {
+                    if matches!(event, Event::Step(_)) {
+                        steps += 1;
+                        stop.store(steps == stop_after, Ordering::Relaxed);
+                    }
+                });
+                assert_eq!((ending.unwrap(), steps), (Ending::Stopped, stop_after));
+            }
+            let mut trainer = new(parts.path());
+            trainer.resume(&file).unwrap();
+            assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Complete);
+            assert!(left(&trainer, parts.path()) == expected, "{optimizer:?} {average:?}");
+            let resumed = trainer.finish();
+            assert_eq!(bits(&resumed.parameters), bits(&result.parameters));
+            assert_eq!(resumed.model.state(), result.model.state());
+            assert_eq!(resumed.best, result.best);
+
+            // A finished training goes on to its end at once.
+            let mut trainer = new(parts.path());
+            trainer.resume(&file).unwrap();
+            assert_eq!(trainer.run(&never(), &mut |_| panic!("nothing is left to do")).unwrap(), Ending::Complete);
+            assert_eq!(bits(&trainer.finish().parameters), bits(&result.parameters));
+        }
+    }
+}
+
+#[test]
+fn pruned_parameters_stay_cut_when_training_goes_on() {
+    let [train, ..] = digits();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &train, validation: None, test: None, scaling: &scaling };
+    let mask: Vec<bool> = (0..7840).map(|i| i % 3 != 0).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let new = || {
+        let mut trainer = Trainer::new(LINEAR, data, vec![0.5; 7840], recipe(), 7).unwrap();
+        trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
+        trainer
+    };
+    let cut = |parameters: &[f32]| parameters.iter().zip(&mask).all(|(&p, &lives)| lives == (p != 0.0));
+    let mut trainer = new();
+    trainer.set_mask(mask.clone());
+    let stop = never();
+    trainer.run(&stop, &mut |event| stop.store(matches!(event, Event::Epoch(_)), Ordering::Relaxed)).unwrap();
+    assert!(cut(trainer.parameters()));
+    let mut trainer = new();
+    trainer.resume(&folder.path().join("checkpoint.safetensors")).unwrap();
+    trainer.run(&never(), &mut |_| {}).unwrap();
+    assert!(cut(trainer.parameters()));
+    assert!(cut(&trainer.finish().parameters));
+}
+
+#[test]
+fn checkpoints_of_other_trainings_and_damaged_ones_are_refused() {
+    let [train, validation, _] = digits();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &train, validation: Some(&validation), test: None, scaling: &scaling };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("checkpoint.safetensors");
+    let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe(), 7).unwrap();
+    trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
+    let mut paths = Vec::new();
+    trainer
+        .run(&never(), &mut |event| {
+            if let Event::Checkpoint(path) = event {
+                paths.push(path.to_owned());
+            }
+        })
+        .unwrap();
+    assert_eq!(paths, [&file; 3].map(Clone::clone));
+    let message = |model: Linear, data, recipe, seed| {
+        let start = vec![0.0; 784 * model.classes];
+        let mut trainer = Trainer::new(model, data, start, recipe, seed).unwrap();
+        trainer.resume(&file).unwrap_err().to_string()
+    };
+    let other = Recipe { batch: 32, ..recipe() };
+    let twice = InputScaling { offset: vec![0.0], factor: vec![2.0] };
+    let swapped = TrainingData { train: &validation, validation: Some(&train), ..data };
+    for (message, parts) in [
+        (message(LINEAR, data, other, 7), ["recipe.batch is 200 there and 32 here", "train from the start"]),
+        (message(LINEAR, data, recipe(), 8), ["seed is 7 there and 8 here", "checkpoint.safetensors"]),
+        (message(Linear { classes: 11, ..LINEAR }, data, recipe(), 7), ["network is \"linear 784 10\" there", "11"]),
+        (message(LINEAR, swapped, recipe(), 7), ["training images is \"250 of", "\"150 of"]),
+        (message(LINEAR, TrainingData { scaling: &twice, ..data }, recipe(), 7), ["factor of the inputs", "[2.0]"]),
+    ] {
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+    let bytes = std::fs::read(&file).unwrap();
+    for cut in [0, 7, 9, 500, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&file, &bytes[..cut]).unwrap();
+        let message = message(LINEAR, data, recipe(), 7);
+        assert!(message.contains("not a whole checkpoint"), "cut to {cut}: {message}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(message(LINEAR, data, recipe(), 7).contains("cannot read the checkpoint"));
+}
+
+#[test]
+fn the_best_epoch_by_validation_is_the_result() {
+    let [train, validation, test] = digits();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &train, validation: Some(&validation), test: Some(&test), scaling: &scaling };
+    // A rate so high that epochs differ much.
+    let recipe = Recipe {
+        epochs: 40,
+        batch: 50,
+        optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+        schedule: Schedule::Constant { peak: 1.0, warm_up: 0.0 },
+        average: Average::None,
+        augmentation: Augmentation::NONE,
+        early_stopping: Some(EarlyStopping { patience: 3 }),
+        ..recipe()
+    };
+    let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe, 1).unwrap();
+    assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Early);
+    let epochs: Vec<Epoch> = trainer.history().to_vec();
+    let better = |a: &Epoch, b: &Epoch| a.validation.unwrap().better_than(&b.validation.unwrap());
+    let mut best = 0;
+    for (index, epoch) in epochs.iter().enumerate() {
+        if better(epoch, &epochs[best]) {
+            best = index;
+        }
+    }
+    assert_eq!(epochs.len(), best + 4, "three epochs after the best");
+    assert_eq!(trainer.best(), Some((best, epochs[best].validation.unwrap())));
+    let trained = trainer.finish();
+    assert_eq!(trained.best.map(|(epoch, _)| epoch), Some(best));
+    let mut model = trained.model;
+    assert_eq!(evaluate(&mut model, &trained.parameters, &validation, &scaling), epochs[best].validation.unwrap());
+    assert_eq!(evaluate(&mut model, &trained.parameters, &test, &scaling), epochs[best].test.unwrap());
+}
+
+#[test]
+fn divergence_is_an_error_that_says_where() {
+    let [train, ..] = digits();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &train, validation: None, test: None, scaling: &scaling };
+    // 250 images in batches of 100: the fifth step is the second of the second epoch.
+    let recipe = Recipe { batch: 100, ..recipe() };
+    let model = Linear { diverges_after: 5, ..LINEAR };
+    let mut trainer = Trainer::new(model, data, vec![0.0; 7840], recipe, 1).unwrap();
+    let error = trainer.run(&never(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged { epoch: 2, images: 200, .. }), "{error:?}");
+    assert!(error.to_string().contains("lower the learning rate"), "{error}");
+}
+
+#[test]
+fn images_that_do_not_fit_are_refused() {
+    let [train, ..] = digits();
+    let scaling = InputScaling::unit(1);
+    let refuse = |train: &Images, test: &Images, part: &str| {
+        let data = TrainingData { train, validation: None, test: Some(test), scaling: &scaling };
+        let error = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe(), 1).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    let narrow = Images { size: [28, 14], labels: vec![0; 500], ..train.clone() };
+    let strange = Images { labels: vec![12; 250], ..train.clone() };
+    refuse(&train.select(&[]), &train, "no training images");
+    refuse(&train, &train.select(&[]), "no test images");
+    refuse(&narrow, &train, "[28, 14, 1]");
+    refuse(&train, &strange, "label 12");
 }
