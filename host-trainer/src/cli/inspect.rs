@@ -79,7 +79,7 @@ fn steps(graph: &Graph, plan: &Plan, layers: &[String]) -> Vec<Step> {
     let ram = plan.ram(graph, &PortableWords);
     let one = |((step, node), layer): ((&plan::Step, &Node), &String)| {
         let note = match step.form {
-            Form::Alias => "stays where it is",
+            Form::Alias => "no copy",
             Form::Separate => "",
             Form::InPlace(_) => "in place",
             Form::Overlapping => "overwrites",
@@ -151,7 +151,7 @@ fn clipped(text: &str, most: usize) -> String {
 fn table(graph: &Graph, steps: &[Step]) -> String {
     let mut text = format!(
         "{}\ninput    {}\noutput   {}\n\n",
-        clipped(&format!("{} ({})", graph.name, graph.source), 80),
+        clipped(&graph.source, 80),
         types(graph, &graph.inputs),
         types(graph, &graph.outputs)
     );
@@ -249,7 +249,7 @@ mod tests {
             ram: Some(1_234_567),
             weights: 1_234_567,
             packed: Some(2_345_678),
-            note: "stays where it is",
+            note: "no copy",
         };
         let text = table(&graph, &[step]);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -47,7 +47,9 @@ impl Imported {
             .into());
         }
         let source = source_in(path)?;
-        let graph = read(&source)?;
+        let mut graph = read(&source)?;
+        // The copy's own name says nothing.
+        graph.name.clone_from(&name);
         let module = generate::module(&graph, &options)?;
         let mut files = Vec::new();
         for (file, _) in module.files() {
