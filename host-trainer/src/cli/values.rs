@@ -136,7 +136,7 @@ mod tests {
         let both = [a.clone(), b.clone()];
         assert_eq!(read(&both, &graph, &graph.inputs).unwrap(), [1, 2, 5, 6, 3, 4, 7, 8]);
         fs::write(&raw, [1, 2, 5, 6, 3, 4, 7, 8]).unwrap();
-        assert_eq!(read(&[raw.clone()], &graph, &graph.inputs).unwrap().len(), 8);
+        assert_eq!(read(std::slice::from_ref(&raw), &graph, &graph.inputs).unwrap().len(), 8);
         let error = |files: &[PathBuf]| read(files, &graph, &graph.inputs).unwrap_err().to_string();
         fs::write(&raw, [0; 7]).unwrap();
         assert!(error(std::slice::from_ref(&raw)).contains("7 bytes, no multiple of 4"));
