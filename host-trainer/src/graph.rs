@@ -11,6 +11,7 @@ mod check;
 pub use check::GraphError;
 
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
+use serde::{Deserialize, Serialize};
 
 /// `[height, width, channels]`.
 pub type Shape = [usize; 3];
@@ -39,10 +40,12 @@ pub struct Graph {
 pub struct ValueId(pub usize);
 
 /// Which of the library's rounding modes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rounding {
     /// [`bareconv::DoubleRounding`] for int8 and for int16 with 32-bit biases, [`bareconv::ReducedRounding`] for int16 with
     /// biases of 64 bits: the bits of TensorFlow Lite Micro.
+    #[serde(rename = "tensorflow_lite_micro")]
     TensorFlowLiteMicro,
     /// [`bareconv::SingleRounding`].
     Single,
@@ -115,6 +118,16 @@ pub enum Weights {
         bias: Vec<i32>,
         /// Whether the file has biases of 64 bits (int16 activations only): TensorFlow Lite Micro then rounds otherwise.
         wide_bias: bool,
+    },
+    /// int4 weights for int8 activations, of convolutions and dense layers: the bits of the same weights in int8, in half
+    /// the flash.
+    Int4 {
+        /// In the library's canonical order for the operator, each in -8..=7.
+        weights: Vec<i8>,
+        /// A scale for each output channel.
+        scales: Vec<f32>,
+        /// A bias for each output channel, in units of input scale * weight scale.
+        bias: Vec<i32>,
     },
     /// Single precision.
     F32 {

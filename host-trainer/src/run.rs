@@ -47,9 +47,9 @@ use bareconv::kernels::Backend;
 use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
-    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int8Filters,
-    Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError, SingleRounding,
-    TransposedConv2dShape, dynamic,
+    Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int4,
+    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError,
+    SingleRounding, TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -497,6 +497,17 @@ impl<'g> Job<'g> {
         Ok((integers, *wide_bias))
     }
 
+    /// Weights as the library stores them, two to a byte; the rest is as in int8.
+    fn int4(&self) -> Result<(Vec<u8>, Integers<'g>), ShapeError> {
+        let Weights::Int4 { weights, scales, bias } = self.weights else { return Err(ShapeError::Filters) };
+        let input = self.input.element.quantization().ok_or(ShapeError::Input)?;
+        let output = self.output.element.quantization().ok_or(ShapeError::Output)?;
+        let nibble = |value: Option<&i8>| value.map_or(0, |value| value.cast_unsigned() & 15);
+        let nibbles = weights.chunks(2).map(|pair| nibble(pair.first()) | nibble(pair.get(1)) << 4).collect();
+        let (scales, activation) = (scales.clone(), self.activation);
+        Ok((nibbles, Integers { filters: weights, bias, scales, input, output, activation }))
+    }
+
     fn floats(&self) -> Result<F32Filters<'g>, ShapeError> {
         let Weights::F32 { weights, bias } = self.weights else { return Err(ShapeError::Filters) };
         Ok(F32Filters { filters: weights, bias, activation: self.activation })
@@ -522,6 +533,13 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         }))
     }
     match job.input.element {
+        Element::Int8(Quantization { zero_point, .. }) if matches!(job.weights, Weights::Int4 { .. }) => {
+            let (nibbles, Integers { bias, scales, input, output, activation, .. }) = job.int4()?;
+            let numbers = Int4Filters { filters: &nibbles, bias, scales: &scales, input, output, activation };
+            by_rounding!(job.rounding, false, R => run::<B, Int4<R>>(shape, zero_point, |packed| {
+                dynamic::conv2d::pack_int4::<B, R>(&shape, &numbers, packed)
+            }))
+        }
         Element::Int8(Quantization { zero_point, .. }) => {
             let (integers, wide) = job.integers()?;
             by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed| {
@@ -922,6 +940,10 @@ impl Words for PortableWords {
     fn scratch(&self, graph: &Graph, node: &Node) -> usize {
         let element = graph.value(node.inputs[0]).element;
         match &node.operator {
+            Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
+            | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
+                dynamic::conv2d::scratch_words::<Portable, Int4<DoubleRounding>>(shape)
+            }
             Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
                 words!(element, conv2d, scratch_words, shape)
             }
@@ -935,6 +957,10 @@ impl Words for PortableWords {
         let (element, output) = (graph.value(node.inputs[0]).element, graph.value(node.output));
         let row = (output.shape[1] * output.shape[2] * output.element.size()).div_ceil(4);
         match &node.operator {
+            Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
+            | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
+                row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int4<DoubleRounding>>(shape)
+            }
             Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
                 row + words!(element, conv2d, scratch_words_by_rows, shape)
             }

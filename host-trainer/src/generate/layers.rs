@@ -357,7 +357,14 @@ impl Declaration<'_> {
         let _ = writeln!(text, "const {upper}_SHAPE: {} = {};\n", shape.0, shape.1);
         let (from, to) = (self.from(0).to_owned(), layer.quantization.clone());
         let activation = activation_text(activation);
-        let mut numbers = format!("        &weights::{upper}_WEIGHTS,\n        &weights::{upper}_BIAS,\n");
+        let of_weights = match weights {
+            Weights::Int4 { weights, .. } => {
+                layer.imports.push("nibbles");
+                format!("&nibbles::<{}, {}>(&weights::{upper}_WEIGHTS)", weights.len(), weights.len().div_ceil(2))
+            }
+            _ => format!("&weights::{upper}_WEIGHTS"),
+        };
+        let mut numbers = format!("        {of_weights},\n        &weights::{upper}_BIAS,\n");
         let mut line = |expression: &str| {
             let _ = writeln!(numbers, "        {expression},");
         };
@@ -396,6 +403,21 @@ impl Declaration<'_> {
                     layer.imports.push("Int8Filters");
                     (rounding.to_owned(), "int8", format!("Int8Filters::{constructor}"))
                 }
+            }
+            Weights::Int4 { weights, scales, bias } => {
+                let rounding = rounding(self.graph.rounding, false);
+                layer.imports.extend([rounding, "Int4", "Int4Filters"]);
+                line(&format!("&weights::{upper}_SCALES"));
+                for expression in [&from, &to, activation] {
+                    line(expression);
+                }
+                let doc = format!("The scale of each output channel's weights of `{}`.", self.name);
+                declare("SCALES", &doc, format!("[f32; {filters}]"), array(scales, &[filters], 0));
+                let doc = format!("Biases of `{}`, in units of input scale * weight scale.", self.name);
+                declare("BIAS", &doc, format!("[i32; {filters}]"), array(bias, &[filters], 0));
+                let doc = format!("Weights of `{}`, int4, {order}, one after the other.", self.name);
+                declare("WEIGHTS", &doc, format!("[i8; {}]", weights.len()), array(weights, &[weights.len()], 0));
+                (format!("Int4<{rounding}>"), "int4", "Int4Filters::new".to_owned())
             }
             Weights::F32 { weights, bias } => {
                 line(activation);

@@ -199,12 +199,14 @@ impl Graph {
                 shape.check().map_err(rule)?;
                 shapes(shape.input, shape.output())?;
                 let channels = shape.output()[2];
+                only_convolution(weights)?;
                 check_weights(input, weights, shape.filter[0] * shape.filter[1] * channels, channels)
             }
             Operator::Transposed { shape, weights, .. } => {
                 same_type()?;
                 shape.check().map_err(rule)?;
                 shapes(shape.input, shape.output())?;
+                only_convolution(weights)?;
                 check_weights(input, weights, shape.filters * shape.filter_len(), shape.filters)
             }
             Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => {
@@ -349,6 +351,10 @@ fn ratio(real: f64) -> Result<(), String> {
     require(real < f64::from(1 << 30), "the ratio of input scale and output scale, slopes included, is below 2^30")
 }
 
+fn only_convolution(weights: &Weights) -> Result<(), String> {
+    require(!matches!(weights, Weights::Int4 { .. }), "int4 weights are for convolutions and dense layers")
+}
+
 fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize) -> Result<(), String> {
     match weights {
         Weights::Int8 { weights, scales, bias, wide_bias } => {
@@ -366,6 +372,14 @@ fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize)
                 }
                 Scales::PerTensor(scale) => require(usable(*scale), "scales are positive and finite"),
             }
+        }
+        Weights::Int4 { weights, scales, bias } => {
+            require(matches!(input.element, Element::Int8(_)), "int4 weights are for int8 values")?;
+            require(weights.len() == count, "there are as many weights as the shape says")?;
+            require(weights.iter().all(|weight| (-8..=7).contains(weight)), "int4 weights lie in -8..=7")?;
+            require(bias.len() == outputs, "there is a bias for each output channel")?;
+            require(scales.len() == outputs, "there is a scale for each output channel")?;
+            require(scales.iter().all(|&scale| usable(scale)), "scales are positive and finite")
         }
         Weights::F32 { weights, bias } => {
             require(input.element == Element::F32, "f32 weights are for f32 values")?;

@@ -1,3 +1,6 @@
+mod graphs;
+mod post_training;
+
 use super::*;
 use crate::data::DataSet;
 use crate::lenet;

@@ -1,0 +1,222 @@
+//! What convolutions of every kind and dense layers have in common: a sum over taps.
+
+use crate::graph::{Node, Operator, Shape, Weights};
+use bareconv::Activation;
+use std::ops::Range;
+
+/// The places of a linear layer's weights, from the weights' canonical order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taps {
+    kind: Kind,
+    /// Taps of the filter: height x width.
+    filter: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    padding: [usize; 4],
+    input: Shape,
+    /// Height and width of the output, before any pooling.
+    output: [usize; 2],
+    outputs: usize,
+    groups: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// `[filter][height][width][channel of the group]`.
+    Convolution,
+    /// `[height][width][output channel]`.
+    Depthwise,
+    /// `[filter][height][width][channel]`, and each input pixel is spread.
+    Transposed,
+}
+
+impl Taps {
+    /// The taps of a node, if it has weights.
+    pub(super) fn of(node: &Node) -> Option<Self> {
+        Some(match &node.operator {
+            Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => Self {
+                kind: Kind::Convolution,
+                filter: shape.filter,
+                stride: shape.stride,
+                dilation: shape.dilation,
+                padding: shape.padding,
+                input: shape.input,
+                output: shape.convolved(),
+                outputs: shape.filters,
+                groups: shape.groups,
+            },
+            Operator::Depthwise { shape, .. } => {
+                let [height, width, outputs] = shape.output();
+                Self {
+                    kind: Kind::Depthwise,
+                    filter: shape.filter,
+                    stride: shape.stride,
+                    dilation: shape.dilation,
+                    padding: shape.padding,
+                    input: shape.input,
+                    output: [height, width],
+                    outputs,
+                    groups: shape.input[2],
+                }
+            }
+            Operator::Transposed { shape, .. } => {
+                let [height, width, outputs] = shape.output();
+                Self {
+                    kind: Kind::Transposed,
+                    filter: shape.filter,
+                    stride: shape.stride,
+                    dilation: [1, 1],
+                    padding: shape.padding,
+                    input: shape.input,
+                    output: [height, width],
+                    outputs,
+                    groups: 1,
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Output channels.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Input channels, those of all groups.
+    pub(super) fn input_channels(&self) -> usize {
+        self.input[2]
+    }
+
+    /// Weights of an output channel.
+    pub(super) fn len(&self) -> usize {
+        self.filter[0] * self.filter[1] * (self.input[2] / self.groups)
+    }
+
+    /// The places of an output channel's weights.
+    pub(super) fn channel(&self, output: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let (len, stride, first) = match self.kind {
+            Kind::Depthwise => (self.len(), self.outputs, output),
+            _ => (self.len(), 1, output * self.len()),
+        };
+        (0..len).map(move |tap| first + tap * stride)
+    }
+
+    /// The output channel of the weight at a place.
+    pub(super) fn output_of(&self, place: usize) -> usize {
+        match self.kind {
+            Kind::Depthwise => place % self.outputs,
+            _ => place / self.len(),
+        }
+    }
+
+    /// The input channel that the weight at a place is multiplied with.
+    pub(super) fn input_of(&self, place: usize) -> usize {
+        let output = self.output_of(place);
+        match self.kind {
+            Kind::Depthwise => output / (self.outputs / self.groups),
+            _ => {
+                let of_group = self.input[2] / self.groups;
+                output / (self.outputs / self.groups) * of_group + place % of_group
+            }
+        }
+    }
+
+    /// The place among [`Self::means`] of what the weight at a place is multiplied with.
+    pub(super) fn mean_of(&self, place: usize) -> usize {
+        let tap = match self.kind {
+            Kind::Depthwise => place / self.outputs,
+            _ => place % self.len() / (self.input[2] / self.groups),
+        };
+        tap * self.input[2] + self.input_of(place)
+    }
+
+    /// How many means there are: taps x input channels.
+    pub(super) fn means(&self) -> usize {
+        self.filter[0] * self.filter[1] * self.input[2]
+    }
+
+    /// Adds to `sums`, for each tap and input channel, the mean over all output pixels of what the tap sees: padding is 0. As
+    /// the layer is linear, the mean of an output channel over its pixels, before the activation, is its bias plus the sum of
+    /// its weights, each times its mean.
+    pub(super) fn add_means(&self, input: &[f32], sums: &mut [f64]) {
+        let [height, width, channels] = self.input;
+        let [out_height, out_width] = self.output;
+        let each = 1.0 / (out_height * out_width) as f64;
+        let mut tap_sums = vec![0.0_f64; channels];
+        for i in 0..self.filter[0] {
+            for j in 0..self.filter[1] {
+                tap_sums.fill(0.0);
+                for y in self.rows(0, i, height, out_height) {
+                    for x in self.rows(1, j, width, out_width) {
+                        let pixel = &input[(y * width + x) * channels..][..channels];
+                        tap_sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+                    }
+                }
+                let sums = &mut sums[(i * self.filter[1] + j) * channels..][..channels];
+                sums.iter_mut().zip(&tap_sums).for_each(|(sum, tap)| *sum += tap * each);
+            }
+        }
+    }
+
+    /// The input rows (axis 0) or columns (1) that a tap sees, one for each output row whose tap is no padding.
+    fn rows(&self, axis: usize, tap: usize, size: usize, outputs: usize) -> impl Iterator<Item = usize> + use<> {
+        let (stride, before) = (self.stride[axis], self.padding[axis]);
+        let offset = tap * self.dilation[axis];
+        let transposed = self.kind == Kind::Transposed;
+        let count = if transposed { size } else { outputs };
+        (0..count).filter_map(move |at| {
+            if transposed {
+                // The other way round: an input row counts if it reaches an output row.
+                (at * stride + offset).checked_sub(before).filter(|&row| row < outputs).map(|_| at)
+            } else {
+                (at * stride + offset).checked_sub(before).filter(|&row| row < size)
+            }
+        })
+    }
+}
+
+/// The numbers of a linear layer.
+pub(super) fn weights_of(node: &Node) -> Option<&Weights> {
+    match &node.operator {
+        Operator::Conv2d { weights, .. }
+        | Operator::Dense { weights, .. }
+        | Operator::Depthwise { weights, .. }
+        | Operator::Transposed { weights, .. } => Some(weights),
+        _ => None,
+    }
+}
+
+/// The numbers of a linear layer, to be changed.
+pub(super) fn weights_mut(node: &mut Node) -> Option<&mut Weights> {
+    match &mut node.operator {
+        Operator::Conv2d { weights, .. }
+        | Operator::Dense { weights, .. }
+        | Operator::Depthwise { weights, .. }
+        | Operator::Transposed { weights, .. } => Some(weights),
+        _ => None,
+    }
+}
+
+/// Weights and biases of a linear layer in `f32`.
+pub(super) fn floats(node: &Node) -> Option<(&[f32], &[f32])> {
+    match weights_of(node) {
+        Some(Weights::F32 { weights, bias }) => Some((weights, bias)),
+        _ => None,
+    }
+}
+
+/// The activation fused into a linear layer.
+pub(super) fn activation_of(node: &Node) -> Option<Activation> {
+    match node.operator {
+        Operator::Conv2d { activation, .. }
+        | Operator::Dense { activation, .. }
+        | Operator::Depthwise { activation, .. }
+        | Operator::Transposed { activation, .. } => Some(activation),
+        _ => None,
+    }
+}
+
+/// The linear layers of a list of nodes, by their places in it.
+pub(super) fn linear(nodes: &[Node], range: Range<usize>) -> impl Iterator<Item = (usize, Taps)> + '_ {
+    range.filter_map(|number| Some((number, Taps::of(&nodes[number])?)))
+}

@@ -1,0 +1,219 @@
+//! Quantization of a trained network.
+
+use super::convert::{Groups, convert};
+use super::observe::{Histogram, widen};
+use super::options::{Integers, Options, RangeChoice, WeightBits};
+use super::report::Report;
+use super::{QuantizeError, correct_biases, equalize};
+use crate::graph::{Element, Function, Graph, Numbers, Operator, Rounding, ValueId};
+use crate::run::Interpreter;
+use rayon::prelude::*;
+
+/// A quantized network.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The network in integers: its inputs and outputs are integers, too.
+    pub graph: Graph,
+    /// What became of each layer.
+    pub report: Report,
+}
+
+/// Quantizes a float32 graph, a network trained here or imported.
+///
+/// `calibration` are inputs like those that the network will see, one list of the network's inputs each; a few hundred do.
+/// The steps are [`equalize`] (if asked), the choice of each range, rounding, and [`correct_biases`] (if asked). The result
+/// obeys [TensorFlow Lite's quantization specification](https://ai.google.dev/edge/litert/models/quantization_spec).
+///
+/// ```
+/// use bareconv::{Activation, Conv2dShape};
+/// use host_trainer::graph::{Element, Graph, Node, Numbers, Operator, Rounding, Value, ValueId, Weights};
+/// use host_trainer::quantize::{self, Options};
+/// use host_trainer::run::Interpreter;
+///
+/// let value = |name: &str, channels| Value {
+///     name: name.to_owned(),
+///     shape: [1, 1, channels],
+///     dimensions: vec![1, channels],
+///     element: Element::F32,
+///     constant: None,
+/// };
+/// let graph = Graph {
+///     name: "example".to_owned(),
+///     source: "an example".to_owned(),
+///     rounding: Rounding::Single,
+///     values: vec![value("input", 2), value("sum", 1)],
+///     nodes: vec![Node {
+///         name: "sum".to_owned(),
+///         place: "operator 0".to_owned(),
+///         operator: Operator::Dense {
+///             shape: Conv2dShape::dense(2, 1),
+///             weights: Weights::F32 { weights: vec![0.5, -0.25], bias: vec![0.1] },
+///             activation: Activation::Relu,
+///         },
+///         inputs: vec![ValueId(0)],
+///         output: ValueId(1),
+///     }],
+///     inputs: vec![ValueId(0)],
+///     outputs: vec![ValueId(1)],
+/// };
+/// let calibration: Vec<_> = (0..20).map(|i| vec![Numbers::F32(vec![i as f32 / 20.0, 0.5])]).collect();
+/// let quantized = quantize::post_training(&graph, &calibration, &Options::default())?;
+/// println!("{}", quantized.report);
+///
+/// let input = quantize::to_element(quantized.graph.value(ValueId(0)).element, &Numbers::F32(vec![0.9, 0.4]));
+/// let output = Interpreter::new(&quantized.graph)?.run(&[input])?;
+/// let sum = quantize::to_reals(quantized.graph.value(ValueId(1)).element, &output[0])[0];
+/// assert!((sum - 0.45).abs() < 0.005);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Where an option makes no sense, the graph is not in float32 throughout or has an operator that the integers lack, there is
+/// no calibration input, or one is not of the network's shapes.
+pub fn post_training(
+    graph: &Graph,
+    calibration: &[Vec<Numbers>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
+    check(graph, options)?;
+    let mut float = graph.clone();
+    if options.equalization {
+        equalize(&mut float);
+    }
+    let elements = choose(&float, calibration, options)?;
+    let mut quantized = convert(&float, &elements, options)?;
+    if options.bias_correction {
+        correct_biases(&float, &mut quantized, calibration)?;
+    }
+    let report = Report::new(&float, &quantized, calibration)?;
+    Ok(Quantized { graph: quantized, report })
+}
+
+/// Checks options, and that the graph is in float32.
+pub(super) fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeError> {
+    graph.check()?;
+    for choice in [options.activation_range, options.weight_range] {
+        if let RangeChoice::Percentile(percent) = choice
+            && !(percent > 50.0 && percent <= 100.0)
+        {
+            return Err(QuantizeError::Options(format!(
+                "a percentile of {percent} is no range; it is above 50 and at most 100, and 99.9 is usual"
+            )));
+        }
+    }
+    if options.activations == Integers::Int16 && options.weights == WeightBits::Int4 {
+        let text = "int4 weights are for int8 activations: choose int8 weights for int16 activations";
+        return Err(QuantizeError::Options(text.to_owned()));
+    }
+    if let Some(input) = options.input {
+        let whole = options.rounding != Rounding::PowerOfTwo || input.scale.log2().fract() == 0.0;
+        if !whole {
+            return Err(QuantizeError::Options(format!(
+                "rounding by powers of two needs an input scale that is one, not {}: leave it to the calibration inputs",
+                input.scale
+            )));
+        }
+        if options.activations == Integers::Int16 && input.zero_point != 0 {
+            let text = "an int16 input has the zero point 0: leave its quantization to the calibration inputs";
+            return Err(QuantizeError::Options(text.to_owned()));
+        }
+    }
+    for name in &options.int8_layers {
+        let with_weights = |node: &&crate::graph::Node| super::linear::weights_of(node).is_some();
+        let names: Vec<&str> = graph.nodes.iter().filter(with_weights).map(|node| node.name.as_str()).collect();
+        if !names.contains(&name.as_str()) {
+            return Err(QuantizeError::Options(format!(
+                "int8_layers: there is no layer `{name}` with weights; there are {}",
+                names.join(", ")
+            )));
+        }
+    }
+    for value in &graph.values {
+        if value.element != Element::F32 {
+            return Err(QuantizeError::Quantized { value: value.name.clone(), element: value.element.rust() });
+        }
+    }
+    for node in &graph.nodes {
+        let refuse = |reason: &str| {
+            Err(QuantizeError::Operator { place: format!("{} `{}`", node.place, node.name), reason: reason.to_owned() })
+        };
+        match &node.operator {
+            Operator::Function(Function::HardSwish | Function::HardSigmoid { .. })
+                if options.activations == Integers::Int16 =>
+            {
+                return refuse("there is no hard swish or hard sigmoid in int16; use int8 activations");
+            }
+            Operator::Quantize | Operator::Dequantize | Operator::Requantize => {
+                return refuse("the network is quantized already; begin with its float32 form");
+            }
+            _ => (),
+        }
+    }
+    Ok(())
+}
+
+/// The element of each value, from the ranges over the calibration inputs.
+fn choose(float: &Graph, calibration: &[Vec<Numbers>], options: &Options) -> Result<Vec<Element>, QuantizeError> {
+    if calibration.is_empty() {
+        return Err(QuantizeError::NoCalibration);
+    }
+    let interpreter = Interpreter::new(float)?;
+    let groups = Groups::new(float, options.activations, options.input);
+    let ids = || (0..float.values.len()).map(ValueId);
+    // Each value in the range of its group: first how far they reach, then how often each size occurs.
+    let reach = |mut ranges: Vec<[f32; 2]>, values: &[Option<Numbers>]| {
+        for (id, numbers) in ids().zip(values) {
+            if let Some(Numbers::F32(numbers)) = numbers {
+                let range = &mut ranges[groups.of(id)];
+                *range = widen(*range, numbers);
+            }
+        }
+        ranges
+    };
+    let mut nothing = vec![[f32::INFINITY, f32::NEG_INFINITY]; float.values.len()];
+    for node in &float.nodes {
+        // What padding holds is among the values of the group, too.
+        if let Operator::Pad { value: Numbers::F32(value), .. } = &node.operator {
+            let range = &mut nothing[groups.of(node.output)];
+            *range = widen(*range, value);
+        }
+    }
+    let ranges = calibration
+        .par_iter()
+        .try_fold(
+            || nothing.clone(),
+            |ranges, sample| Ok::<_, QuantizeError>(reach(ranges, &interpreter.run_all(sample)?)),
+        )
+        .try_reduce(
+            || nothing.clone(),
+            |a, b| Ok(a.iter().zip(&b).map(|(a, b)| [a[0].min(b[0]), a[1].max(b[1])]).collect()),
+        )?;
+    let empty: Vec<Histogram> = ranges.iter().map(|&range| Histogram::new(range)).collect();
+    let power_of_two = options.rounding == Rounding::PowerOfTwo;
+    let histograms = if options.activation_range == RangeChoice::MinMax && !power_of_two {
+        empty
+    } else {
+        let count = |mut histograms: Vec<Histogram>, values: &[Option<Numbers>]| {
+            for (id, numbers) in ids().zip(values) {
+                if let Some(Numbers::F32(numbers)) = numbers {
+                    histograms[groups.of(id)].observe(numbers);
+                }
+            }
+            histograms
+        };
+        calibration
+            .par_iter()
+            .try_fold(
+                || empty.clone(),
+                |histograms, sample| Ok::<_, QuantizeError>(count(histograms, &interpreter.run_all(sample)?)),
+            )
+            .try_reduce(|| empty.clone(), |a, b| Ok(a.into_iter().zip(&b).map(|(a, b)| a.merge(b)).collect()))?
+    };
+    let ends: Vec<usize> = float.inputs.iter().chain(&float.outputs).map(|&id| groups.of(id)).collect();
+    let elements = ids().map(|id| {
+        let group = groups.of(id);
+        let choice = if ends.contains(&group) { RangeChoice::MinMax } else { options.activation_range };
+        groups.fixed(id).unwrap_or_else(|| histograms[group].choose(choice, options.activations, power_of_two))
+    });
+    Ok(elements.collect())
+}
