@@ -926,6 +926,12 @@ impl PortableWords {
             }};
         }
         Some(match &node.operator {
+            Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
+            | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
+                by_rounding!(graph.rounding, false, R => {
+                    dynamic::conv2d::packed_words::<Portable, Int4<R>>(shape)
+                })
+            }
             Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. } => {
                 packed!(conv2d, shape, weights)
             }

@@ -6,6 +6,7 @@ mod counts;
 mod cycles;
 mod firmware;
 mod image;
+mod imported;
 mod lenet;
 mod measure;
 mod mlperf;

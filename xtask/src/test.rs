@@ -5,6 +5,7 @@ use crate::conformance::{self, Host, Report};
 use crate::cycles;
 use crate::firmware;
 use crate::image::Image;
+use crate::imported;
 use crate::measure;
 use crate::simd::Kind;
 use crate::{lenet, shell};
@@ -110,6 +111,8 @@ pub fn run(options: &Options) -> Result<bool> {
         steps.step("inference has no panics", || no_panics(&elf));
         steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
+    steps.step("imported networks on the PC and the Cortex-M4 == TensorFlow Lite Micro", imported::verify);
+    steps.step("a new firmware builds and gives the PC's outputs", imported::new_firmware);
     for board in boards::ALL {
         for forced in [None, Some("portable")] {
             // The cores left out have the code of a Cortex-M4, or no other backend.

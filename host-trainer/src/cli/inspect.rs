@@ -117,6 +117,8 @@ fn weights(node: &Node) -> usize {
     };
     match weights {
         Weights::Int8 { weights, bias, .. } => weights.len() + 4 * bias.len(),
+        // Two to a byte.
+        Weights::Int4 { weights, bias, .. } => weights.len().div_ceil(2) + 4 * bias.len(),
         Weights::F32 { weights, bias } => 4 * (weights.len() + bias.len()),
     }
 }
