@@ -7,6 +7,7 @@
 //! `[height, width, channels]`, weights are in the library's canonical order, padding is explicit.
 
 mod check;
+pub mod optimize;
 
 pub use check::GraphError;
 

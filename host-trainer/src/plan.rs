@@ -524,7 +524,11 @@ impl Layout {
         for (number, input) in graph.inputs.iter().enumerate() {
             fixed[input.0] = Group::Input(number);
         }
-        let is_output = |id: &ValueId| graph.outputs.contains(id);
+        let mut outputs = vec![false; graph.values.len()];
+        for output in &graph.outputs {
+            outputs[output.0] = true;
+        }
+        let is_output = |id: &ValueId| outputs[id.0];
         let mut forms = Vec::new();
         for (number, node) in graph.nodes.iter().enumerate() {
             let output = node.output;

@@ -2,6 +2,7 @@
 
 use super::{Failure, default_folder, read};
 use host_trainer::generate::{self, macs};
+use host_trainer::graph::optimize::{self, optimize};
 use host_trainer::graph::{Element, Graph, Node, Operator, Shape, Weights};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan::{self, Form, Plan};
@@ -44,7 +45,7 @@ struct Step {
 
 /// Shows what a network is and what it takes.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let graph = match read(&options.model) {
+    let mut graph = match read(&options.model) {
         Ok(graph) => graph,
         Err(error) if options.json => {
             let problems: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
@@ -53,6 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         Err(error) => return Err(error),
     };
+    let report = optimize(&mut graph, &optimize::Options::default())?;
     let plan_options = plan::Options { overlap: !options.no_overlap, stream: options.rows, ..plan::Options::default() };
     let plan = Plan::new(&graph, plan_options, &PortableWords);
     let module = generate::with_plan(&graph, &plan, &generate::Options::default())?;
@@ -62,6 +64,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     print!("{}", table(&graph, &steps));
+    println!("passes: {report}");
     let path = options.picture.clone().unwrap_or_else(|| default_folder(&options.model).with_extension("svg"));
     let names: Vec<_> = steps.iter().map(|step| step.layer.clone()).collect();
     write(&path, plan::picture(&graph, &plan, &names, &PortableWords))?;

@@ -3,6 +3,7 @@
 use super::{Failure, read};
 use host_trainer::generate::{self, Module};
 use host_trainer::graph::Graph;
+use host_trainer::graph::optimize::{self, optimize};
 use host_trainer::{import, plan};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub fn source_name(model: &Path) -> String {
 pub struct Imported {
     /// The module's name.
     pub name: String,
-    /// The network.
+    /// The network as its file has it.
     pub graph: Graph,
     /// What is known of the module besides its text.
     pub module: Module,
@@ -35,7 +36,7 @@ impl Imported {
         let name = import::module_name(path);
         if path.is_file() {
             let graph = read(path)?;
-            let module = generate::module(&graph, &options)?;
+            let module = generate::module(&optimized(&graph)?, &options)?;
             let files = module.files().into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
             return Ok(Self { name, graph, module, files });
         }
@@ -50,7 +51,7 @@ impl Imported {
         let mut graph = read(&source)?;
         // The copy's own name says nothing.
         graph.name.clone_from(&name);
-        let module = generate::module(&graph, &options)?;
+        let module = generate::module(&optimized(&graph)?, &options)?;
         let mut files = Vec::new();
         for (file, _) in module.files() {
             let path = path.join(file);
@@ -61,6 +62,13 @@ impl Imported {
         }
         Ok(Self { name, graph, module, files })
     }
+}
+
+/// The network that modules are made from: all passes keep every bit.
+fn optimized(graph: &Graph) -> Result<Graph, Failure> {
+    let mut graph = graph.clone();
+    optimize(&mut graph, &optimize::Options::default())?;
+    Ok(graph)
 }
 
 /// The network's file in a module's folder.

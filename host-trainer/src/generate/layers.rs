@@ -241,24 +241,27 @@ impl Declaration<'_> {
                 layer.words = "copy".to_owned();
                 layer.generic = true;
             }
-            Operator::Slice { .. } => return Err("slices have no layer yet".to_owned()),
+            Operator::Slice { begin, stride } => {
+                layer.words = "slice".to_owned();
+                let types = format!("{}, {}", tensor(self.input()), tensor(self.output()));
+                let value = slice_text(*begin, *stride, self.output().shape);
+                self.declare(&mut text, &mut layer, "const", &["Slice"], &format!("Slice<{types}>"), &value);
+            }
             Operator::ResizeNearest { align_corners, half_pixel_centers } => {
                 let ([h, w, _], [out_h, out_w, _]) = (self.input().shape, self.output().shape);
-                let whole = out_h.is_multiple_of(h) && out_w.is_multiple_of(w) && out_h / h <= 40 && out_w / w <= 40;
-                if !whole || *align_corners {
-                    return Err("resizing is by whole factors up to 40, without align_corners".to_owned());
-                }
-                let _ = half_pixel_centers;
-                layer.words = format!("nearest upsampling {} x {}", out_h / h, out_w / w);
+                layer.words = format!("nearest {h} x {w} to {out_h} x {out_w}");
                 let types = format!("{}, {}", tensor(self.input()), tensor(self.output()));
-                self.declare(
-                    &mut text,
-                    &mut layer,
-                    "const",
-                    &["Upsample"],
-                    &format!("Upsample<{types}>"),
-                    "Upsample::nearest()",
-                );
+                let (imports, value): (&[&str], _) = match (align_corners, half_pixel_centers) {
+                    (false, false) => (&["Upsample"], "Upsample::nearest()"),
+                    (false, true) => (&["Upsample", "Coordinates"], "Upsample::nearest_with(Coordinates::HalfPixel)"),
+                    (true, false) => {
+                        (&["Upsample", "Coordinates"], "Upsample::nearest_with(Coordinates::AlignCorners)")
+                    }
+                    (true, true) => {
+                        return Err("resizing is with align_corners or half_pixel_centers, not both".to_owned());
+                    }
+                };
+                self.declare(&mut text, &mut layer, "const", imports, &format!("Upsample<{types}>"), value);
             }
             Operator::Quantize => {
                 layer.words = "quantize".to_owned();
@@ -629,13 +632,16 @@ impl Declaration<'_> {
         let to = self.output().shape;
         let shapes = [0, 1].map(|i| self.value(self.node.inputs[i]).shape);
         // The first operand has the output's shape; what runs in place is the first, too.
-        let commutes = kind != "Subtract";
+        let (mut kind, commutes) = (kind, kind != "Subtract");
         let order = match (self.form, shapes.map(|shape| shape == to)) {
             (Form::InPlace(1), _) if commutes => [1, 0],
             (_, [true, _]) => [0, 1],
-            (_, [_, true]) if commutes => [1, 0],
-            _ => return Err("one operand, of a difference the first, must have the output's shape".to_owned()),
+            (_, [_, true]) => [1, 0],
+            _ => return Err("one operand must have the output's shape".to_owned()),
         };
+        if !commutes && order == [1, 0] {
+            kind = "SubtractFrom";
+        }
         layer.inputs = order.map(|i| self.node.inputs[i]).to_vec();
         let [a, b] = order.map(|i| tensor(self.value(self.node.inputs[i])));
         let activation_code = activation_text(activation);
@@ -651,13 +657,20 @@ impl Declaration<'_> {
                 format!("{kind}::{constructor}([{x}, {y}], {}, {activation_code})", layer.quantization),
             )
         };
-        layer.words = format!("{}{}", kind.to_ascii_lowercase(), activation_words(activation));
+        let word = if commutes { kind.to_ascii_lowercase() } else { "subtract".to_owned() };
+        layer.words = format!("{word}{}", activation_words(activation));
         self.declare(text, layer, "const", &[kind, "Activation"], &types, &value);
         Ok(())
     }
 
     fn concatenate(&self, text: &mut String, layer: &mut Layer, axis: usize) -> Result<(), String> {
         let inputs = &self.node.inputs;
+        if inputs.len() == 1 && self.input().element == self.output().element {
+            layer.words = "copy of all values".to_owned();
+            let types = format!("{}, {}", tensor(self.input()), tensor(self.output()));
+            self.declare(text, layer, "const", &["Slice"], &format!("Slice<{types}>"), "Slice::at([0, 0, 0])");
+            return Ok(());
+        }
         if !(2..=6).contains(&inputs.len()) {
             return Err(format!("concatenation is of two to six tensors, not {}", inputs.len()));
         }
@@ -705,6 +718,22 @@ fn relu(element: Element, activation: Activation, quantization: &str) -> (String
         (_, Element::Int16(_)) => ("Relu<i16>".to_owned(), "Relu::int16()".to_owned()),
         (_, Element::F32) => ("Relu<f32>".to_owned(), "Relu::float()".to_owned()),
     }
+}
+
+/// A slice of these beginnings and strides, as large as its output.
+fn slice_text(begin: [usize; 3], stride: [isize; 3], output: [usize; 3]) -> String {
+    if stride == [1; 3] {
+        return format!("Slice::at({begin:?})");
+    }
+    let ends = [0, 1, 2].map(|axis| {
+        let last = begin[axis] as isize + (output[axis] as isize - 1) * stride[axis];
+        // One before the first value is no place; what lies furthest in front stands for it.
+        match last + stride[axis].signum() {
+            -1 => "isize::MIN".to_owned(),
+            end => end.to_string(),
+        }
+    });
+    format!("Slice::new({begin:?}, [{}], {stride:?})", ends.join(", "))
 }
 
 fn activation_text(activation: Activation) -> &'static str {

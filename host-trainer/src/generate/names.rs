@@ -1,7 +1,7 @@
 //! Rust names for what files call `model/activation/Relu;model/conv2d_1/BiasAdd`.
 
 use crate::graph::{Function, Operator};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What is appended to a layer's name for its constants.
 const SUFFIXES: [&str; 9] =
@@ -12,25 +12,29 @@ const LONGEST: usize = 40;
 
 /// Names in use.
 #[derive(Debug)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    used: HashSet<String>,
+    /// The last number behind each name that was wanted more than once.
+    numbers: HashMap<String, usize>,
+}
 
 impl Names {
     pub(super) fn new() -> Self {
         let reserved = ["NAME", "INPUT", "OUTPUT", "MACS", "FLASH_BYTES", "RAM_BYTES", "MODEL", "ARENA", "SCRATCH"];
-        Self(reserved.map(str::to_owned).into())
+        Self { used: reserved.map(str::to_owned).into(), numbers: HashMap::new() }
     }
 
     /// A name in lower case that nothing has yet, nor that in upper case with a constant's suffix.
     pub(super) fn claim(&mut self, wanted: &str) -> String {
-        let mut number = 1;
+        let number = self.numbers.entry(wanted.to_owned()).or_insert(0);
         loop {
-            let name = if number == 1 { wanted.to_owned() } else { format!("{wanted}_{number}") };
+            *number += 1;
+            let name = if *number == 1 { wanted.to_owned() } else { format!("{wanted}_{number}") };
             let all = SUFFIXES.map(|suffix| format!("{}{suffix}", name.to_ascii_uppercase()));
-            if all.iter().all(|name| !self.0.contains(name)) {
-                self.0.extend(all);
+            if all.iter().all(|name| !self.used.contains(name)) {
+                self.used.extend(all);
                 return name;
             }
-            number += 1;
         }
     }
 }

@@ -1,5 +1,7 @@
 use super::ImportError;
 use crate::generate::{self, GenerateError};
+use crate::graph::GraphError;
+use crate::graph::optimize::{self, optimize};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -21,6 +23,14 @@ pub enum BuildError {
         path: PathBuf,
         /// The reason.
         source: ImportError,
+    },
+    /// The network breaks a rule.
+    #[error("{path}: {source}")]
+    Graph {
+        /// Its file.
+        path: PathBuf,
+        /// The rule.
+        source: GraphError,
     },
     /// The network cannot be written as Rust.
     #[error("{path}: {source}")]
@@ -55,21 +65,27 @@ pub enum BuildError {
 /// # Errors
 /// Where the file cannot be read or imported, or the module not be written.
 pub fn build(path: impl AsRef<Path>) -> Result<(), BuildError> {
-    build_with(path, &generate::Options::default())
+    build_with(path, &optimize::Options::default(), &generate::Options::default())
 }
 
-/// [`build`] with options.
+/// [`build`] with passes over the graph and options of the module.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(path: impl AsRef<Path>, options: &generate::Options) -> Result<(), BuildError> {
+pub fn build_with(
+    path: impl AsRef<Path>,
+    passes: &optimize::Options,
+    options: &generate::Options,
+) -> Result<(), BuildError> {
     let path = path.as_ref();
     println!("cargo:rerun-if-changed={}", path.display());
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or(BuildError::NoBuildScript)?;
     let named = |source| BuildError::File { path: path.to_owned(), source };
     let bytes = fs::read(path).map_err(named)?;
     let title = path.file_stem().unwrap_or_default().to_string_lossy();
-    let graph = super::tflite(&bytes, &title).map_err(|source| BuildError::Import { path: path.to_owned(), source })?;
+    let mut graph =
+        super::tflite(&bytes, &title).map_err(|source| BuildError::Import { path: path.to_owned(), source })?;
+    optimize(&mut graph, passes).map_err(|source| BuildError::Graph { path: path.to_owned(), source })?;
     let module =
         generate::module(&graph, options).map_err(|source| BuildError::Generate { path: path.to_owned(), source })?;
     let name = module_name(path);

@@ -9,20 +9,24 @@ mod schema;
 mod tensor;
 
 use super::ImportError;
-use super::fault::{Fault, Problems, Step, broken, nearest, require, unsupported};
+use super::fault::{Fault, Problems, Step, broken, require, unsupported};
 use crate::graph::{Element, Graph, Node, Operator as Op, Rounding, Shape, Value, ValueId};
 use planus::Vector;
 use std::collections::HashSet;
 use tensor::Tensor;
 
-/// Tensors, operators: the most of a file.
-const MOST: usize = 1 << 16;
+/// Operators and operator codes: the most of a file. Networks for microcontrollers have a hundred.
+const MOST: usize = 1 << 12;
+/// Tensors: the most of a file.
+const MOST_TENSORS: usize = 1 << 14;
 /// Inputs or outputs of an operator.
 const MOST_OPERANDS: usize = 1 << 10;
 /// How many times a file's size its numbers may take in memory; several operators can share their weights.
 const MOST_COPIES: usize = 8;
 
 const FORMAT: &str = "TensorFlow Lite";
+/// The reason of what fails only because something before it has, and is not worth a word.
+const CONSEQUENCE: &str = "an input is missing";
 /// The code of an operator that is not built in.
 const CUSTOM: i32 = 32;
 
@@ -50,14 +54,26 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Graph, ImportError> {
     Reader::read(model, bytes.len(), name)
 }
 
+/// Notes a fault unless it is the consequence of another; true if there is no room for more.
+fn note(problems: &mut Problems, place: String, fault: Fault) -> Result<bool, ImportError> {
+    match fault {
+        Fault::Unsupported(reason, _) if reason == CONSEQUENCE => Ok(false),
+        fault => problems.note(place, fault),
+    }
+}
+
 /// A network while it is read.
 struct Reader<'a> {
     tensors: Vec<Tensor<'a>>,
     /// The value of each tensor, once it is known.
     known: Vec<Option<ValueId>>,
+    /// Whether a tensor is not known because what should compute it is not supported.
+    missing: Vec<bool>,
     values: Vec<Value>,
     nodes: Vec<Node>,
     names: HashSet<String>,
+    /// The last number that made a name unique.
+    numbered: usize,
     /// Bytes that numbers may still take.
     budget: usize,
     /// The operator that is being read.
@@ -75,7 +91,7 @@ impl<'a> Reader<'a> {
                 match reader.network_input(index) {
                     Ok(input) => inputs.push(input),
                     Err(fault) => {
-                        if problems.note(format!("network input {}", inputs.len()), fault)? {
+                        if note(&mut problems, format!("network input {}", inputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -89,7 +105,7 @@ impl<'a> Reader<'a> {
                 reader.place = format!("operator {index}");
                 let result = reader.operator(index, operator, &codes);
                 if let Err(fault) = result
-                    && problems.note(reader.place.clone(), fault)?
+                    && note(&mut problems, reader.place.clone(), fault)?
                 {
                     break 'all;
                 }
@@ -100,7 +116,7 @@ impl<'a> Reader<'a> {
                 match reader.network_output(index) {
                     Ok(output) => outputs.push(output),
                     Err(fault) => {
-                        if problems.note(format!("network output {}", outputs.len()), fault)? {
+                        if note(&mut problems, format!("network output {}", outputs.len()), fault)? {
                             break 'all;
                         }
                     }
@@ -135,7 +151,7 @@ impl<'a> Reader<'a> {
         }
         let mut codes = Vec::new();
         if let Some(tables) = model.operator_codes()? {
-            require(tables.len() <= MOST, "it has more than 65,536 operator codes")?;
+            require(tables.len() <= MOST, "it has more than 4,096 operator codes")?;
             for index in 0..tables.len() {
                 let Some(code) = tables.get(index)? else { break };
                 // Old files have the former field alone, in new ones it is cut to 127.
@@ -155,21 +171,23 @@ impl<'a> Reader<'a> {
         let (Some(tables), Some(buffers)) = (subgraph.tensors()?, model.buffers()?) else {
             return broken("it has no tensors, or no buffers");
         };
-        require(tables.len() <= MOST, "it has more than 65,536 tensors")?;
+        require(tables.len() <= MOST_TENSORS, "it has more than 16,384 tensors")?;
         let mut tensors = Vec::new();
         for index in 0..tables.len() {
             let Some(tensor) = tables.get(index)? else { break };
             tensors.push(Tensor::read(tensor, &buffers)?);
         }
         if subgraph.operators()?.is_some_and(|operators| operators.len() > MOST) {
-            return unsupported("it has more than 65,536 operators");
+            return unsupported("it has more than 4,096 operators");
         }
         let reader = Self {
             known: vec![None; tensors.len()],
+            missing: vec![false; tensors.len()],
             tensors,
             values: Vec::new(),
             nodes: Vec::new(),
             names: HashSet::new(),
+            numbered: 0,
             budget: size.saturating_mul(MOST_COPIES),
             place: String::new(),
         };
@@ -178,6 +196,12 @@ impl<'a> Reader<'a> {
 
     fn network_input(&mut self, index: i32) -> Step<ValueId> {
         let tensor = self.index(index)?;
+        let result = self.checked_input(tensor);
+        self.missing[tensor] = result.is_err();
+        result
+    }
+
+    fn checked_input(&mut self, tensor: usize) -> Step<ValueId> {
         let dimensions = &self.tensors[tensor].dimensions;
         if dimensions.len() >= 2 && dimensions[0] != 1 {
             return unsupported(format!("its shape is {dimensions:?}: the batch, its first dimension, must be 1"));
@@ -218,10 +242,10 @@ impl<'a> Reader<'a> {
     fn unique(&mut self, name: &str) -> String {
         let name = if name.is_empty() { "tensor" } else { name };
         let mut unique = name.to_owned();
-        let mut number = self.names.len();
         while !self.names.insert(unique.clone()) {
-            unique = format!("{name} {number}");
-            number += 1;
+            // Never the same number again: a file full of such names takes no longer.
+            self.numbered += 1;
+            unique = format!("{name} {}", self.numbered);
         }
         unique
     }
@@ -252,32 +276,20 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// The value of a tensor that has been computed.
-    fn value(&self, tensor: usize) -> Step<ValueId> {
-        let this = &self.tensors[tensor];
-        if this.data.is_some() {
-            return nearest(
-                format!("its input `{}` is constant", this.short_name()),
-                "the result, computed beforehand",
-            );
-        }
-        match self.known[tensor] {
-            Some(value) => Ok(value),
-            None => broken(format!("tensor `{}` is used before it is computed", this.short_name())),
-        }
-    }
-
     /// The value of a tensor that has been computed or is constant.
-    fn operand(&mut self, tensor: usize) -> Step<ValueId> {
-        let this = &self.tensors[tensor];
-        if this.data.is_none() || self.known[tensor].is_some() {
-            return match self.known[tensor] {
-                Some(value) => Ok(value),
-                None => self.value(tensor),
-            };
+    fn value(&mut self, tensor: usize) -> Step<ValueId> {
+        if let Some(value) = self.known[tensor] {
+            return Ok(value);
         }
+        if self.missing[tensor] {
+            return unsupported(CONSEQUENCE);
+        }
+        let this = &self.tensors[tensor];
+        let Some(data) = this.data else {
+            return broken(format!("tensor `{}` is used before it is computed", this.short_name()));
+        };
         let (element, shape) = (this.element()?, this.shape()?);
-        self.spend(self.tensors[tensor].data.map_or(0, <[u8]>::len))?;
+        self.spend(data.len())?;
         let this = &self.tensors[tensor];
         let numbers = this.numbers(element)?;
         let (name, dimensions) = (this.short_name(), this.dimensions.clone());

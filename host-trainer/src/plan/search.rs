@@ -6,6 +6,8 @@ use super::{ALIGN, Overlap};
 const EXHAUSTIVE: usize = 7;
 /// How many exchanges a larger search tries.
 const EXCHANGES: usize = 4000;
+/// About how many comparisons a search makes at most: graphs of thousands of nodes are searched less.
+const MOST_WORK: usize = 1 << 29;
 
 /// Memory that is needed from a step to another, both included.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,18 @@ pub(super) struct Pair {
     pub above: usize,
     pub overlap: Overlap,
 }
+
+/// Simple orders of buffers.
+const KEYS: [fn(&Buffer) -> [i64; 3]; 7] = [
+    |b| [-(b.size as i64), b.first as i64, 0],
+    |b| [b.first as i64 - b.last as i64, -(b.size as i64), 0],
+    |b| [-((b.size * (b.last - b.first + 1)) as i64), b.first as i64, 0],
+    |b| [b.first as i64, -(b.last as i64), 0],
+    // Outputs before the inputs that they overwrite.
+    |b| [-(b.first as i64), -(b.size as i64), 0],
+    |b| [-(b.last as i64), -(b.size as i64), 0],
+    |b| [b.last as i64, -(b.size as i64), 0],
+];
 
 /// Dynamic storage allocation.
 #[derive(Clone, Debug, Default)]
@@ -67,17 +81,24 @@ impl Problem {
             .all(|((buffer, offset), &bin)| bin == 0 || offset + buffer.size <= self.capacities[bin - 1].0)
     }
 
+    /// About how many comparisons it takes to place the buffers in one order and to know the cost.
+    pub fn work(&self) -> usize {
+        1 + self.buffers.len() * (self.buffers.len() + self.scratch.len())
+    }
+
     /// Moves buffers to the memory of outputs as long as that makes the arena smaller.
     pub fn borrow(&mut self) {
         let mut best = self.cost(&self.quick());
+        let mut left = MOST_WORK / (KEYS.len() * self.work());
         loop {
             let mut better = None;
             for buffer in (0..self.buffers.len()).filter(|&buffer| self.bins[buffer] == 0) {
                 for (bin, &(capacity, first)) in self.capacities.iter().enumerate() {
                     let Buffer { size, last, .. } = self.buffers[buffer];
-                    if size > capacity || last >= first {
+                    if size > capacity || last >= first || left == 0 {
                         continue;
                     }
+                    left -= 1;
                     let mut changed = self.clone();
                     changed.bins[buffer] = bin + 1;
                     let cost = changed.cost(&changed.quick());
@@ -147,19 +168,8 @@ impl Problem {
             }
             (cost[0] <= bound, better, improved)
         };
-        type Key = fn(&Buffer) -> [i64; 3];
-        let keys: [Key; 7] = [
-            |b| [-(b.size as i64), b.first as i64, 0],
-            |b| [b.first as i64 - b.last as i64, -(b.size as i64), 0],
-            |b| [-((b.size * (b.last - b.first + 1)) as i64), b.first as i64, 0],
-            |b| [b.first as i64, -(b.last as i64), 0],
-            // Outputs before the inputs that they overwrite.
-            |b| [-(b.first as i64), -(b.size as i64), 0],
-            |b| [-(b.last as i64), -(b.size as i64), 0],
-            |b| [b.last as i64, -(b.size as i64), 0],
-        ];
         let mut order: Vec<usize> = (0..count).collect();
-        for key in keys {
+        for key in KEYS {
             order.sort_by_key(|&buffer| key(&self.buffers[buffer]));
             if consider(&order).0 {
                 break;
@@ -169,14 +179,14 @@ impl Problem {
             permutations(&mut order, 0, &mut |order| consider(order).0);
         } else {
             order = (0..count).collect();
-            order.sort_by_key(|&buffer| keys[4](&self.buffers[buffer]));
+            order.sort_by_key(|&buffer| KEYS[4](&self.buffers[buffer]));
             let mut state = 1u64;
             let mut random = |below: usize| {
                 // Knuth's MMIX generator; the high bits are the good ones.
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (state >> 33) as usize % below
             };
-            for _ in 0..exchanges {
+            for _ in 0..exchanges.min(MOST_WORK / self.work()) {
                 let mut changed = order.clone();
                 let (from, to) = (random(count), random(count));
                 let moved = changed.remove(from);

@@ -71,16 +71,17 @@ class Model:
 
     def constant(self, kind, shape, scale=0.05, zero=0):
         if kind == "float32":
-            return self.tensor(kind, shape, data=self.random.integers(-16, 17, shape).astype(np.float32) / 8)
+            return self.tensor(kind, shape, data=(2 * self.random.integers(-8, 8, shape) + 1).astype(np.float32) / 8)
         like = self.value(kind, shape, scale, zero)
         self.tensors.pop()
         scale, zero = like.quantization.scales, like.quantization.zero_points[0]
         return self.tensor(kind, shape, scale, zero, self.some(kind, shape))
 
     def some(self, kind, shape):
-        """Random values, a fifth of them extreme."""
+        """Random values, a fifth of them extreme. None of float32 is zero: a product would have a sign that TensorFlow Lite
+        Micro's clamp leaves as it is, and bareconv's does not."""
         if kind == "float32":
-            return self.random.integers(-64, 65, shape).astype(np.float32) / 8
+            return (2 * self.random.integers(-32, 32, shape) + 1).astype(np.float32) / 8
         info = np.iinfo(kind)
         values = self.random.integers(info.min, info.max + 1, shape)
         extremes = self.random.choice([info.min, info.min + 1, -1, 0, 1, info.max], shape)
@@ -302,6 +303,9 @@ def arithmetic():
             m = Model(f"{opcode.lower()}_{kind}_constant")
             inputs = [m.input(kind, (1, 3, 4, 5), 0.05, 3), m.constant(kind, (1, 1, 1, 5), 0.04, 1)]
             m.write(m.operator(opcode, inputs, m.value(kind, (1, 3, 4, 5), 0.07, -30), table, fusedActivationFunction=NONE))
+        m = Model(f"sub_{kind}_small_first")
+        inputs = [m.input(kind, (1, 1, 1, 5), 0.05, 3, "first"), m.input(kind, (1, 3, 4, 5), 0.03, -7, "second")]
+        m.write(m.operator("SUB", inputs, m.value(kind, (1, 3, 4, 5), 0.09, -30), "Sub", fusedActivationFunction=RELU))
 
 
 def arrangement():
@@ -419,6 +423,53 @@ def networks():
     m.write(m.activation("RELU", "int8", x, 0.03, -128))
 
 
+def refused():
+    """What the importer does not read: files alone, in a folder of their own."""
+    folder = HERE / "refused"
+    folder.mkdir(exist_ok=True)
+
+    def write(m, *outputs, change=None):
+        m.outputs = list(outputs)
+        if change:
+            change(m)
+        (folder / f"{m.name}.tflite").write_bytes(m.bytes())
+
+    for opcode in ["GELU", "RESIZE_BILINEAR", "TRANSPOSE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BITCAST"]:
+        m = Model(opcode.lower())
+        x = m.activation("RELU", "int8", m.input("int8", (1, 3, 4, 2)))
+        write(m, m.activation(opcode, "int8", x))
+    m = Model("custom")
+    x = m.input("int8", (1, 3, 4, 2))
+    output = m.value("int8", (1, 3, 4, 2))
+    m.operators.append(editor.Operator(opcode=schema.BuiltinOperator.CUSTOM, custom_code="MyVeryOwn", inputs=[x], outputs=[output]))
+    write(m, output)
+    m = Model("two_operators")
+    x = m.activation("ELU", "int8", m.input("int8", (1, 3, 4, 2)))
+    write(m, m.activation("GELU", "int8", m.activation("RELU", "int8", x)))
+    m = Model("hybrid")
+    x = m.input("float32", (1, 4, 4, 3))
+    weights = m.tensor("int8", (2, 1, 1, 3), [0.1, 0.1], 0, m.some("int8", (2, 1, 1, 3)), 0)
+    write(m, m.operator("CONV_2D", [x, weights], m.value("float32", (1, 4, 4, 2)), "Conv2D", strideH=1, strideW=1))
+    m = Model("batch")
+    write(m, m.activation("RELU", "int8", m.input("int8", (2, 3, 4, 2))))
+    m = Model("fused_n1")
+    write(m, m.conv("int8", m.input("int8", (1, 4, 4, 3)), 2, (1, 1), activation=schema.ActivationFunctionType.RELU_N1_TO_1))
+    m = Model("lowest_weight")
+    x = m.input("int8", (1, 4, 4, 1))
+    weights = m.tensor("int8", (1, 1, 1, 1), [0.1], 0, np.full((1, 1, 1, 1), -128, np.int8), 0)
+    write(m, m.operator("CONV_2D", [x, weights], m.value("int8", (1, 4, 4, 1)), "Conv2D", strideH=1, strideW=1))
+    m = Model("channel_mean")
+    write(m, m.operator("MEAN", [m.input("int8", (1, 4, 2, 3)), m.integers([3])], m.value("int8", (1, 4, 2)), "Reducer"))
+    m = Model("scales")
+    parts = [m.input("int8", (1, 2, 2, 1)), m.input("int8", (1, 2, 2, 1), scale=0.07)]
+    write(m, m.operator("CONCATENATION", parts, m.value("int8", (1, 2, 2, 2)), "Concatenation", axis=3))
+    m = Model("five_dimensions")
+    write(m, m.activation("RELU", "int8", m.input("int8", (1, 2, 2, 2, 2))))
+    m = Model("int32")
+    m.inputs.append(m.tensor("int32", (1, 4)))
+    write(m, m.operator("RELU", m.inputs, m.tensor("int32", (1, 4))))
+
+
 if __name__ == "__main__":
     convolutions()
     pools()
@@ -427,3 +478,4 @@ if __name__ == "__main__":
     arrangement()
     quantization()
     networks()
+    refused()

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
             // What follows shall not fail for the same reason.
             for &output in &call.outputs {
                 if self.known[output].is_none() {
-                    let _ = self.produce(output);
+                    self.missing[output] = self.produce(output).is_err();
                 }
             }
         }

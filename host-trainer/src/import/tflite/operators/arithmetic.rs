@@ -3,7 +3,7 @@
 use super::super::Reader;
 use super::{Call, fused};
 use crate::graph::Operator as Op;
-use crate::import::fault::{Step, broken, nearest, require, unsupported};
+use crate::import::fault::{Step, broken, require, unsupported};
 use bareconv::Activation;
 
 impl<'a> Reader<'a> {
@@ -15,10 +15,7 @@ impl<'a> Reader<'a> {
             _ => return broken("it has not the options of its kind"),
         };
         let inputs = [call.input(0)?, call.input(1)?];
-        if inputs.iter().all(|&input| self.tensors[input].data.is_some()) {
-            return nearest("both of its inputs are constant", "the result, computed beforehand");
-        }
-        let inputs = [self.operand(inputs[0])?, self.operand(inputs[1])?];
+        let inputs = [self.value(inputs[0])?, self.value(inputs[1])?];
         let output = self.produce(call.output()?)?;
         let [a, b] = inputs.map(|input| self.shape(input));
         let mut whole = a;

@@ -16,7 +16,7 @@ impl<'a> Reader<'a> {
         let mut axis = None;
         for index in 0..call.inputs.len() {
             let tensor = call.input(index)?;
-            let input = self.operand(tensor)?;
+            let input = self.value(tensor)?;
             let rank = self.tensors[tensor].dimensions.len();
             let here = axis_of(options.axis()?.into(), rank)?;
             let Some(here) = here else { return unsupported("it concatenates along the batch") };
@@ -34,9 +34,6 @@ impl<'a> Reader<'a> {
         }
         let Some(axis) = axis else { return broken("it has no inputs") };
         require(sum == self.shape(output)[axis], "its inputs do not make up the output")?;
-        if inputs.iter().all(|&input| self.values[input.0].constant.is_some()) {
-            return nearest("all of its inputs are constant", "the result, computed beforehand");
-        }
         self.node(Op::Concatenate { axis }, inputs, output);
         Ok(())
     }
@@ -210,10 +207,11 @@ impl<'a> Reader<'a> {
         let size = self.tensors[call.input(1)?].integers()?;
         let (from, to) = (self.shape(input), self.shape(output));
         require(size == [to[0] as i64, to[1] as i64], "its output has not the size that its second input says")?;
-        let operator = Op::ResizeNearest {
-            align_corners: options.align_corners()?,
-            half_pixel_centers: options.half_pixel_centers()?,
-        };
+        let (align_corners, half_pixel_centers) = (options.align_corners()?, options.half_pixel_centers()?);
+        if align_corners && half_pixel_centers {
+            return nearest("it has align_corners and half_pixel_centers", "one of the two");
+        }
+        let operator = Op::ResizeNearest { align_corners, half_pixel_centers };
         self.node_exact(operator, input, [to[0], to[1], from[2]], output)
     }
 
