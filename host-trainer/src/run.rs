@@ -286,19 +286,19 @@ fn step<'g, B: Backend>(graph: &'g Graph, node: &'g Node) -> Result<Step<'g>, Sh
     let (rounding, len) = (graph.rounding, output.len());
     Ok(match &node.operator {
         Operator::Conv2d { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             conv2d::<B>(*shape, &job)?
         }
         Operator::Dense { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: true, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             conv2d::<B>(*shape, &job)?
         }
         Operator::Depthwise { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             depthwise::<B>(*shape, &job)?
         }
         Operator::Transposed { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             transposed::<B>(*shape, &job)?
         }
         Operator::MaxPool { shape, activation } => {
@@ -452,7 +452,6 @@ struct Job<'g> {
     input: &'g Value,
     output: &'g Value,
     weights: &'g Weights,
-    dense: bool,
     activation: Activation,
     rounding: Rounding,
 }
@@ -482,15 +481,10 @@ impl Integers<'_> {
 impl<'g> Job<'g> {
     fn integers(&self) -> Result<(Integers<'g>, bool), ShapeError> {
         let Weights::Int8 { weights, scales, bias, wide_bias } = self.weights else { return Err(ShapeError::Filters) };
-        let mut input = self.input.element.quantization().ok_or(ShapeError::Input)?;
+        let input = self.input.element.quantization().ok_or(ShapeError::Input)?;
         let output = self.output.element.quantization().ok_or(ShapeError::Output)?;
         let scales = match scales {
             Scales::PerChannel(scales) => scales.clone(),
-            Scales::PerTensor(scale) if self.dense => {
-                // As `Int8Filters::dense_per_tensor`.
-                input.scale *= scale;
-                vec![1.0; bias.len()]
-            }
             Scales::PerTensor(scale) => vec![*scale; bias.len()],
         };
         let integers = Integers { filters: weights, bias, scales, input, output, activation: self.activation };

@@ -55,6 +55,16 @@ fn refuse_other_outputs() -> Result<()> {
     Ok(())
 }
 
+/// The example whose build script imports a network.
+pub fn build_script() -> Result<()> {
+    let mut cargo = shell::host_cargo();
+    cargo.args(["run", "--quiet", "--target-dir"]).arg(shell::target_dir()?.join("imported"));
+    cargo.arg("--manifest-path").arg(shell::workspace().join("examples/imported/Cargo.toml"));
+    let said = shell::output(&mut cargo)?;
+    ensure!(said.contains("those of TensorFlow Lite Micro"), "the example said: {said}");
+    Ok(())
+}
+
 /// Writes a new firmware and runs it.
 pub fn new_firmware() -> Result<()> {
     let folder = shell::target_dir()?.join("xtask-test").join("new-firmware");

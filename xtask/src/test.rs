@@ -112,6 +112,7 @@ pub fn run(options: &Options) -> Result<bool> {
         steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
     steps.step("imported networks on the PC and the Cortex-M4 == TensorFlow Lite Micro", imported::verify);
+    steps.step("a build script imports a network", imported::build_script);
     steps.step("a new firmware builds and gives the PC's outputs", imported::new_firmware);
     for board in boards::ALL {
         for forced in [None, Some("portable")] {

@@ -379,12 +379,7 @@ impl Declaration<'_> {
             Weights::Int8 { weights, scales, bias, wide_bias } => {
                 let rounding = rounding(self.graph.rounding, *wide_bias);
                 layer.imports.push(rounding);
-                let mut constructor = constructor.to_owned();
                 match scales {
-                    Scales::PerTensor(scale) if constructor == "dense" => {
-                        constructor.push_str("_per_tensor");
-                        line(&scale.literal());
-                    }
                     Scales::PerTensor(scale) => line(&format!("&[{}; {filters}]", scale.literal())),
                     Scales::PerChannel(scales) => {
                         line(&format!("&weights::{upper}_SCALES"));
