@@ -285,11 +285,7 @@ fn step<'g, B: Backend>(graph: &'g Graph, node: &'g Node) -> Result<Step<'g>, Sh
     let (input, output) = (graph.value(node.inputs[0]), graph.value(node.output));
     let (rounding, len) = (graph.rounding, output.len());
     Ok(match &node.operator {
-        Operator::Conv2d { shape, weights, activation } => {
-            let job = Job { input, output, weights, activation: *activation, rounding };
-            conv2d::<B>(*shape, &job)?
-        }
-        Operator::Dense { shape, weights, activation } => {
+        Operator::Conv2d { shape, weights, activation } | Operator::Dense { shape, weights, activation } => {
             let job = Job { input, output, weights, activation: *activation, rounding };
             conv2d::<B>(*shape, &job)?
         }
