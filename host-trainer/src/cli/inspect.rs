@@ -178,7 +178,7 @@ fn table(graph: &Graph, steps: &[Step]) -> String {
     let _ = write!(
         text,
         "\n{macs} multiply-accumulates\n{ram} bytes of RAM for activations and scratch\n{weights} bytes of weights and \
-         biases; {packed} of flash, packed with requantization\nRAM and flash are for cores without SIMD. The module's \
+         biases\n{packed} bytes of flash for them, packed, with requantization\nRAM and flash are for cores without SIMD. The module's \
          RAM_BYTES and FLASH_BYTES\nsay what they are on the core that it is compiled for.\n"
     );
     text
