@@ -1,6 +1,11 @@
 //! The commands about imported networks.
 
 pub mod import;
+pub mod inspect;
+mod module;
+pub mod new_firmware;
+mod values;
+pub mod verify;
 
 use host_trainer::graph::Graph;
 use host_trainer::import as importers;

@@ -157,8 +157,7 @@ impl Weights {
 pub enum Scales {
     /// One for each output channel.
     PerChannel(Vec<f32>),
-    /// One for all. It differs from the same scale for each channel in dense layers: TensorFlow Lite multiplies it with
-    /// the input's in single precision (`Int8Filters::dense_per_tensor`).
+    /// One for all: the same as this scale for each channel.
     PerTensor(f32),
 }
 

@@ -20,6 +20,7 @@
 
 pub mod data;
 pub mod export;
+pub mod firmware;
 pub mod generate;
 pub mod graph;
 pub mod import;

@@ -55,6 +55,12 @@ enum Command {
     },
     /// Writes a network of another tool as a Rust module: constant arrays and a function that runs them.
     Import(cli::import::Options),
+    /// Shows a network of another tool: operators, shapes, multiply-accumulates, memory; or what is not supported and why.
+    Inspect(cli::inspect::Options),
+    /// Compares an imported network's outputs, every byte: on this computer and on emulated cores.
+    Verify(cli::verify::Options),
+    /// Writes a crate that runs an imported network on a board.
+    NewFirmware(cli::new_firmware::Options),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +80,9 @@ fn main() -> ExitCode {
             })
             .map_err(Into::into),
         Command::Import(options) => cli::import::run(&options),
+        Command::Inspect(options) => cli::inspect::run(&options),
+        Command::Verify(options) => cli::verify::run(&options),
+        Command::NewFirmware(options) => cli::new_firmware::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
