@@ -1,6 +1,12 @@
-//! The commands about imported networks.
+//! The commands about networks: imported ones, and those trained by a description.
 
+mod description;
+pub mod evaluate;
+pub mod export;
 pub mod import;
+mod networks;
+pub mod quantize;
+pub mod train;
 
 use host_trainer::graph::Graph;
 use host_trainer::import as importers;
@@ -18,7 +24,8 @@ pub fn read(path: &Path) -> Result<Graph, Failure> {
         Some("tflite") => {
             importers::tflite(&bytes, &name).map_err(|error| format!("{}: {error}", path.display()).into())
         }
-        _ => Err(format!("{}: the name of a network's file ends with .tflite", path.display()).into()),
+        Some("graph") => Graph::from_file(&bytes).map_err(|error| format!("{}: {error}", path.display()).into()),
+        _ => Err(format!("{}: the name of a network's file ends with .tflite or .graph", path.display()).into()),
     }
 }
 
