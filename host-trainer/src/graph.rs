@@ -11,6 +11,7 @@ mod file;
 pub mod optimize;
 
 pub use check::GraphError;
+pub(crate) use check::MOST_PHASES;
 pub use file::{FILE_ENDING, FileError};
 
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
