@@ -18,6 +18,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trains the network of a description (TOML), quantizes it and writes a Rust module and a report.
+    Train(cli::train::Options),
+    /// Quantizes a trained network, or another tool's in float32, after training.
+    Quantize(cli::quantize::Options),
+    /// Says what a network makes of the test images, in f32 and in integers: accuracy and confusion matrix.
+    Evaluate(cli::evaluate::Options),
+    /// Writes a trained network as a Rust module.
+    Export(cli::export::Options),
     /// Trains LeNet-5 on handwritten digits, quantizes it to int8 and writes the results.
     Lenet {
         /// Folder with the four IDX files of MNIST, plain or gzip [default: an embedded subset of
@@ -65,6 +73,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let result: Result<(), cli::Failure> = match Arguments::parse().command {
+        Command::Train(options) => {
+            return cli::train::run(&options).unwrap_or_else(|error| {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            });
+        }
+        Command::Quantize(options) => cli::quantize::run(&options),
+        Command::Evaluate(options) => cli::evaluate::run(&options),
+        Command::Export(options) => cli::export::run(&options),
         Command::Lenet { data, out, seed, epochs, threads, quick } => train(&lenet::Options {
             data,
             out,
