@@ -1,7 +1,7 @@
 //! Depthwise convolutions.
 
 use super::{Kept, Pass, Scratch, State, Step, bias_gradient, channel_sums};
-use crate::nn::kernels::{Axis, Taps, run};
+use crate::nn::kernels::{Axis, Taps};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::DepthwiseConv2dShape;
 use rayon::prelude::*;

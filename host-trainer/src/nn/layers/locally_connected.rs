@@ -1,7 +1,7 @@
 //! Locally connected layers: a filter for each output value.
 
 use super::{Kept, Pass, Scratch, State, Step};
-use crate::nn::kernels::{Axis, Taps, run};
+use crate::nn::kernels::{Axis, Taps};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::Conv2dShape;
 use rayon::prelude::*;

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Kept, Pass, Scratch, State, Step};
-use crate::nn::kernels::{Axis, Taps, run};
+use crate::nn::kernels::{Axis, Taps};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::{BlurPool2dShape, Pool2dShape};
 use rayon::prelude::*;
