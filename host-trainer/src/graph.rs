@@ -10,6 +10,7 @@ mod check;
 pub mod optimize;
 
 pub use check::GraphError;
+pub(crate) use check::MOST_PHASES;
 
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,15 @@
 //! Networks from other tools: files become a [`Graph`].
 //!
 //! A file is not trusted: every offset is checked, memory is bounded by the file's size, and what cannot be imported is an
-//! error that says where and why, and what comes nearest.
+//! error that says where and why, and what comes nearest. The graph is as plain as the file: the passes of
+//! [`graph::optimize`](crate::graph::optimize) make it smaller.
 //!
 //! ```no_run
+//! use host_trainer::graph::optimize::{Options, optimize};
+//!
 //! let bytes = std::fs::read("model.tflite")?;
-//! let graph = host_trainer::import::tflite(&bytes, "model")?;
+//! let mut graph = host_trainer::import::tflite(&bytes, "model")?;
+//! println!("{}", optimize(&mut graph, &Options::default())?);
 //! println!("{} operators", graph.nodes.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

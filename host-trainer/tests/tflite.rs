@@ -108,6 +108,7 @@ fn what_is_not_supported_is_named_with_its_place_and_what_comes_nearest() {
         ("channel_mean", "operator 0 (MEAN)", "not a mean over height and width", "mean over height and width"),
         ("scales", "operator 0 (CONCATENATION)", "scales or zero points differ", ""),
         ("five_dimensions", "network input 0", "[1, 2, 2, 2, 2]", ""),
+        ("transpose_conv_strides", "operator 0 (TRANSPOSE_CONV)", "strides", "smaller strides"),
         ("int32", "network input 0", "is int32", "int8, int16 with int8 weights, or float32"),
     ] {
         let problems = refused(name);

@@ -16,6 +16,9 @@ pub struct GraphError {
 /// Every tensor has at most so many values, as everywhere in the library.
 const MOST_VALUES: usize = 1 << 30;
 
+/// A transposed convolution is a plain one for each row and column of a stride, and so many of them at most.
+pub(crate) const MOST_PHASES: usize = 1 << 12;
+
 impl Numbers {
     /// How many there are.
     #[must_use]
@@ -204,6 +207,10 @@ impl Graph {
             }
             Operator::Transposed { shape, weights, .. } => {
                 same_type()?;
+                require(
+                    shape.stride[0].saturating_mul(shape.stride[1]) <= MOST_PHASES,
+                    "the strides of a transposed convolution multiply to 4,096 at most",
+                )?;
                 shape.check().map_err(rule)?;
                 shapes(shape.input, shape.output())?;
                 only_convolution(weights)?;

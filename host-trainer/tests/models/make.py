@@ -465,6 +465,13 @@ def refused():
     write(m, m.operator("CONCATENATION", parts, m.value("int8", (1, 2, 2, 2)), "Concatenation", axis=3))
     m = Model("five_dimensions")
     write(m, m.activation("RELU", "int8", m.input("int8", (1, 2, 2, 2, 2))))
+    # One weight, and as many plain convolutions as the output has pixels.
+    m = Model("transpose_conv_strides")
+    x = m.input("int8", (1, 1, 1, 1))
+    weights = m.filters("int8", (1, 1, 1, 1), x, 0, 1)
+    size = (1, 65536, 16384, 1)
+    write(m, m.operator("TRANSPOSE_CONV", [m.integers(size), weights[0], x, weights[1]], m.value("int8", size),
+                        "TransposeConv", padding=SAME, strideH=65536, strideW=16384))
     m = Model("int32")
     m.inputs.append(m.tensor("int32", (1, 4)))
     write(m, m.operator("RELU", m.inputs, m.tensor("int32", (1, 4))))

@@ -4,7 +4,7 @@ use super::super::Reader;
 use super::super::schema::kind;
 use super::super::tensor::{float32, int8, int32};
 use super::{Call, SAME, VALID, fused, options, padding, positive};
-use crate::graph::{Element, Operator as Op, Scales, ValueId, Weights};
+use crate::graph::{Element, MOST_PHASES, Operator as Op, Scales, ValueId, Weights};
 use crate::import::fault::{Fault, Step, broken, nearest, require, unsupported};
 use bareconv::{Conv2dShape, DepthwiseConv2dShape, TransposedConv2dShape};
 
@@ -102,6 +102,9 @@ impl<'a> Reader<'a> {
         require(size == wanted, "its output has not the shape that its first input says")?;
         require(channels == from[2], "the filters' channels are not the input's")?;
         let stride = [positive(options.stride_h()?)?, positive(options.stride_w()?)?];
+        if stride[0] * stride[1] > MOST_PHASES {
+            return nearest("its strides multiply to more than 4,096", "several of smaller strides");
+        }
         let filter = [height, width];
         let (mut padding, mut output_padding) = ([0; 4], [0; 2]);
         for axis in 0..2 {
