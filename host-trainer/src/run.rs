@@ -889,7 +889,7 @@ fn gather<T: Copy>(
 }
 
 /// The input's row or column that is nearest to the output's, as TensorFlow Lite computes it, in single precision.
-fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_centers: bool) -> usize {
+pub(crate) fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_centers: bool) -> usize {
     let scale = if align_corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 };
     let place = (at as f32 + if half_pixel_centers { 0.5 } else { 0.0 }) * scale;
     let place = if align_corners { libm::roundf(place) } else { libm::floorf(place) };
