@@ -134,17 +134,19 @@ pub fn tflite(bytes: &[u8], name: &str) -> Result<Graph, ImportError> {
 /// # What the numbers mean
 ///
 /// *float32.* Sums are in the library's order, which is not onnxruntime's: results differ by the rounding of single
-/// precision. The tests allow 2^-18 of the largest magnitude of an output tensor (`2e-6` is typical).
+/// precision. The tests allow 2^-18 of the largest magnitude of an output tensor, and find 2^-21.
 ///
 /// *int8.* ONNX describes a quantized network by real numbers: an operator takes the numbers that integers stand for, and
 /// `QuantizeLinear` rounds what it gives, `q = saturate(round(x / scale) + zero point)`, halves to the even integer. uint8
 /// becomes int8, values and zero points less 128, which is the same network. What follows is computed as integers, if all
 /// inputs come from `DequantizeLinear` and the result, with an activation or without, goes to `QuantizeLinear`:
 ///
-/// * Convolutions, `Gemm`, `MatMul`, `Add`, `Sub`, `Mul`, averages and means: exact sums, requantized in fixed point with one
-///   rounding ([`Rounding::Single`](crate::graph::Rounding::Single)), halves upwards. onnxruntime multiplies in single
-///   precision and rounds halves to even. The two differ by one unit where the exact result lies next to a half, and not
-///   otherwise.
+/// * Convolutions, `Gemm`, `MatMul`: exact sums, requantized in fixed point with one rounding
+///   ([`Rounding::Single`](crate::graph::Rounding::Single)), halves upwards; `Add`, `Sub` and `Mul` with one rounding at the
+///   end as well. onnxruntime multiplies in single precision and rounds halves to even: one unit of difference where the
+///   exact result lies next to a half.
+/// * Averages are rounded once, halves away from zero: one unit where the sum is a half, often for 2 x 2 pixels. Means over
+///   height and width are TensorFlow Lite's `MEAN`, with two roundings: one unit in about one of eight results.
 /// * Functions of one value (`Sigmoid`, `HardSwish`, `Clip`, requantization): a table of 256 results, of the formula above.
 /// * What moves values: exact.
 ///
