@@ -207,7 +207,8 @@ pub trait DepthwiseKernel: Sealed + 'static {
     }
 }
 
-/// Rows of the input that are widened into the band.
+/// Rows of the input that are widened into the band; laid out for assembly.
+#[repr(C)]
 pub struct Load<K: DepthwiseKernel + ?Sized> {
     /// The first row's first pixel, valid for reads of `rows` times `pixels` pixels.
     pub from: *const K::Input,
@@ -904,6 +905,10 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     };
     // Planes are of input channels, each with its filters; lanes are of output channels.
     let (all, most, filters) = if planes > 0 { (shape.input[2], planes, shape.multiplier) } else { (out_c, lanes, 1) };
+    // Where one band is the whole picture, the same places are loaded in every block.
+    let whole = row.is_none() && bands.rows == end_row;
+    // SAFETY: the band is as the plan says.
+    let places_of_all = if whole { unsafe { rows.advance(0, end_row) } } else { [0, 0] };
     let (mut first, mut units, mut out_block) = (0, packed, output);
     while first < all {
         let channels = most.min(all - first);
@@ -919,6 +924,7 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
             // SAFETY: the block's channels are of the shape, and so are the band's rows.
             unsafe {
                 let places = match row {
+                    None if whole => places_of_all,
                     None => rows.advance(y, job.rows),
                     Some(row) => rows.place(row, y),
                 };
@@ -928,22 +934,26 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
                 // An input row alone.
                 break;
             }
-            for _ in 0..if planes > 0 { channels } else { 1 } {
-                for _ in 0..filters {
-                    // SAFETY: `packed` holds these channels, and the scratch memory a band and its sums, as the plan
-                    // says. The band is loaded and the offsets are written. The output has room for these channels of
-                    // the band's pixels.
-                    unsafe {
-                        job.bias = next.cast();
-                        strip.parameters = next.add(lanes);
-                        job.weights = next.add(lanes * (1 + E::WORDS)).cast();
-                        K::sums(&job, sums);
-                        (convolution.finish)(&strip, &convolution.common, out);
-                        out = out.add(strip.present);
-                        next = next.add(plan.unit);
-                    }
+            // One loop over the filters of all planes.
+            let (mut units_left, mut of_plane) = (if planes > 0 { channels * filters } else { 1 }, filters);
+            while units_left > 0 {
+                // SAFETY: `packed` holds these channels, and the scratch memory a band and its sums, as the plan says.
+                // The band is loaded and the offsets are written. The output has room for these channels of the band's
+                // pixels.
+                unsafe {
+                    job.bias = next.cast();
+                    strip.parameters = next.add(lanes);
+                    job.weights = next.add(lanes * (1 + E::WORDS)).cast();
+                    K::sums(&job, sums);
+                    (convolution.finish)(&strip, &convolution.common, out);
+                    out = out.add(strip.present);
+                    next = next.add(plan.unit);
                 }
-                job.activations = job.activations.wrapping_add(bands.plane);
+                (units_left, of_plane) = (units_left - 1, of_plane - 1);
+                if of_plane == 0 {
+                    of_plane = filters;
+                    job.activations = job.activations.wrapping_add(bands.plane);
+                }
             }
             out_band = out_band.wrapping_add(job.rows * out_w * out_c);
             y += job.rows;

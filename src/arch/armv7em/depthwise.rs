@@ -31,35 +31,8 @@ impl DepthwiseKernel for Int8 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        let (mut row, mut to_row) = (load.from, load.to);
-        for _ in 0..load.rows {
-            let (mut from, mut to, mut pixels) = (row, to_row, load.pixels);
-            // SAFETY: the caller's promise: four bytes at each pixel, and room in four planes. LDR and STR take any
-            // address on these cores. The last steps may leave the memory, so they wrap and are not followed.
-            unsafe {
-                if !to.addr().is_multiple_of(4) {
-                    load_one(from, to, load.plane);
-                    from = from.wrapping_add(load.from_pixel);
-                    to = to.wrapping_add(1);
-                    pixels -= 1;
-                }
-                while pixels >= 2 {
-                    let [zero, one, two, three] = load_two(from, load.from_pixel);
-                    to.cast::<u32>().write(zero);
-                    to.add(load.plane).cast::<u32>().write(one);
-                    to.add(2 * load.plane).cast::<u32>().write(two);
-                    to.add(3 * load.plane).cast::<u32>().write(three);
-                    from = from.wrapping_add(2 * load.from_pixel);
-                    to = to.wrapping_add(2);
-                    pixels -= 2;
-                }
-                if pixels > 0 {
-                    load_one(from, to, load.plane);
-                }
-            }
-            row = row.wrapping_add(load.from_row);
-            to_row = to_row.wrapping_add(load.to_row);
-        }
+        // SAFETY: the caller's promise: four bytes at each pixel, and room in four planes.
+        unsafe { load_rows(load) }
     }
 
     fn routine(shape: &DepthwiseConv2dShape) -> Option<Routine> {
@@ -82,16 +55,28 @@ impl DepthwiseKernel for Int8 {
         // SAFETY: the caller's promise; a plane is of one channel, whose parameters are there.
         unsafe {
             let multiplier = *strip.parameters as i32;
-            let bounds = [common.low, common.high];
+            let (low, high) = (common.low, common.high);
+            let saturates = (low, high) == (-128, 127);
             match E::Rounding::MODE {
                 // Then the low word of the offset is zero, and the product's does not matter.
                 RoundingMode::Single if common.shift > 32 => {
-                    let (offset, shift) = ((common.offset >> 32) as i32, common.shift - 32);
-                    each(strip, bounds, out, |sum| smmla(sum, multiplier, offset) >> shift);
+                    let (offset, shift) = ((common.offset >> 32) as i32, (common.shift - 32) & 31);
+                    if saturates {
+                        each(strip, out, |sum| saturate(smmla(sum, multiplier, offset) >> shift));
+                    } else {
+                        // No overflow: the high word is below 2^30 in magnitude, and shifts end at 22.
+                        let offset = offset.wrapping_sub(low << shift);
+                        each(strip, out, |sum| clamp(smmla(sum, multiplier, offset) >> shift, high - low, high));
+                    }
                 }
                 RoundingMode::Double if (*strip.parameters.add(1) as i32) < 0 => {
-                    let shift = (*strip.parameters.add(1)).wrapping_neg();
-                    each(strip, bounds, out, |sum| round_twice(sum, multiplier, shift, common.zero_point));
+                    let (shift, zero_point) = ((*strip.parameters.add(1)).wrapping_neg(), common.zero_point);
+                    if saturates {
+                        each(strip, out, |sum| saturate(round_twice(sum, multiplier, shift, zero_point)));
+                    } else {
+                        let above = zero_point - low;
+                        each(strip, out, |sum| clamp(round_twice(sum, multiplier, shift, above), high - low, high));
+                    }
                 }
                 _ => finish_by_channel::<E>(strip, common, output),
             }
@@ -99,26 +84,36 @@ impl DepthwiseKernel for Int8 {
     }
 }
 
-/// Writes the clamped requantization of each sum of a channel.
+/// `value` as far as it fits eight bits.
+#[inline(always)]
+fn saturate(value: i32) -> i32 {
+    value.max(-128).min(127)
+}
+
+/// `low + min(max(above, 0), high - low)`, where `above` is a value less `low`; both bounds are of int8.
+#[inline(always)]
+fn clamp(above: i32, span: i32, high: i32) -> i32 {
+    let result: i32;
+    // SAFETY: register arithmetic alone; USAT sets Q, which is not claimed to be preserved.
+    unsafe {
+        asm!(
+            "usat {result}, #8, {above}",
+            "subs {result}, {span}, {result}",
+            "usat {result}, #8, {result}",
+            "subs {result}, {high}, {result}",
+            above = in(reg) above, span = in(reg) span, high = in(reg) high, result = out(reg) result,
+            options(pure, nomem, nostack),
+        );
+    }
+    result
+}
+
+/// Writes the requantization of each sum of a channel.
 ///
 /// # Safety
 /// As [`DepthwiseKernel::requantize`].
 #[inline(always)]
-unsafe fn each(strip: &Sums<i32>, [low, high]: [i32; 2], out: *mut i8, scale: impl Fn(i32) -> i32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if (low, high) == (-128, 127) {
-            each_scaled(strip, out, |sum| scale(sum).max(-128).min(127));
-        } else {
-            each_scaled(strip, out, |sum| scale(sum).max(low).min(high));
-        }
-    }
-}
-
-/// # Safety
-/// As [`DepthwiseKernel::requantize`].
-#[inline(always)]
-unsafe fn each_scaled(strip: &Sums<i32>, mut out: *mut i8, scale: impl Fn(i32) -> i32) {
+unsafe fn each(strip: &Sums<i32>, mut out: *mut i8, scale: impl Fn(i32) -> i32) {
     let (mut sums, mut left, stride) = (strip.sums, strip.columns, strip.stride);
     // SAFETY: the caller's promise; the last steps may leave the memory, so they wrap and are not followed.
     unsafe {
@@ -181,56 +176,92 @@ fn round_twice(sum: i32, multiplier: i32, shift: u32, zero_point: i32) -> i32 {
     result
 }
 
-/// Widens four channels of a pixel into four planes.
-///
-/// # Safety
-/// Pointers and distances are valid for that.
-#[inline(always)]
-unsafe fn load_one(from: *const i8, to: *mut i16, plane: usize) {
-    // SAFETY: the caller's promise for the memory; the rest is register arithmetic.
-    unsafe {
-        let mut word = from.cast::<u32>().read_unaligned();
-        let even: u32;
-        asm!(
-            "sxtb16 {even}, {word}",
-            "sxtb16 {word}, {word}, ror #8",
-            word = inout(reg) word, even = out(reg) even,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-        to.write(even as i16);
-        to.add(plane).write(word as i16);
-        to.add(2 * plane).write((even >> 16) as i16);
-        to.add(3 * plane).write((word >> 16) as i16);
-    }
-}
+// Fields of `Load`: 0 first pixel, 4 values from pixel to pixel, 8 from row to row, 12 pixels, 16 rows, 20 where they go,
+// 24 activations from row to row there, 28 from plane to plane.
 
-/// Widens four channels of two pixels, `step` values apart; a word has both pixels of a channel.
+/// Widens rows of four channels into four planes: two pixels, eight values, in 19 cycles. LDR takes any address on these
+/// cores, and so does STR; a row that begins with the second half of a word begins with a single pixel.
 ///
 /// # Safety
-/// Pointers and distances are valid for that.
-#[inline(always)]
-unsafe fn load_two(from: *const i8, step: usize) -> [u32; 4] {
-    let [zero, one, two, three]: [u32; 4];
-    // SAFETY: the caller's promise for the memory; the rest is register arithmetic. SXTB16 takes channels 0 and 2,
-    // rotated 1 and 3; PKH puts a channel of both pixels together.
-    unsafe {
-        let first = from.cast::<u32>().read_unaligned();
-        let second = from.add(step).cast::<u32>().read_unaligned();
-        asm!(
-            "sxtb16 {two}, {first}",
-            "sxtb16 {three}, {first}, ror #8",
-            "sxtb16 {first}, {second}",
-            "sxtb16 {second}, {second}, ror #8",
-            "pkhbt {zero}, {two}, {first}, lsl #16",
-            "pkhtb {two}, {first}, {two}, asr #16",
-            "pkhbt {one}, {three}, {second}, lsl #16",
-            "pkhtb {three}, {second}, {three}, asr #16",
-            first = inout(reg) first => _, second = inout(reg) second => _,
-            zero = out(reg) zero, one = out(reg) one, two = out(reg) two, three = out(reg) three,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    [zero, one, two, three]
+/// As [`DepthwiseKernel::load_rows`].
+#[unsafe(naked)]
+unsafe extern "C" fn load_rows(load: &Load<Int8>) {
+    // r1 next pixel, r2 bytes to the one after it, r4 pixels of a row, r5 rows left, r6 where it goes, r7 from the end of
+    // a row there to the next, r8 from plane to plane, r9 from the first plane to the fourth; the stack has the bytes from
+    // the end of a row to the next. SXTB16 takes channels 0 and 2, rotated 1 and 3; PKH puts a channel of both pixels
+    // together.
+    naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldm r0, {{r1-r6}}",
+        "cmp r5, #0",
+        "beq 5f",
+        "mls r3, r4, r2, r3",
+        "ldrd r7, r8, [r0, #24]",
+        "subs r7, r7, r4",
+        "lsls r7, r7, #1",
+        "lsl r8, r8, #1",
+        "add r9, r8, r8, lsl #1",
+        "push {{r3}}",
+        "1:",
+        "mov r0, r4",
+        "lsls r3, r6, #30",
+        "beq 2f",
+        "ldr r10, [r1]",
+        "add r1, r2",
+        "sxtb16 r11, r10, ror #8",
+        "sxtb16 r10, r10",
+        "strh r11, [r6, r8]",
+        "lsrs r3, r10, #16",
+        "strh r3, [r6, r8, lsl #1]",
+        "lsrs r3, r11, #16",
+        "strh r3, [r6, r9]",
+        "strh r10, [r6], #2",
+        "subs r0, r0, #1",
+        "2:",
+        "subs r0, r0, #2",
+        "blo 4f",
+        "3:",
+        "ldr r10, [r1]",
+        "ldr r11, [r1, r2]",
+        "add r1, r1, r2, lsl #1",
+        "sxtb16 r12, r10",
+        "sxtb16 lr, r10, ror #8",
+        "sxtb16 r10, r11",
+        "sxtb16 r11, r11, ror #8",
+        "pkhbt r3, r12, r10, lsl #16",
+        "pkhtb r12, r10, r12, asr #16",
+        "pkhbt r10, lr, r11, lsl #16",
+        "pkhtb r11, r11, lr, asr #16",
+        "str r10, [r6, r8]",
+        "str r12, [r6, r8, lsl #1]",
+        "str r11, [r6, r9]",
+        "str r3, [r6], #4",
+        "subs r0, r0, #2",
+        "bhs 3b",
+        "4:",
+        "lsls r0, r0, #31",
+        "beq 6f",
+        "ldr r10, [r1]",
+        "add r1, r2",
+        "sxtb16 r11, r10, ror #8",
+        "sxtb16 r10, r10",
+        "strh r11, [r6, r8]",
+        "lsrs r3, r10, #16",
+        "strh r3, [r6, r8, lsl #1]",
+        "lsrs r3, r11, #16",
+        "strh r3, [r6, r9]",
+        "strh r10, [r6], #2",
+        "6:",
+        "ldr r3, [sp]",
+        "add r6, r7",
+        "add r1, r3",
+        "subs r5, r5, #1",
+        "bne 1b",
+        "add sp, #4",
+        "5:",
+        "pop {{r4-r11, pc}}",
+    )
 }
 
 /// A routine before its parameters are cast away.
@@ -242,7 +273,7 @@ pub(crate) const fn routine(shape: &DepthwiseConv2dShape) -> Routine {
     macro_rules! by_columns {
         ($routine:ident: $($columns:literal)*) => {
             match shape.output()[1] {
-                _ if shape.dilation[0] > 1 => $routine::<0>,
+                _ if shape.dilation[0] > 1 || shape.stride[0] != shape.stride[1] => $routine::<0>,
                 $($columns => $routine::<$columns>,)*
                 _ => $routine::<0>,
             }
@@ -340,9 +371,9 @@ macro_rules! prologue {
             "ldr r1, [r0, #28]\n",
             "ldr r2, [r0, #8]\n",
             "str r1, [sp, #16]\n",
+            ".if {columns} == 0\n",
             "ldr r3, [r0, #32]\n",
             "lsls r3, r3, #1\n",
-            ".if {columns} == 0\n",
             "ldr r1, [r2]\n",
             "strd r1, r1, [sp]\n",
             "ldr r2, [r0, #20]\n",
@@ -366,8 +397,6 @@ macro_rules! prologue {
             "lsl r12, r12, #1\n",
             ".else\n",
             "ldr r12, [r2]\n",
-            "sub r3, r3, #4 * {words}\n",
-            "str r3, [sp, #24]\n",
             ".endif\n",
             "ldr r3, [r0]\n",
             "ldr r2, [r0, #4]\n",
@@ -418,9 +447,14 @@ macro_rules! next_pass {
 macro_rules! next_row {
     () => {
         concat!(
-            "ldr r0, [sp, #24]\n",
             "ldr r1, [sp, #16]\n",
+            ".if {columns} == 0\n",
+            "ldr r0, [sp, #24]\n",
             "add r3, r3, r0\n",
+            // The words of a row end where the next row begins.
+            ".elseif {stride} > 1\n",
+            "add r3, r3, #({stride} - 1) * {pitch}\n",
+            ".endif\n",
             "subs r1, r1, #1\n",
             "str r1, [sp, #16]\n",
             "bne 1b\n",
@@ -490,8 +524,8 @@ macro_rules! end_one {
 /// The words read are those of `columns + 2` activations, rounded up to even, which a row has: the pitch.
 ///
 /// # Safety
-/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 1, not dilated
-/// downwards unless `COLUMNS` is 0.
+/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 1, and
+/// unless `COLUMNS` is 0 the same stride downwards and no dilation.
 #[unsafe(naked)]
 unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     naked_asm!(
@@ -543,7 +577,7 @@ unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, acc
         next_row!(),
         columns = const COLUMNS,
         pitch = const 2 * (COLUMNS + 2).next_multiple_of(2),
-        words = const COLUMNS.saturating_sub(1) / 2 + 2,
+        stride = const 1,
         steps = const if COLUMNS == 0 { PASS } else { (COLUMNS / 2).saturating_sub(1) },
         pass = const PASS,
         shift = const PASS.ilog2(),
@@ -555,8 +589,8 @@ unsafe extern "C" fn three_by_three<const COLUMNS: usize>(band: &Band<Int8>, acc
 /// The words read are those of `2 * columns + 1` activations, rounded up to even, which a row has: the pitch.
 ///
 /// # Safety
-/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 2, not dilated
-/// downwards unless `COLUMNS` is 0.
+/// As [`DepthwiseKernel::sums`], for filters that [`folds`] speaks of with a horizontal stride of 2, and
+/// unless `COLUMNS` is 0 the same stride downwards and no dilation.
 #[unsafe(naked)]
 unsafe extern "C" fn three_by_three_apart<const COLUMNS: usize>(band: &Band<Int8>, accumulators: *mut i32) {
     naked_asm!(
@@ -588,7 +622,7 @@ unsafe extern "C" fn three_by_three_apart<const COLUMNS: usize>(band: &Band<Int8
         next_row!(),
         columns = const COLUMNS,
         pitch = const 2 * (2 * COLUMNS + 2),
-        words = const COLUMNS + 1,
+        stride = const 2,
         steps = const if COLUMNS == 0 { PASS } else { COLUMNS - 1 },
         pass = const PASS,
         shift = const PASS.ilog2(),

@@ -454,6 +454,7 @@ unsafe extern "C" fn in_registers<K: MicroKernel, const BITS: usize, const BLOCK
     weights: *const i8,
     bias: *const i32,
 ) {
+    // VMOV of two registers puts the first into the lower lane, which its text names last.
     // r1 sums, r3 activations, r5 bytes from pixel to pixel, r7 bytes from tile to tile, r9 and r11 biases of two channels.
     naked_asm!(
         ".cpu cortex-m55",
@@ -490,16 +491,16 @@ unsafe extern "C" fn in_registers<K: MicroKernel, const BITS: usize, const BLOCK
         ".if {channels} == 4",
         multiply_only!("r4, q4, q2"),
         multiply_only!("r6, q4, q3"),
-        "vmov q6[2], q6[0], r4, r0",
+        "vmov q6[2], q6[0], r0, r4",
         multiply_only!("r8, q5, q0"),
-        "vmov q6[3], q6[1], r6, r2",
+        "vmov q6[3], q6[1], r2, r6",
         multiply_only!("r10, q5, q1"),
         "vadd.i32 q6, q6, q7",
         multiply_only!("r4, q5, q2"),
         "vstrw.32 q6, [r1]",
         multiply_only!("r6, q5, q3"),
-        "vmov q6[2], q6[0], r4, r8",
-        "vmov q6[3], q6[1], r6, r10",
+        "vmov q6[2], q6[0], r8, r4",
+        "vmov q6[3], q6[1], r10, r6",
         "vadd.i32 q6, q6, q7",
         "vstrw.32 q6, [r1, #{block} * 4]",
         ".else",

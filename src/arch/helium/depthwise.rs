@@ -215,6 +215,7 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
     // 48 interleaved columns, then weights: [column][channel][row]. The window of an output may reach one column beyond
     // the columns, where its weights are zero.
     //
+    // VMOV of two registers puts the first into the lower lane, which its text names last.
     // q0 to q3 are the weights of four channels, q6 their biases, q7 the addresses of the columns before the next window.
     // r3 output columns, r5 next biases, r7 channels left, r8 from the weights to the first window, r9 next weights, r10
     // the first pixel, r11 the band, r12 next sums.
@@ -387,8 +388,8 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
         "vldrw.u32 q5, [q7, #12]",
         "vmladav.s8 r4, q4, q2",
         "vmladav.s8 r6, q5, q3",
-        "vmov q4[2], q4[0], r4, r0",
-        "vmov q4[3], q4[1], r6, r2",
+        "vmov q4[2], q4[0], r0, r4",
+        "vmov q4[3], q4[1], r2, r6",
         "vadd.i32 q4, q4, q6",
         "vstrw.32 q4, [r1], #{lanes} * 4",
         "le lr, 8b",
