@@ -2,7 +2,7 @@
 
 use crate::data::{Augmentation, DataError, DataSet, Images};
 use crate::export::{self, Description, ExportError};
-use crate::nn::{Initialization, Layer, Network, ShapeError};
+use crate::nn::{Conv2d, Initialization, Layer, Network, Pool2d, ShapeError};
 use crate::output::{OutputError, OutputFolder};
 use crate::parameters;
 use crate::quantize::{
@@ -46,17 +46,17 @@ pub const LAYERS: [Layer; 11] = [
     conv(16, 0),
     Layer::Relu,
     POOL,
-    Layer::Dense { outputs: 120 },
+    Layer::dense(120),
     Layer::Relu,
-    Layer::Dense { outputs: 84 },
+    Layer::dense(84),
     Layer::Relu,
-    Layer::Dense { outputs: CLASSES },
+    Layer::dense(CLASSES),
 ];
 
-const POOL: Layer = Layer::MaxPool2d { window: [2, 2], stride: [2, 2] };
+const POOL: Layer = Layer::MaxPool2d(Pool2d::new([2, 2]));
 
 const fn conv(filters: usize, padding: usize) -> Layer {
-    Layer::Conv2d { filters, filter: [5, 5], stride: [1, 1], padding: [padding, padding] }
+    Layer::Conv2d(Conv2d::new(filters, [5, 5]).padding(padding))
 }
 
 /// What to do.

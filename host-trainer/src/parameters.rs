@@ -1,5 +1,5 @@
-//! Parameters in `f32` as safetensors files: `NAME.weight` (OHWI, or `[output][input]`) and
-//! `NAME.bias` of each layer.
+//! Parameters in `f32` as safetensors files: `NAME.weight` (a convolution's OHWI, a dense layer's `[output][input]`) and
+//! `NAME.bias` of each layer, in the library's order.
 
 use crate::nn::{Layer, Network, Node};
 use crate::quantize::ModelError;
@@ -8,16 +8,26 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::ops::Range;
 
 /// Name, shape and place of the tensors of a layer.
-fn tensors(node: &Node) -> [(String, Vec<usize>, Range<usize>); 2] {
-    let outputs = node.bias.len();
-    let weights = match node.layer {
-        Layer::Conv2d { filter, .. } => vec![outputs, filter[0], filter[1], node.input[2]],
-        _ => vec![outputs, node.fan_in()],
+fn tensors(node: &Node) -> Vec<(String, Vec<usize>, Range<usize>)> {
+    let [height, width, outputs] = node.output;
+    let channels = node.input[2];
+    let weights = match &node.layer {
+        Layer::Conv2d(conv) => vec![outputs, conv.filter[0], conv.filter[1], channels / conv.groups],
+        Layer::TransposedConv2d(conv) => vec![outputs, conv.filter[0], conv.filter[1], channels],
+        Layer::DepthwiseConv2d(conv) => vec![conv.filter[0], conv.filter[1], outputs],
+        Layer::LocallyConnected2d(conv) => {
+            vec![height, width, outputs, conv.filter[0], conv.filter[1], channels]
+        }
+        Layer::Dense { .. } => vec![outputs, node.fan_in()],
+        _ => vec![node.weights.len()],
     };
-    [
-        (format!("{}.weight", node.name), weights, node.weights.clone()),
-        (format!("{}.bias", node.name), vec![outputs], node.bias.clone()),
-    ]
+    let bias = match node.layer {
+        Layer::LocallyConnected2d(_) => vec![height, width, outputs],
+        _ => vec![node.bias.len()],
+    };
+    let tensors = [("weight", weights, &node.weights), ("bias", bias, &node.bias)];
+    let present = tensors.into_iter().filter(|(_, _, range)| !range.is_empty());
+    present.map(|(part, shape, range)| (format!("{}.{part}", node.name), shape, range.clone())).collect()
 }
 
 /// The parameters as the bytes of a safetensors file.
@@ -33,7 +43,6 @@ pub fn to_bytes(network: &Network, parameters: &[f32]) -> Result<Vec<u8>, ModelE
     let views = network
         .nodes()
         .iter()
-        .filter(|node| !node.weights.is_empty())
         .flat_map(tensors)
         .map(|(name, shape, range)| {
             let bytes = &bytes[4 * range.start..4 * range.end];
@@ -51,9 +60,6 @@ pub fn from_bytes(network: &Network, bytes: &[u8]) -> Result<Vec<f32>, ModelErro
     let file = SafeTensors::deserialize(bytes)?;
     let mut parameters = vec![0.0; network.parameters()];
     for node in network.nodes() {
-        if node.weights.is_empty() {
-            continue;
-        }
         for (name, shape, range) in tensors(node) {
             let tensor = file.tensor(&name)?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
@@ -92,8 +98,8 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        let network = Network::new([2, 2, 1], &[Layer::Dense { outputs: 3 }]).unwrap();
-        let other = Network::new([2, 2, 1], &[Layer::Dense { outputs: 2 }]).unwrap();
+        let network = Network::new([2, 2, 1], &[Layer::dense(3)]).unwrap();
+        let other = Network::new([2, 2, 1], &[Layer::dense(2)]).unwrap();
         let bytes = to_bytes(&other, &[0.5; 10]).unwrap();
         let message = from_bytes(&network, &bytes).unwrap_err().to_string();
         assert!(message.contains("dense1.weight"), "{message}");

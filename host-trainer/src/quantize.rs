@@ -43,7 +43,7 @@ pub use report::{LayerReport, Report};
 
 use crate::data::Images;
 use crate::graph::{Element, GraphError, Node, Numbers};
-use crate::nn::{LANES, Layer, Network, Workspace};
+use crate::nn::{Engine, LANES, Layer, Mode, Network};
 use crate::train;
 pub use bareconv::Quantization;
 
@@ -134,16 +134,15 @@ impl FakeQuantization {
     pub fn calibrate(network: &Network, parameters: &[f32], images: &Images, decay: f32) -> Self {
         let count = images.len().min(2048);
         let numbers: Vec<usize> = (0..count).collect();
-        let mut workspace = Workspace::new(network);
+        let state = network.initial_state();
+        let mut engine = Engine::new(network, 8 * LANES, Mode::Inference);
         let mut sums = vec![[0.0_f64; 2]; network.grids()];
         let mut batches = 0.0;
         for batch in numbers.chunks(8 * LANES) {
-            workspace.forget_ranges();
-            for chunk in batch.chunks(LANES) {
-                train::load(images, chunk, workspace.input());
-                network.forward(parameters, &mut workspace);
-            }
-            for (sum, range) in sums.iter_mut().zip(&workspace.observed) {
+            engine.forget_ranges();
+            engine.load_with(batch.len(), |i, values| train::load(images, batch[i], values));
+            engine.forward(parameters, &state);
+            for (sum, range) in sums.iter_mut().zip(engine.observed()) {
                 sum[0] += f64::from(range[0]);
                 sum[1] += f64::from(range[1]);
             }
@@ -158,14 +157,12 @@ impl FakeQuantization {
         self.ranges.iter().map(|&[low, high]| Some(Quantization::from_range(low, high))).collect()
     }
 
-    /// Adapts the ranges to those of one batch, given by each part of it.
-    pub(crate) fn observe<'a>(&mut self, parts: impl Iterator<Item = &'a [[f32; 2]]> + Clone) {
+    /// Adapts the ranges to those of one batch.
+    pub(crate) fn observe(&mut self, observed: &[[f32; 2]]) {
         if self.frozen {
             return;
         }
-        for (index, range) in self.ranges.iter_mut().enumerate() {
-            let parts = parts.clone().map(|part| part[index]);
-            let [low, high] = parts.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]).unwrap_or(*range);
+        for (range, [low, high]) in self.ranges.iter_mut().zip(observed) {
             range[0] = self.decay * range[0] + (1.0 - self.decay) * low;
             range[1] = self.decay * range[1] + (1.0 - self.decay) * high;
         }
@@ -212,9 +209,9 @@ fn quantize_weight(weight: f32, scale: f32) -> f32 {
 #[must_use]
 pub fn insert_fake_quantization(layers: &[Layer]) -> Vec<Layer> {
     let mut result = Vec::with_capacity(2 * layers.len());
-    for (index, &layer) in layers.iter().enumerate() {
-        result.push(layer);
-        if matches!(layers.get(index + 1), None | Some(Layer::Conv2d { .. } | Layer::Dense { .. })) {
+    for (index, layer) in layers.iter().enumerate() {
+        result.push(layer.clone());
+        if matches!(layers.get(index + 1), None | Some(Layer::Conv2d(_) | Layer::Dense { .. })) {
             result.push(Layer::FakeQuantize);
         }
     }

@@ -8,7 +8,7 @@
 
 use pulp::Simd;
 use std::fmt::Debug;
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// The number of images that are processed side by side.
 pub const LANES: usize = 16;
@@ -31,16 +31,28 @@ pub trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
     + 'static
 {
     /// Zero.
     const ZERO: Self;
+    /// One.
+    const ONE: Self;
     /// `sums += a * b` with a scalar `b`, each rounded once.
     fn add_scaled<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: Self);
     /// `sums += a * b`, lane by lane, each rounded once.
     fn add_product<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: &[Self; LANES]);
     /// The nearest whole number, ties to even.
     fn round(self) -> Self;
+    /// The exponential function, by `libm`: the same bits on every machine.
+    fn exp(self) -> Self;
+    /// The hyperbolic tangent, by `libm`.
+    fn tanh(self) -> Self;
+    /// `self` to the power of `exponent`, by `libm`.
+    fn pow(self, exponent: Self) -> Self;
+    /// The square root, rounded to nearest.
+    fn sqrt(self) -> Self;
     /// The nearest value of this type.
     fn from_f64(value: f64) -> Self;
     /// The value as `f64`, exact.
@@ -48,9 +60,10 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident) => {
+    ($type:ty, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident, $exp:ident, $tanh:ident, $pow:ident) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
             // Vectors are written out here: left to itself, the compiler vectorizes across the
             // blocks of the kernels, with gathers and scatters.
             #[inline(always)]
@@ -71,6 +84,20 @@ macro_rules! real {
             fn round(self) -> Self {
                 <$type>::round_ties_even(self)
             }
+            fn exp(self) -> Self {
+                libm::$exp(self)
+            }
+            fn tanh(self) -> Self {
+                libm::$tanh(self)
+            }
+            fn pow(self, exponent: Self) -> Self {
+                libm::$pow(self, exponent)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // IEEE 754 says what every bit of a square root is.
+                <$type>::sqrt(self)
+            }
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as $type
@@ -82,8 +109,8 @@ macro_rules! real {
         }
     };
 }
-real!(f32, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s);
-real!(f64, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s);
+real!(f32, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s, expf, tanhf, powf);
+real!(f64, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s, exp, tanh, pow);
 
 /// One element of a tensor in [`LANES`] images.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,251 +1,216 @@
-//! Layers against naive loops and finite differences, in `f64`.
+//! Layers against `bareconv`'s reference, and gradients against finite differences in `f64`.
 
 use super::*;
 use crate::random::Random;
 
+mod forward;
+mod gradients;
+mod initial;
+mod threads;
+
 /// Uniform numbers on [-1, 1).
-fn noise(seed: u64, length: usize) -> Vec<f64> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<f64> {
     let mut random = Random::new(seed, 0);
     (0..length).map(|_| f64::from(random.between(-1.0, 1.0))).collect()
 }
 
-fn conv(filters: usize, filter: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Layer {
-    Layer::Conv2d { filters, filter, stride, padding }
+fn size(shape: Shape) -> usize {
+    shape.iter().product()
 }
 
-fn pool(window: [usize; 2], stride: [usize; 2]) -> Layer {
-    Layer::MaxPool2d { window, stride }
+/// A network of one layer over an input of this shape.
+fn single(input: Shape, layer: impl Into<Layer>) -> Network {
+    Network::new(input, &[layer.into()]).unwrap()
 }
 
-/// The output for one image by the definitions of the operators.
-fn naive(network: &Network, parameters: &[f64], image: &[f64]) -> Vec<f64> {
-    let mut x = image.to_vec();
-    for node in network.nodes() {
-        let [h, w, c] = node.input;
-        let [oh, ow, oc] = node.output;
-        let weights = &parameters[node.weights.clone()];
-        let bias = &parameters[node.bias.clone()];
-        let mut y = vec![0.0; oh * ow * oc];
-        for (oy, ox, o) in (0..oh).flat_map(|oy| (0..ow).flat_map(move |ox| (0..oc).map(move |o| (oy, ox, o)))) {
-            let value = &mut y[(oy * ow + ox) * oc + o];
-            match node.layer {
-                Layer::Conv2d { filter, stride, padding, .. } => {
-                    *value = bias[o];
-                    for ky in 0..filter[0] {
-                        for kx in 0..filter[1] {
-                            let iy = (oy * stride[0] + ky) as isize - padding[0] as isize;
-                            let ix = (ox * stride[1] + kx) as isize - padding[1] as isize;
-                            if iy < 0 || ix < 0 || iy >= h as isize || ix >= w as isize {
-                                continue;
-                            }
-                            for i in 0..c {
-                                *value += x[(iy as usize * w + ix as usize) * c + i]
-                                    * weights[((o * filter[0] + ky) * filter[1] + kx) * c + i];
-                            }
-                        }
-                    }
-                }
-                Layer::MaxPool2d { window, stride } => {
-                    *value = f64::NEG_INFINITY;
-                    for ky in 0..window[0] {
-                        for kx in 0..window[1] {
-                            let index = ((oy * stride[0] + ky) * w + ox * stride[1] + kx) * c + o;
-                            *value = value.max(x[index]);
-                        }
-                    }
-                }
-                Layer::Relu => *value = x[(oy * ow + ox) * oc + o].max(0.0),
-                Layer::Dense { .. } => {
-                    *value = bias[o];
-                    for (i, x) in x.iter().enumerate() {
-                        *value += x * weights[o * h * w * c + i];
-                    }
-                }
-                Layer::FakeQuantize => unreachable!("not in these networks"),
-            }
-        }
-        x = y;
+/// One layer of two inputs: the first a trained multiple of the network's input, the second a convolution of it, reduced
+/// to a pixel if `pixel`.
+fn joined(input: Shape, layer: Layer, pixel: bool) -> Network {
+    let mut net = NetworkBuilder::new(input);
+    let x = net.input();
+    let first = net.add(DepthwiseConv2d::new([1, 1]), &[x]).unwrap();
+    let mut second = net.add(Conv2d::new(input[2], [3, 3]).padding(1), &[x]).unwrap();
+    if pixel {
+        second = net.add(Layer::GlobalAveragePool, &[second]).unwrap();
     }
-    x
+    let joined = net.add(layer, &[first, second]).unwrap();
+    net.finish(joined).unwrap()
 }
 
-/// Networks of awkward sizes that between them use every block size of the kernels.
-fn networks() -> Vec<Network> {
-    let network = |input, layers: &[Layer]| Network::new(input, layers).unwrap();
+/// Layers without parameters are preceded by a trained one, so that their error is seen.
+fn behind(input: Shape, layer: impl Into<Layer>) -> Network {
+    let filters = input[2];
+    let conv = Layer::Conv2d(Conv2d::new(filters, [1, 1]));
+    Network::new(input, &[conv, layer.into()]).unwrap()
+}
+
+/// A residual network of all that is in ResNets.
+fn residual() -> Network {
+    let mut net = NetworkBuilder::new([8, 7, 3]);
+    let x = net.input();
+    let x = net.add(Conv2d::new(5, [3, 3]).padding(1).without_bias(), &[x]).unwrap();
+    let x = net.add(Layer::batch_norm(), &[x]).unwrap();
+    let x = net.add(Layer::Relu, &[x]).unwrap();
+    let y = net.add(Conv2d::new(6, [3, 3]).padding(1).stride(2), &[x]).unwrap();
+    let y = net.add(Layer::batch_norm(), &[y]).unwrap();
+    let y = net.add(Layer::Relu6, &[y]).unwrap();
+    let y = net.add(Conv2d::new(6, [3, 3]).padding(1), &[y]).unwrap();
+    let short = net.add(Conv2d::new(6, [1, 1]).stride(2), &[x]).unwrap();
+    let x = net.add(Layer::Add, &[short, y]).unwrap();
+    let x = net.add(Layer::Relu, &[x]).unwrap();
+    let x = net.add(Layer::Add, &[x, x]).unwrap();
+    let gate = net.add(Layer::GlobalAveragePool, &[x]).unwrap();
+    let gate = net.add(Layer::Sigmoid, &[gate]).unwrap();
+    let x = net.add(Layer::Multiply, &[x, gate]).unwrap();
+    let x = net.add(Layer::Concatenate { axis: 2 }, &[x, short, x]).unwrap();
+    let x = net.add(Layer::Dropout { rate: 0.25 }, &[x]).unwrap();
+    let x = net.add(Layer::dense(4), &[x]).unwrap();
+    net.finish(x).unwrap()
+}
+
+/// Networks of awkward shapes that between them have every layer, and a name.
+fn networks() -> Vec<(&'static str, Network)> {
+    let conv = Conv2d::new;
+    let pool = Pool2d::new;
     vec![
-        network(
-            [9, 8, 1],
-            &[
-                conv(6, [5, 5], [1, 1], [2, 2]),
-                Layer::Relu,
-                pool([2, 2], [2, 2]),
-                conv(16, [3, 3], [1, 1], [0, 0]),
-                Layer::Relu,
-                pool([2, 1], [1, 1]),
-                Layer::Dense { outputs: 11 },
-                Layer::Relu,
-                Layer::Dense { outputs: 10 },
-            ],
+        ("convolution", single([6, 7, 3], conv(9, [3, 3]).padding(1))),
+        ("large filter, one channel", single([9, 8, 1], conv(6, [5, 5]).padding(2))),
+        ("17 filters", single([5, 6, 5], conv(17, [3, 2]))),
+        ("stride", single([9, 11, 2], Conv2d { stride: [2, 3], padding: [1, 2, 0, 1], ..conv(3, [3, 4]) })),
+        ("stride above filter", single([7, 8, 3], conv(4, [1, 2]).stride(3))),
+        ("dilation", single([9, 8, 3], Conv2d { dilation: [2, 3], padding: [3, 1, 2, 3], ..conv(5, [3, 2]) })),
+        ("dilation and stride", single([10, 9, 2], conv(3, [3, 3]).stride(2).dilation(2).padding(2))),
+        ("groups", single([5, 6, 6], conv(9, [3, 3]).groups(3).padding(1).without_bias())),
+        ("1 x 1", single([4, 3, 20], conv(10, [1, 1]))),
+        (
+            "two convolutions",
+            Network::new([7, 7, 4], &[conv(6, [3, 3]).stride(2).padding(1).into(), conv(5, [2, 2]).into()]).unwrap(),
         ),
-        network(
-            [7, 10, 3],
-            &[
-                conv(5, [3, 2], [2, 3], [1, 0]),
-                conv(3, [2, 3], [1, 2], [2, 1]),
-                Layer::Relu,
-                pool([3, 2], [2, 1]),
-                conv(2, [1, 1], [1, 1], [1, 2]),
-            ],
+        (
+            "convolutions with dilation and groups",
+            Network::new(
+                [9, 8, 4],
+                &[
+                    conv(6, [3, 3]).dilation(2).padding(2).into(),
+                    Conv2d { stride: [2, 1], padding: [0, 1, 1, 0], ..conv(4, [2, 3]) }.groups(2).into(),
+                ],
+            )
+            .unwrap(),
         ),
-        network([1, 1, 37], &[Layer::Dense { outputs: 29 }]),
-        network([4, 4, 2], &[Layer::Relu, Layer::Dense { outputs: 7 }, Layer::Dense { outputs: 3 }]),
+        ("depthwise", behind([6, 7, 5], DepthwiseConv2d::new([3, 3]).padding(1))),
+        (
+            "depthwise, multiplier",
+            behind(
+                [7, 9, 3],
+                DepthwiseConv2d {
+                    multiplier: 3,
+                    dilation: [2, 1],
+                    padding: [1, 0, 2, 1],
+                    ..DepthwiseConv2d::new([2, 3]).stride(2)
+                },
+            ),
+        ),
+        ("transposed", behind([4, 5, 3], TransposedConv2d::new(6, [3, 3]).stride(2).padding(1).output_padding(1))),
+        (
+            "transposed, odd",
+            behind(
+                [3, 4, 2],
+                TransposedConv2d { stride: [1, 3], padding: [1, 0, 0, 1], ..TransposedConv2d::new(3, [2, 4]) }
+                    .without_bias(),
+            ),
+        ),
+        (
+            "locally connected",
+            behind(
+                [5, 6, 3],
+                Layer::LocallyConnected2d(Conv2d { stride: [2, 1], padding: [1, 0, 0, 1], ..conv(3, [3, 2]) }),
+            ),
+        ),
+        ("dense", single([1, 1, 37], Layer::dense(29))),
+        ("dense of a map", behind([4, 3, 5], Layer::Dense { outputs: 3, bias: false })),
+        ("maximum", behind([6, 8, 5], Layer::MaxPool2d(pool([2, 2])))),
+        (
+            "overlapping maxima",
+            behind([7, 8, 3], Layer::MaxPool2d(Pool2d { stride: [2, 1], padding: [1, 0, 1, 2], ..pool([3, 3]) })),
+        ),
+        ("average", behind([6, 7, 5], Layer::AveragePool2d { pool: pool([2, 3]), including_padding: false })),
+        (
+            "average, padding left out",
+            behind(
+                [5, 6, 2],
+                Layer::AveragePool2d {
+                    pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) },
+                    including_padding: false,
+                },
+            ),
+        ),
+        (
+            "average, padding counted",
+            behind(
+                [5, 6, 2],
+                Layer::AveragePool2d {
+                    pool: Pool2d { padding: [1, 2, 0, 1], ..pool([3, 3]).stride(2) },
+                    including_padding: true,
+                },
+            ),
+        ),
+        ("global average", behind([5, 6, 7], Layer::GlobalAveragePool)),
+        ("pyramid of maxima", behind([5, 7, 3], Layer::SpatialPyramidPool { levels: vec![1, 2, 3], average: false })),
+        ("pyramid of averages", behind([5, 7, 3], Layer::SpatialPyramidPool { levels: vec![1, 3], average: true })),
+        (
+            "blurred maxima",
+            behind(
+                [7, 8, 3],
+                Layer::BlurPool2d { max: 2, taps: 3, stride: 2, padding: bareconv::BlurPadding::Reflect },
+            ),
+        ),
+        (
+            "blur",
+            behind([6, 7, 2], Layer::BlurPool2d { max: 1, taps: 4, stride: 2, padding: bareconv::BlurPadding::Zero }),
+        ),
+        ("batch normalization", behind([3, 5, 4], Layer::batch_norm())),
+        ("batch normalization of the input", single([3, 2, 3], Layer::BatchNorm { momentum: 0.3, epsilon: 0.01 })),
+        ("batch normalization of pixels", behind([1, 1, 6], Layer::batch_norm())),
+        ("local response", behind([3, 4, 9], Layer::LocalResponse { size: 5, alpha: 0.3, beta: 0.75, k: 2.0 })),
+        (
+            "local response, any power",
+            behind([2, 2, 4], Layer::LocalResponse { size: 3, alpha: 0.5, beta: 0.6, k: 1.0 }),
+        ),
+        ("dropout", behind([5, 5, 3], Layer::Dropout { rate: 0.4 })),
+        ("relu", behind([5, 5, 3], Layer::Relu)),
+        ("relu6", behind([5, 5, 3], Layer::Relu6)),
+        ("leaky relu", behind([5, 5, 3], Layer::LeakyRelu { slope: 0.1 })),
+        ("leaky relu, negative slope", behind([5, 5, 3], Layer::LeakyRelu { slope: -0.5 })),
+        ("prelu", behind([5, 5, 3], Layer::PRelu)),
+        ("hard swish", behind([5, 5, 3], Layer::HardSwish)),
+        ("hard sigmoid", behind([5, 5, 3], Layer::HardSigmoid)),
+        ("sigmoid", behind([5, 5, 3], Layer::Sigmoid)),
+        ("tanh", behind([5, 5, 3], Layer::Tanh)),
+        ("softmax", behind([3, 2, 7], Layer::Softmax)),
+        (
+            "relu before pooling",
+            Network::new([7, 8, 3], &[conv(5, [3, 3]).into(), Layer::Relu, Layer::MaxPool2d(pool([3, 3]).stride(2))])
+                .unwrap(),
+        ),
+        ("sum", joined([4, 5, 3], Layer::Add, false)),
+        ("sum with a pixel", joined([4, 5, 3], Layer::Add, true)),
+        ("product", joined([4, 5, 3], Layer::Multiply, false)),
+        ("product with a pixel", joined([4, 5, 3], Layer::Multiply, true)),
+        ("one below the other", joined([4, 5, 3], Layer::Concatenate { axis: 0 }, false)),
+        ("side by side", joined([4, 5, 3], Layer::Concatenate { axis: 1 }, false)),
+        ("channels", joined([4, 5, 3], Layer::Concatenate { axis: 2 }, false)),
+        (
+            "reshape",
+            Network::new(
+                [4, 6, 2],
+                &[conv(2, [1, 1]).into(), Layer::Reshape { shape: [2, 12, 2] }, conv(3, [2, 2]).into()],
+            )
+            .unwrap(),
+        ),
+        (
+            "flatten",
+            Network::new([2, 3, 2], &[conv(2, [1, 1]).into(), Layer::Flatten, conv(3, [1, 1]).into()]).unwrap(),
+        ),
+        ("residual", residual()),
     ]
-}
-
-fn fill(workspace: &mut Workspace<f64>, images: &[f64]) {
-    let input = workspace.input();
-    let size = input.len();
-    for (i, lanes) in input.iter_mut().enumerate() {
-        for (image, value) in lanes.0.iter_mut().enumerate() {
-            *value = images[image * size + i];
-        }
-    }
-}
-
-#[test]
-fn forward_is_the_definition() {
-    for (seed, network) in networks().iter().enumerate() {
-        let parameters = noise(seed as u64, network.parameters());
-        let size = network.input_shape().iter().product::<usize>();
-        let images = noise(100 + seed as u64, size * LANES);
-        let mut workspace = Workspace::new(network);
-        // Twice: the second pass must not see the first one's values.
-        fill(&mut workspace, &noise(200, size * LANES));
-        network.forward(&parameters, &mut workspace);
-        fill(&mut workspace, &images);
-        network.forward(&parameters, &mut workspace);
-        for (image, pixels) in images.chunks_exact(size).enumerate() {
-            let expected = naive(network, &parameters, pixels);
-            assert_eq!(expected.len(), network.outputs());
-            for (lanes, expected) in workspace.output().iter().zip(expected) {
-                assert!((lanes.0[image] - expected).abs() < 1e-12);
-            }
-        }
-    }
-}
-
-/// The loss of these tests: a fixed random weighting of all outputs of all images.
-fn loss(network: &Network, parameters: &[f64], images: &[f64], weighting: &[f64]) -> f64 {
-    let size = network.input_shape().iter().product::<usize>();
-    images
-        .chunks_exact(size)
-        .zip(weighting.chunks_exact(network.outputs()))
-        .map(|(image, weighting)| {
-            let output = naive(network, parameters, image);
-            output.iter().zip(weighting).map(|(y, w)| y * w).sum::<f64>()
-        })
-        .sum()
-}
-
-#[test]
-fn gradients_are_finite_differences() {
-    for (seed, network) in networks().iter().enumerate() {
-        let parameters = noise(seed as u64, network.parameters());
-        let size = network.input_shape().iter().product::<usize>();
-        let images = noise(100 + seed as u64, size * LANES);
-        let weighting = noise(300 + seed as u64, network.outputs() * LANES);
-        let mut workspace = Workspace::new(network);
-        fill(&mut workspace, &images);
-        network.forward(&parameters, &mut workspace);
-        let (_, gradient) = workspace.output_gradient();
-        for (o, lanes) in gradient.iter_mut().enumerate() {
-            for (image, value) in lanes.0.iter_mut().enumerate() {
-                *value = weighting[image * network.outputs() + o];
-            }
-        }
-        network.backward(&parameters, &mut workspace);
-        let step = 1e-6;
-        let mut moved = parameters.clone();
-        // Every parameter of small networks, every seventh of large ones.
-        let stride = if network.parameters() > 700 { 7 } else { 1 };
-        for index in (0..network.parameters()).step_by(stride) {
-            moved[index] = parameters[index] + step;
-            let above = loss(network, &moved, &images, &weighting);
-            moved[index] = parameters[index] - step;
-            let below = loss(network, &moved, &images, &weighting);
-            moved[index] = parameters[index];
-            let expected = (above - below) / (2.0 * step);
-            let got = workspace.gradient[index];
-            assert!(
-                (got - expected).abs() < 1e-6 * (1.0 + expected.abs()),
-                "network {seed}, parameter {index}: {got}, finite difference {expected}"
-            );
-        }
-        // A second pass adds to the gradient.
-        let once = workspace.gradient.clone();
-        let (_, gradient) = workspace.output_gradient();
-        for (o, lanes) in gradient.iter_mut().enumerate() {
-            for (image, value) in lanes.0.iter_mut().enumerate() {
-                *value = weighting[image * network.outputs() + o];
-            }
-        }
-        network.backward(&parameters, &mut workspace);
-        for (twice, once) in workspace.gradient.iter().zip(once) {
-            assert!((twice - 2.0 * once).abs() < 1e-9 * (1.0 + once.abs()));
-        }
-    }
-}
-
-#[test]
-fn fake_quantization_rounds_to_the_grid_and_passes_gradients_inside_it() {
-    let network = Network::new([1, 1, 5], &[Layer::FakeQuantize]).unwrap();
-    let mut workspace = Workspace::<f64>::new(&network);
-    let values = [-3.0, -0.26, 0.24, 1.2, 100.0];
-    for (lanes, value) in workspace.input().iter_mut().zip(values) {
-        *lanes = Lanes::splat(value);
-    }
-    network.forward(&[], &mut workspace);
-    assert_eq!(workspace.observed, [[-3.0, 100.0]]);
-    assert_eq!(workspace.output()[1].0[0], -0.26, "no grid yet");
-    // Values from 0.5 * (-128 + 126) = -1 to 0.5 * (127 + 126) = 126.5.
-    workspace.set_grids(&[Some(Quantization { scale: 0.5, zero_point: -126 })]);
-    network.forward(&[], &mut workspace);
-    let rounded: Vec<f64> = workspace.output().iter().map(|lanes| lanes.0[7]).collect();
-    assert_eq!(rounded, [-1.0, -0.5, 0.0, 1.0, 100.0]);
-    workspace.output_gradient().1.fill(Lanes::splat(2.0));
-    network.backward(&[], &mut workspace);
-    let passed: Vec<f64> = workspace.dy[..5].iter().map(|lanes| lanes.0[3]).collect();
-    assert_eq!(passed, [0.0, 2.0, 2.0, 2.0, 2.0]);
-}
-
-#[test]
-fn initial_weights_have_the_variance_of_their_rule() {
-    let network = Network::new([8, 8, 20], &[conv(40, [5, 5], [1, 1], [0, 0]), Layer::Dense { outputs: 50 }]).unwrap();
-    for (rule, expected) in [
-        (Initialization::He, [2.0 / 500.0, 2.0 / 640.0]),
-        (Initialization::Xavier, [1.0 / 500.0, 1.0 / 640.0]),
-        (Initialization::Glorot, [2.0 / 1500.0, 2.0 / 690.0]),
-    ] {
-        let parameters = network.initialize(rule, 1);
-        for (node, expected) in network.nodes().iter().zip(expected) {
-            let weights = &parameters[node.weights.clone()];
-            let sum: f64 = weights.iter().map(|&w| f64::from(w).powi(2)).sum();
-            let variance = sum / weights.len() as f64;
-            assert!((variance / expected - 1.0).abs() < 0.03, "{rule:?} {}", node.name);
-            assert!(parameters[node.bias.clone()].iter().all(|&b| b == 0.0));
-        }
-    }
-}
-
-#[test]
-fn layers_that_do_not_fit_are_refused() {
-    for (layer, reason) in [
-        (conv(1, [6, 1], [1, 1], [0, 0]), "larger than the padded input"),
-        (conv(0, [1, 1], [1, 1], [0, 0]), "at least one output"),
-        (pool([2, 2], [0, 1]), "at least 1"),
-    ] {
-        let error = Network::new([5, 5, 1], &[Layer::Relu, layer]).unwrap_err();
-        assert_eq!((error.index, error.layer), (1, layer));
-        assert!(error.to_string().contains(reason), "{error}");
-    }
 }

@@ -1,7 +1,7 @@
 //! The integer network: what is exported.
 
 use super::{FakeQuantization, Quantization, quantize_weight, weight_scale};
-use crate::nn::{Layer, Network};
+use crate::nn::{Conv2d, Layer, Network, Pool2d};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -134,14 +134,18 @@ impl QuantizedNetwork {
         for node in network.nodes() {
             let error = |reason| ModelError::Layers { layer: node.name.clone(), reason };
             match node.layer {
-                Layer::Conv2d { .. } | Layer::Dense { .. } => {
+                Layer::Conv2d(Conv2d { groups: 1, dilation: [1, 1], bias: true, .. })
+                | Layer::Dense { bias: true, .. } => {
                     if open {
                         return Err(error("the layer before it is not rounded to int8"));
                     }
                     open = true;
                     let kind = match node.layer {
-                        Layer::Conv2d { filter, stride, padding, .. } => {
-                            QuantizedKind::Conv2d { filter, stride, padding, max_pool: None }
+                        Layer::Conv2d(Conv2d { filter, stride, padding: [top, left, bottom, right], .. }) => {
+                            if [top, left] != [bottom, right] {
+                                return Err(error("its padding is not the same on opposite sides"));
+                            }
+                            QuantizedKind::Conv2d { filter, stride, padding: [top, left], max_pool: None }
                         }
                         _ => QuantizedKind::Dense,
                     };
@@ -172,17 +176,17 @@ impl QuantizedNetwork {
                     Some(layer) if open => layer.relu = true,
                     _ => return Err(error("it does not follow a convolution or dense layer")),
                 },
-                Layer::MaxPool2d { window, stride } => match layers.last_mut() {
+                Layer::MaxPool2d(Pool2d { window, stride, padding }) => match layers.last_mut() {
                     Some(QuantizedLayer {
                         kind: QuantizedKind::Conv2d { max_pool: max_pool @ None, .. },
                         output_shape,
                         ..
-                    }) if open && window == stride => {
+                    }) if open && window == stride && padding == [0; 4] => {
                         *max_pool = Some(window);
                         *output_shape = node.output;
                     }
                     _ => {
-                        return Err(error("it does not follow a convolution, or its stride is not its window"));
+                        return Err(error("it does not follow a convolution, or its windows do not lie side by side"));
                     }
                 },
                 Layer::FakeQuantize => match (layers.last_mut(), grids.next()) {
@@ -196,6 +200,7 @@ impl QuantizedNetwork {
                     }
                     _ => return Err(error("there is nothing to round")),
                 },
+                _ => return Err(error("this form of network has no such layer")),
             }
         }
         match layers.last() {

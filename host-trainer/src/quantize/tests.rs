@@ -4,7 +4,7 @@ mod post_training;
 use super::*;
 use crate::data::DataSet;
 use crate::lenet;
-use crate::nn::Initialization;
+use crate::nn::{Conv2d, Initialization, Pool2d};
 use crate::random::Random;
 use crate::train::{
     Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainer, TrainingData, for_each_output,
@@ -78,16 +78,13 @@ fn reference_of_a_convolution_by_hand() {
 
 #[test]
 fn sequences_without_an_integer_form_are_refused() {
-    let pool = |window, stride| Layer::MaxPool2d { window, stride };
-    let dense = Layer::Dense { outputs: 4 };
+    let pool = |window, stride| Layer::MaxPool2d(Pool2d { window, stride, padding: [0; 4] });
+    let dense = || Layer::dense(4);
     for (layers, name) in [
-        (vec![Layer::Relu, dense], "relu1"),
-        (vec![dense, pool([1, 1], [1, 1])], "max_pool1"),
-        (vec![pool([2, 2], [2, 2]), dense], "max_pool1"),
-        (
-            vec![Layer::Conv2d { filters: 1, filter: [1, 1], stride: [1, 1], padding: [0, 0] }, pool([3, 3], [2, 2])],
-            "max_pool1",
-        ),
+        (vec![Layer::Relu, dense()], "relu1"),
+        (vec![dense(), pool([1, 1], [1, 1])], "max_pool1"),
+        (vec![pool([2, 2], [2, 2]), dense()], "max_pool1"),
+        (vec![Layer::Conv2d(Conv2d::new(1, [1, 1])), pool([3, 3], [2, 2])], "max_pool1"),
     ] {
         let layers = insert_fake_quantization(&layers);
         let network = Network::new([5, 5, 1], &layers).unwrap();

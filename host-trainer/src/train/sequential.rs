@@ -1,35 +1,28 @@
 //! The training loop's view of a [`Network`], with or without fake quantization.
-//!
-//! A batch is cut into chunks of [`LANES`] images; chunk `i` belongs to shard `i % SHARDS`. Each shard has its own
-//! gradient, and the shards' gradients are added in order. Threads only decide who computes a shard, never what is added
-//! to what.
 
 use super::{Batch, InputScaling, Totals, Trainable, Update, softmax_cross_entropy};
 use crate::data::Images;
-use crate::nn::{LANES, Lanes, Network, Workspace};
+use crate::nn::{Engine, LANES, Mode, Network};
 use crate::quantize::FakeQuantization;
-use rayon::prelude::*;
 use std::ops::Range;
 
-/// The number of gradients that a batch is divided into.
-const SHARDS: usize = 8;
-
-/// What one task needs to compute its part of a batch.
-#[derive(Debug)]
-struct Shard {
-    workspace: Workspace<f32>,
-    totals: Totals,
-}
+/// The most images that are evaluated together.
+const EVALUATED: usize = 8 * LANES;
 
 /// A [`Network`] in training.
 #[derive(Debug)]
 pub struct Sequential<'a> {
     network: &'a Network,
-    shards: Vec<Shard>,
-    gradient: Vec<f32>,
+    /// The moving averages of batch normalization.
+    averages: Vec<f32>,
+    /// What trains and what evaluates, as soon as something does.
+    training: Option<Engine<f32>>,
+    inference: Option<Engine<f32>>,
     quantization: Option<FakeQuantization>,
     /// The parameters, weights rounded to int8, in quantization-aware training.
     rounded: Vec<f32>,
+    /// The loss's derivative with respect to the outputs.
+    error: Vec<f32>,
 }
 
 impl<'a> Sequential<'a> {
@@ -39,7 +32,8 @@ impl<'a> Sequential<'a> {
     #[must_use]
     pub fn new(network: &'a Network, quantization: Option<FakeQuantization>) -> Self {
         let rounded = if quantization.is_some() { vec![0.0; network.parameters()] } else { Vec::new() };
-        Self { network, shards: Vec::new(), gradient: vec![0.0; network.parameters()], quantization, rounded }
+        let averages = network.initial_state();
+        Self { network, averages, training: None, inference: None, quantization, rounded, error: Vec::new() }
     }
 
     /// The ranges of the activations, in quantization-aware training.
@@ -48,43 +42,44 @@ impl<'a> Sequential<'a> {
         self.quantization.as_ref()
     }
 
-    /// Makes memory for batches of `count` images, and tells it the grids.
-    fn prepare(&mut self, count: usize, parameters: &[f32]) {
-        while self.shards.len() < count.div_ceil(LANES).min(SHARDS) {
-            self.shards.push(Shard { workspace: Workspace::new(self.network), totals: Totals::default() });
-        }
-        if let Some(quantization) = &self.quantization {
-            quantization.round_weights(self.network, parameters, &mut self.rounded);
-            for shard in &mut self.shards {
-                shard.workspace.set_grids(&quantization.grids());
-                shard.workspace.forget_ranges();
-            }
-        }
+    /// The moving averages of batch normalization.
+    #[must_use]
+    pub fn averages(&self) -> &[f32] {
+        &self.averages
     }
 }
 
-/// Puts up to [`LANES`] images into the input of a network; the first fills empty places.
-pub(crate) fn load(images: &Images, members: &[usize], input: &mut [Lanes<f32>]) {
+/// An engine for batches of so many images: the one there is, or a new one.
+fn engine<'e>(
+    slot: &'e mut Option<Engine<f32>>,
+    network: &Network,
+    count: usize,
+    mode: Mode,
+    quantization: Option<&FakeQuantization>,
+) -> &'e mut Engine<f32> {
+    if slot.as_ref().is_none_or(|engine| engine.capacity() < count) {
+        // The old one's memory first.
+        *slot = None;
+    }
+    let engine = slot.get_or_insert_with(|| Engine::new(network, count, mode));
+    if let Some(quantization) = quantization {
+        engine.set_grids(&quantization.grids());
+        engine.forget_ranges();
+    }
+    engine
+}
+
+/// Writes the values of an image as a network of grey levels from 0 to 1 sees them.
+pub(crate) fn load(images: &Images, number: usize, values: &mut [f32]) {
     let mut inputs = Vec::new();
-    InputScaling::unit(images.channels).load(images, members, &mut inputs);
-    load_inputs(&inputs, inputs.len() / members.len(), input);
-}
-
-/// Puts up to [`LANES`] inputs of `size` values into the input of a network; the first fills empty places.
-fn load_inputs(inputs: &[f32], size: usize, lanes: &mut [Lanes<f32>]) {
-    let count = inputs.len() / size;
-    for lane in 0..LANES {
-        let image = &inputs[if lane < count { lane } else { 0 } * size..][..size];
-        for (lanes, &value) in lanes.iter_mut().zip(image) {
-            lanes.0[lane] = value;
-        }
-    }
+    InputScaling::unit(images.channels).load(images, &[number], &mut inputs);
+    values.copy_from_slice(&inputs);
 }
 
 impl Trainable for Sequential<'_> {
     fn description(&self) -> String {
-        let layers: Vec<_> = self.network.nodes().iter().map(|node| node.layer).collect();
-        format!("{:?} {layers:?}", self.network.input_shape())
+        let nodes: Vec<_> = self.network.nodes().iter().map(|node| (&node.layer, &node.inputs)).collect();
+        format!("{:?} {nodes:?}", self.network.input_shape())
     }
 
     fn input(&self) -> [usize; 3] {
@@ -100,7 +95,8 @@ impl Trainable for Sequential<'_> {
     }
 
     fn decayed(&self) -> Vec<Range<usize>> {
-        self.network.nodes().iter().map(|node| node.weights.clone()).filter(|range| !range.is_empty()).collect()
+        let filters = self.network.nodes().iter().filter(|node| node.layer.has_filters());
+        filters.map(|node| node.weights.clone()).collect()
     }
 
     fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
@@ -110,95 +106,77 @@ impl Trainable for Sequential<'_> {
     }
 
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
-        self.prepare(batch.count, parameters);
-        let Self { network, shards, gradient, quantization, rounded } = self;
-        let used = batch.count.div_ceil(LANES).min(SHARDS);
-        let shards = &mut shards[..used];
-        let seen: &[f32] = if quantization.is_some() { rounded } else { parameters };
-        let size = batch.inputs.len() / batch.count;
-        let classes = network.outputs();
-        let scale = 1.0 / batch.count as f64;
-        shards.par_iter_mut().enumerate().for_each(|(index, Shard { workspace, totals })| {
-            workspace.gradient.fill(0.0);
-            *totals = Totals::default();
-            let chunks = batch.inputs.chunks(LANES * size).zip(batch.targets.chunks(LANES * classes));
-            for (inputs, targets) in chunks.skip(index).step_by(used) {
-                load_inputs(inputs, size, workspace.input());
-                network.forward(seen, workspace);
-                let (output, gradient) = workspace.output_gradient();
-                gradient.fill(Lanes::ZERO);
-                for (lane, target) in targets.chunks(classes).enumerate() {
-                    let result = softmax_cross_entropy(
-                        |class| f64::from(output[class].0[lane]),
-                        target,
-                        smoothing,
-                        scale,
-                        |class, value| gradient[class].0[lane] = value as f32,
-                    );
-                    totals.loss += result.loss;
-                    totals.correct += result.correct;
-                }
-                network.backward(seen, workspace);
-            }
-        });
-        if let Some(quantization) = quantization {
-            quantization.observe(shards.iter().map(|shard| &shard.workspace.observed[..]));
+        let Self { network, averages, training, quantization, rounded, error, .. } = self;
+        let engine = engine(training, network, batch.count, Mode::Training, quantization.as_ref());
+        if let Some(quantization) = &quantization {
+            quantization.round_weights(network, parameters, rounded);
         }
-        gradient.par_chunks_mut(4096).enumerate().for_each(|(index, sum)| {
-            sum.fill(0.0);
-            for shard in &*shards {
-                for (sum, gradient) in sum.iter_mut().zip(&shard.workspace.gradient[index * 4096..]) {
-                    *sum += gradient;
-                }
-            }
-        });
-        update(0..gradient.len(), gradient, parameters);
-        shards.iter().fold(Totals::default(), |sum, shard| Totals {
-            loss: sum.loss + shard.totals.loss,
-            correct: sum.correct + shard.totals.correct,
-        })
+        let seen = if quantization.is_some() { &rounded[..] } else { &*parameters };
+        engine.load(&batch.inputs);
+        engine.forward_training(seen, averages, batch.stream);
+        let classes = network.outputs();
+        error.resize(batch.count * classes, 0.0);
+        let mut totals = Totals::default();
+        let images = engine.output().chunks(classes).zip(error.chunks_mut(classes)).zip(batch.targets.chunks(classes));
+        for ((output, error), target) in images {
+            let result = softmax_cross_entropy(
+                |class| f64::from(output[class]),
+                target,
+                smoothing,
+                1.0 / batch.count as f64,
+                |class, value| error[class] = value as f32,
+            );
+            totals.loss += result.loss;
+            totals.correct += result.correct;
+        }
+        if let Some(quantization) = quantization {
+            // The way back sees rounded weights; the optimizer moves the others.
+            engine.backward(error, rounded, &mut |range, gradient, _| {
+                update(range.clone(), gradient, &mut parameters[range]);
+            });
+            quantization.observe(&engine.observed());
+        } else {
+            engine.backward(error, parameters, update);
+        }
+        totals
     }
 
     fn infer(&mut self, parameters: &[f32], inputs: &[f32], count: usize, logits: &mut [f32]) {
-        self.prepare(count, parameters);
-        let Self { network, shards, quantization, rounded, .. } = self;
-        let seen: &[f32] = if quantization.is_some() { rounded } else { parameters };
-        let (size, classes) = (inputs.len() / count, network.outputs());
-        let share = count.div_ceil(SHARDS).next_multiple_of(LANES);
-        shards
-            .par_iter_mut()
-            .zip(inputs.par_chunks(share * size))
-            .zip(logits.par_chunks_mut(share * classes))
-            .for_each(|((Shard { workspace, .. }, inputs), logits)| {
-                let chunks = inputs.chunks(LANES * size).zip(logits.chunks_mut(LANES * classes));
-                for (inputs, logits) in chunks {
-                    load_inputs(inputs, size, workspace.input());
-                    network.forward(seen, workspace);
-                    for (lane, logits) in logits.chunks_mut(classes).enumerate() {
-                        for (value, lanes) in logits.iter_mut().zip(workspace.output()) {
-                            *value = lanes.0[lane];
-                        }
-                    }
-                }
-            });
+        let Self { network, averages, inference, quantization, rounded, .. } = self;
+        let engine = engine(inference, network, count.min(EVALUATED), Mode::Inference, quantization.as_ref());
+        if let Some(quantization) = &quantization {
+            quantization.round_weights(network, parameters, rounded);
+        }
+        let seen = if quantization.is_some() { &rounded[..] } else { parameters };
+        let (size, classes, together) = (inputs.len() / count, network.outputs(), engine.capacity());
+        for (inputs, logits) in inputs.chunks(together * size).zip(logits.chunks_mut(together * classes)) {
+            engine.load(inputs);
+            engine.forward(seen, averages);
+            logits.copy_from_slice(engine.output());
+        }
     }
 
     fn state(&self) -> Vec<(String, Vec<f32>)> {
         let ranges = self.quantization.as_ref().map(|quantization| quantization.ranges.concat());
-        ranges.into_iter().map(|ranges| ("activation_ranges".to_owned(), ranges)).collect()
+        let ranges = ranges.map(|ranges| ("activation_ranges".to_owned(), ranges));
+        let averages = (!self.averages.is_empty()).then(|| ("moving_averages".to_owned(), self.averages.clone()));
+        averages.into_iter().chain(ranges).collect()
     }
 
     fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
-        match (&mut self.quantization, state) {
-            (None, []) => true,
-            (Some(quantization), [(name, ranges)]) => {
-                let fits = name == "activation_ranges" && ranges.len() == 2 * quantization.ranges.len();
-                if fits {
-                    quantization.ranges = ranges.as_chunks::<2>().0.to_vec();
-                }
-                fits
-            }
-            _ => false,
+        let expected = self.state();
+        let same = expected.iter().zip(state).all(|(a, b)| a.0 == b.0 && a.1.len() == b.1.len());
+        if expected.len() != state.len() || !same {
+            return false;
         }
+        for (name, values) in state {
+            match &mut self.quantization {
+                Some(quantization) if name == "activation_ranges" => {
+                    quantization.ranges = values.as_chunks::<2>().0.to_vec();
+                }
+                _ => self.averages.clone_from(values),
+            }
+        }
+        true
     }
 }

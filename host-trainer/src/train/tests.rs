@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::{Augmentation, DataSet, Images};
-use crate::nn::{Initialization, LANES, Layer, Network, Workspace};
+use crate::nn::{Conv2d, Engine, Initialization, Layer, Mode, Network, Pool2d};
 use crate::output::OutputFolder;
 use crate::quantize::FakeQuantization;
 use std::ops::Range;
@@ -14,11 +14,11 @@ fn small() -> (Network, Images) {
     let network = Network::new(
         [28, 28, 1],
         &[
-            Layer::Conv2d { filters: 3, filter: [5, 5], stride: [2, 2], padding: [2, 2] },
+            Layer::Conv2d(Conv2d::new(3, [5, 5]).stride(2).padding(2)),
             Layer::Relu,
-            Layer::MaxPool2d { window: [2, 2], stride: [2, 2] },
+            Layer::MaxPool2d(Pool2d::new([2, 2])),
             Layer::FakeQuantize,
-            Layer::Dense { outputs: 10 },
+            Layer::dense(10),
             Layer::FakeQuantize,
         ],
     )
@@ -119,42 +119,28 @@ fn steps_follow_the_formulas() {
             decay[node.weights.clone()].fill(f64::from(recipe.weight_decay));
         }
         for step in 0..4 {
-            let mut workspace = Workspace::<f64>::new(&network);
-            for members in [(0..16).collect::<Vec<_>>(), (16..20).collect()] {
-                for (lane, &member) in members.iter().enumerate() {
-                    for (lanes, &pixel) in workspace.input().iter_mut().zip(images.image(member)) {
-                        lanes.0[lane] = f64::from(pixel) / 255.0;
-                    }
+            let mut engine = Engine::<f64>::new(&network, 20, Mode::Training);
+            engine.load_with(20, |member, values| {
+                for (value, &pixel) in values.iter_mut().zip(images.image(member)) {
+                    *value = f64::from(pixel) / 255.0;
                 }
-                network.forward(&p, &mut workspace);
-                let (output, gradient) = workspace.output_gradient();
-                for lane in 0..LANES {
-                    let mut target = [0.0; 10];
-                    match members.get(lane) {
-                        Some(&member) => target[usize::from(images.labels[member])] = 1.0,
-                        None => {
-                            gradient.iter_mut().for_each(|gradient| gradient.0[lane] = 0.0);
-                            continue;
-                        }
-                    }
-                    softmax_cross_entropy(
-                        |class| output[class].0[lane],
-                        &target,
-                        0.05,
-                        0.05,
-                        |class, value| {
-                            gradient[class].0[lane] = value;
-                        },
-                    );
-                }
-                network.backward(&p, &mut workspace);
+            });
+            engine.forward_training(&p, &mut [], 0);
+            let mut error = vec![0.0; engine.output().len()];
+            let members = engine.output().chunks(10).zip(error.chunks_mut(10));
+            for ((output, error), &label) in members.zip(&images.labels) {
+                let mut target = [0.0; 10];
+                target[usize::from(label)] = 1.0;
+                softmax_cross_entropy(|class| output[class], &target, 0.05, 0.05, |class, value| error[class] = value);
             }
-            let norm = workspace.gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let mut gradient = vec![0.0; p.len()];
+            engine.backward(&error, &mut p, &mut |range, part, _| gradient[range].copy_from_slice(part));
+            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
             let scale = clip_norm.map_or(1.0, |limit| (f64::from(limit) / norm).min(1.0));
             clipped += usize::from(scale < 1.0);
             let rate = f64::from(recipe.schedule.rate(step, 4));
             for i in 0..p.len() {
-                let g = scale * workspace.gradient[i] + decay[i] * p[i];
+                let g = scale * gradient[i] + decay[i] * p[i];
                 velocity[i] = 0.9 * velocity[i] + g;
                 p[i] -= rate * if nesterov { g + 0.9 * velocity[i] } else { velocity[i] };
                 average[i] = 0.15 * average[i] + 0.85 * p[i];

@@ -27,7 +27,7 @@ pub struct Totals {
 
 /// Takes the gradient of a range of parameters and these parameters, and changes them. It is called once for each
 /// range of a cover of all parameters, in any order, when nobody needs the old parameters of the range any more.
-pub type Update<'a> = dyn FnMut(Range<usize>, &[f32], &mut [f32]) + 'a;
+pub type Update<'a> = crate::nn::Update<'a, f32>;
 
 /// A network that can be trained. The same calls give the same bits, whatever the number of threads.
 pub trait Trainable {
