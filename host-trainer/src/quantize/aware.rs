@@ -112,7 +112,7 @@ impl AwareNetwork {
     }
 
     /// The integer network, after training: with the ranges of activations that it was trained with, and scales of weights by
-    /// their greatest magnitudes, and neither equalization nor corrected biases. All else is as in
+    /// their greatest magnitudes, without equalization, compensated errors and corrected biases. All else is as in
     /// [`post_training`](super::post_training).
     ///
     /// # Errors
@@ -132,10 +132,11 @@ impl AwareNetwork {
         let graph = self.network.to_graph(parameters, &[], name)?;
         let trained: HashMap<&str, [f32; 2]> =
             self.names.iter().map(String::as_str).zip(ranges.ranges.iter().copied()).collect();
-        // The biases were trained together with rounded weights; they need no correction.
+        // Biases and weights were trained as they are rounded: nothing is left to make up for.
         let options = Options {
             weight_range: RangeChoice::MinMax,
             equalization: false,
+            error_compensation: false,
             bias_correction: false,
             ..options.clone()
         };

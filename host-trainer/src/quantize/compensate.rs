@@ -14,7 +14,7 @@ const DAMPING: f64 = 0.01;
 /// Rounds the weights of a convolution or dense layer so that the error of its outputs over `inputs` is small: weight by
 /// weight, the error of each is passed on to the weights of the channel that are not yet rounded, as far as their inputs go
 /// with its input (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>, after *Optimal Brain Surgeon*). With
-/// inputs that have nothing in common each weight becomes its nearest integer, as otherwise.
+/// inputs that have nothing in common each weight becomes its nearest integer, as otherwise. Weights that are 0 stay 0.
 ///
 /// `weights` are in canonical order, `scales` those of the output channels, `most` the greatest integer. `None` where the layer
 /// is of another kind, or too large.
@@ -52,7 +52,8 @@ pub(super) fn compensate(
         let (scale, most) = (f64::from(scale), f64::from(most));
         let mut rest: Vec<f64> = order.iter().map(|&tap| f64::from(weights[tap])).collect();
         for i in 0..len {
-            let q = (rest[i] / scale).round().clamp(-most, most);
+            let pruned = weights[order[i]] == 0.0;
+            let q = if pruned { 0.0 } else { (rest[i] / scale).round().clamp(-most, most) };
             rounded[order[i]] = q as i8;
             let row = &passed_on[i * len..][..len];
             let error = (rest[i] - q * scale) / row[i];
@@ -159,6 +160,14 @@ mod tests {
         let inputs: Vec<Vec<f32>> = (1..20).map(|i| vec![i as f32; 5]).collect();
         let rounded = compensate(&dense(5, 1), &[0.4; 5], &[1.0], 7, &inputs).unwrap();
         assert_eq!(rounded.iter().map(|&q| i32::from(q)).sum::<i32>(), 2, "{rounded:?}");
+    }
+
+    #[test]
+    fn pruned_weights_stay_zero() {
+        let inputs: Vec<Vec<f32>> = (1..20).map(|i| vec![i as f32; 5]).collect();
+        let rounded = compensate(&dense(5, 1), &[0.4, 0.0, 0.4, 0.0, 0.4], &[1.0], 7, &inputs).unwrap();
+        assert_eq!((rounded[1], rounded[3]), (0, 0));
+        assert_eq!(rounded.iter().map(|&q| i32::from(q)).sum::<i32>(), 1, "{rounded:?}");
     }
 
     #[test]

@@ -4,8 +4,9 @@ mod post_training;
 
 use super::*;
 use crate::data::DataSet;
+use crate::data::Images;
 use crate::lenet;
-use crate::nn::{Conv2d, Initialization, Pool2d};
+use crate::nn::{Conv2d, Initialization, Network, Pool2d};
 use crate::random::Random;
 use crate::train::{
     Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainer, TrainingData, for_each_output,
