@@ -48,8 +48,8 @@ use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int4,
-    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError,
-    SingleRounding, TransposedConv2dShape, dynamic,
+    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, PowerOfTwo, ReducedRounding, Region,
+    ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -548,6 +548,11 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
+            if job.rounding == Rounding::TensorFlowLiteMicro && job.weights.need_wide_sums() {
+                return run::<B, Int16x8Wide>(shape, 0, |packed| {
+                    dynamic::conv2d::pack_int16_wide::<B>(&shape, &integers.int16(), packed)
+                });
+            }
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
                 dynamic::conv2d::pack_int16::<B, R>(&shape, &integers.int16(), packed)
             }))
@@ -911,6 +916,11 @@ impl Words for PortableWords {
     fn scratch(&self, graph: &Graph, node: &Node) -> usize {
         let element = graph.value(node.inputs[0]).element;
         match &node.operator {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. }
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() =>
+            {
+                dynamic::conv2d::scratch_words::<Portable, Int16x8Wide>(shape)
+            }
             Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
             | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
                 dynamic::conv2d::scratch_words::<Portable, Int4<DoubleRounding>>(shape)
@@ -928,6 +938,11 @@ impl Words for PortableWords {
         let (element, output) = (graph.value(node.inputs[0]).element, graph.value(node.output));
         let row = (output.shape[1] * output.shape[2] * output.element.size()).div_ceil(4);
         match &node.operator {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. }
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() =>
+            {
+                row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int16x8Wide>(shape)
+            }
             Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
             | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
                 row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int4<DoubleRounding>>(shape)

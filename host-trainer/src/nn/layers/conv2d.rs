@@ -91,7 +91,9 @@ impl<T: Real> Step<T> for Conv2d {
     }
 
     fn scratch(&self) -> [usize; 2] {
-        [self.weights(), 0]
+        let [numbers, lanes] = self.weights.scratch();
+        let turned = if self.transposed { self.weights() } else { 0 };
+        [self.weights().max(turned + numbers), lanes]
     }
 
     fn forward(
@@ -121,8 +123,8 @@ impl<T: Real> Step<T> for Conv2d {
         let (dw, db) = gradient.split_at_mut(self.weights());
         if self.transposed {
             // [channel][row][column][filter], turned into [filter][row][column][channel].
-            let turned = &mut scratch.numbers[..self.weights()];
-            self.weights.run(dy, x, turned);
+            let (turned, numbers) = scratch.numbers.split_at_mut(self.weights());
+            self.weights.compute(dy, x, turned, numbers, &mut scratch.lanes);
             let taps = self.filter[0] * self.filter[1];
             for (place, dw) in dw.iter_mut().enumerate() {
                 let (channel, tap) = (place % self.channels, place / self.channels % taps);
@@ -130,7 +132,7 @@ impl<T: Real> Step<T> for Conv2d {
                 *dw = turned[(channel * taps + tap) * self.filters + filter];
             }
         } else {
-            self.weights.run(x, dy, dw);
+            self.weights.compute(x, dy, dw, &mut scratch.numbers, &mut scratch.lanes);
         }
         bias_gradient(dy, db);
     }
