@@ -252,7 +252,7 @@ mod tests {
         }
 
         fn decayed(&self) -> Vec<Range<usize>> {
-            vec![0..3]
+            vec![0..1, 1..3]
         }
 
         fn step(&mut self, _: &Batch, _: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {

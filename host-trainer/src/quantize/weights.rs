@@ -27,6 +27,14 @@ impl WeightRule {
         (f64::from(weight) / f64::from(scale)).round().clamp(-most, most) as i8
     }
 
+    /// Rounds a channel's weights, as real numbers.
+    pub(super) fn round_all(&self, weights: &mut [f32]) {
+        let Some(scale) = self.scale(weights) else { return };
+        for weight in weights {
+            *weight = f32::from(self.round(*weight, scale)) * scale;
+        }
+    }
+
     /// The sum of squared errors of weights with this scale.
     fn error(&self, weights: &[f32], scale: f64) -> f64 {
         let most = f64::from(self.most);
