@@ -16,6 +16,8 @@
 //! them rounded, and so the activations; gradients pass the rounding unchanged (straight-through
 //! estimator) except where an activation leaves its range.
 
+mod aware;
+mod compensate;
 mod convert;
 mod correct;
 mod equalize;
@@ -31,19 +33,18 @@ mod tests;
 mod to_graph;
 mod weights;
 
+pub use aware::{AwareError, AwareNetwork, FakeQuantization};
 pub use correct::correct_biases;
 pub use equalize::equalize;
 pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, first_greatest, pixels_to_int8};
 
 pub use options::{Integers, Options, RangeChoice, WeightBits};
 pub use post_training::{Quantized, post_training};
-pub use prune::{Mask, Pruning, PruningScope};
+pub use prune::{Mask, Pruned, Pruning, PruningScope};
 pub use report::{LayerReport, Report};
 
-use crate::data::Images;
 use crate::graph::{Element, GraphError, Node, Numbers};
-use crate::nn::{Engine, LANES, Layer, Mode, Network};
-use crate::train;
+use crate::nn::Layer;
 pub use bareconv::Quantization;
 
 /// Grey levels: the value `pixel / 255` is stored as `pixel - 128`, without any rounding.
@@ -112,77 +113,6 @@ pub fn to_reals(element: Element, numbers: &Numbers) -> Vec<f32> {
         Numbers::Int8(integers) => integers.iter().map(|&q| of.dequantize(q)).collect(),
         Numbers::Int16(integers) => integers.iter().map(|&q| f32::from(q) * of.scale).collect(),
         Numbers::F32(reals) => reals.clone(),
-    }
-}
-
-/// The quantization of a network in training: the range of every activation.
-#[derive(Clone, Debug)]
-pub struct FakeQuantization {
-    /// Least and greatest value of each activation: moving averages of those of single batches.
-    pub(crate) ranges: Vec<[f32; 2]>,
-    /// What a range keeps of itself at each step.
-    decay: f32,
-    /// Whether ranges no longer move.
-    pub(crate) frozen: bool,
-}
-
-impl FakeQuantization {
-    /// Starts with the mean ranges over the first 2,048 images. Each step keeps the share `decay`
-    /// of a range and adapts the rest to the batch.
-    #[must_use]
-    pub fn calibrate(network: &Network, parameters: &[f32], images: &Images, decay: f32) -> Self {
-        let count = images.len().min(2048);
-        let numbers: Vec<usize> = (0..count).collect();
-        let state = network.initial_state();
-        let mut engine = Engine::new(network, 8 * LANES, Mode::Inference);
-        let mut sums = vec![[0.0_f64; 2]; network.grids()];
-        let mut batches = 0.0;
-        for batch in numbers.chunks(8 * LANES) {
-            engine.forget_ranges();
-            engine.load_with(batch.len(), |i, values| train::load(images, batch[i], values));
-            engine.forward(parameters, &state);
-            for (sum, range) in sums.iter_mut().zip(engine.observed()) {
-                sum[0] += f64::from(range[0]);
-                sum[1] += f64::from(range[1]);
-            }
-            batches += 1.0;
-        }
-        Self { ranges: sums.iter().map(|sum| sum.map(|sum| (sum / batches) as f32)).collect(), decay, frozen: false }
-    }
-
-    /// The grids of the activations for the present ranges.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Option<Quantization>> {
-        self.ranges.iter().map(|&[low, high]| Some(Quantization::from_range(low, high))).collect()
-    }
-
-    /// Adapts the ranges to those of one batch.
-    pub(crate) fn observe(&mut self, observed: &[[f32; 2]]) {
-        if self.frozen {
-            return;
-        }
-        for (range, [low, high]) in self.ranges.iter_mut().zip(observed) {
-            range[0] = self.decay * range[0] + (1.0 - self.decay) * low;
-            range[1] = self.decay * range[1] + (1.0 - self.decay) * high;
-        }
-    }
-
-    /// Rounds all weights to their int8 grids, as `f32`; biases stay.
-    pub(crate) fn round_weights(&self, network: &Network, parameters: &[f32], rounded: &mut [f32]) {
-        for node in network.nodes() {
-            if node.weights.is_empty() {
-                continue;
-            }
-            rounded[node.bias.clone()].copy_from_slice(&parameters[node.bias.clone()]);
-            let filters = parameters[node.weights.clone()].chunks_exact(node.fan_in());
-            let targets = rounded[node.weights.clone()].chunks_exact_mut(node.fan_in());
-            for (filter, target) in filters.zip(targets) {
-                let scale = weight_scale(filter);
-                for (weight, target) in filter.iter().zip(target) {
-                    *target = quantize_weight(*weight, scale) * scale;
-                }
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a float graph and the elements of its values to a graph of integers.
 
+use super::compensate::compensate;
 use super::linear::{Taps, floats, weights_mut};
 use super::options::{Integers, Options, WeightBits};
 use super::weights::{Bounds, WeightRule, round};
@@ -144,12 +145,7 @@ fn linear(node: &mut Node, from: Element, to: Element, options: &Options) -> Res
         most: if int4 { WeightBits::Int4 } else { WeightBits::Int8 }.most(),
         power_of_two: options.rounding == Rounding::PowerOfTwo,
     };
-    let bounds = Bounds {
-        input: input.scale,
-        output: output.scale,
-        steps: if matches!(from, Element::Int16(_)) { 32768 } else { 256 },
-        rounding: options.rounding,
-    };
+    let bounds = bounds(from, input.scale, output.scale, options);
     let rounded = round(&taps, weights, bias, &rule, &bounds);
     let (weights, scales, bias) = (rounded.weights, rounded.scales, rounded.bias);
     if let Some(target) = weights_mut(node) {
@@ -160,6 +156,39 @@ fn linear(node: &mut Node, from: Element, to: Element, options: &Options) -> Res
         };
     }
     Ok(())
+}
+
+fn bounds(from: Element, input: f32, output: f32, options: &Options) -> Bounds {
+    let steps = if matches!(from, Element::Int16(_)) { 32768 } else { 256 };
+    Bounds { input, output, steps, rounding: options.rounding }
+}
+
+/// Rounds the weights of a quantized layer anew, so that they make up for each other's errors over what the layer sees.
+pub(super) fn compensate_errors(
+    node: &mut Node,
+    [from, to]: [Element; 2],
+    taps: &Taps,
+    floats: &[f32],
+    seen: &[Vec<f32>],
+    options: &Options,
+) {
+    let (Some(input), Some(output)) = (from.quantization(), to.quantization()) else { return };
+    let most = if is_int4(node, options) { WeightBits::Int4 } else { WeightBits::Int8 }.most();
+    let Some(
+        Weights::Int8 { weights, scales: Scales::PerChannel(scales), bias, .. }
+        | Weights::Int4 { weights, scales, bias },
+    ) = weights_mut(node)
+    else {
+        return;
+    };
+    let Some(rounded) = compensate(taps, floats, scales, most, seen) else { return };
+    let bounds = bounds(from, input.scale, output.scale, options);
+    for (output, (&scale, &bias)) in scales.iter().zip(&*bias).enumerate() {
+        let magnitude = taps.channel(output).map(|place| i64::from(rounded[place]).abs()).sum();
+        if bounds.hold(scale, i64::from(bias), magnitude) {
+            taps.channel(output).for_each(|place| weights[place] = rounded[place]);
+        }
+    }
 }
 
 /// Brings the inputs of a concatenation that have a prescribed quantization to the output's.

@@ -22,7 +22,20 @@ const CHUNK: usize = 32;
 /// # Errors
 /// Where the inputs are not the graph's, or a graph breaks a rule.
 pub fn correct_biases(float: &Graph, quantized: &mut Graph, calibration: &[Vec<Numbers>]) -> Result<(), GraphError> {
-    let float_means = float_means(float, calibration)?;
+    refine(float, quantized, calibration, true, |_, _, _, _| ())
+}
+
+/// Goes through the linear layers of a quantized graph: `change` gets each with its taps, its float weights and what it sees,
+/// in real numbers, sample by sample, as the layers before it, changed already, give it. Then its biases are corrected, if
+/// asked.
+pub(super) fn refine(
+    float: &Graph,
+    quantized: &mut Graph,
+    calibration: &[Vec<Numbers>],
+    biases: bool,
+    mut change: impl FnMut(&mut Node, &Taps, &[f32], &[Vec<f32>]),
+) -> Result<(), GraphError> {
+    let float_means = if biases { float_means(float, calibration)? } else { HashMap::new() };
     let float_nodes: HashMap<&str, usize> =
         float.nodes.iter().enumerate().map(|(number, node)| (node.name.as_str(), number)).collect();
     let places: Vec<(usize, Taps)> = linear(&quantized.nodes, 0..quantized.nodes.len()).collect();
@@ -40,20 +53,21 @@ pub fn correct_biases(float: &Graph, quantized: &mut Graph, calibration: &[Vec<N
         done = number;
         let input = quantized.nodes[number].inputs[0];
         let element = quantized.value(input).element;
-        let of_sample = |values: &HashMap<ValueId, Numbers>| {
-            let mut sums = vec![0.0; taps.means()];
-            if let Some(numbers) = values.get(&input) {
-                taps.add_means(&to_reals(element, numbers), &mut sums);
-            }
-            sums
-        };
-        let means = mean_of(&live, taps.means(), of_sample);
+        let seen: Vec<Vec<f32>> =
+            live.par_iter().filter_map(|values| Some(to_reals(element, values.get(&input)?))).collect();
         let node = &mut quantized.nodes[number];
         let Some(float_node) = float_nodes.get(node.name.as_str()) else { continue };
-        if let (Some(floats), Some(float_means), Some(input_scale)) =
-            (floats(&float.nodes[*float_node]), float_means.get(float_node), element.quantization())
-        {
-            correct(node, &taps, floats, [float_means, &means], input_scale.scale);
+        let (Some(floats), Some(quantization)) = (floats(&float.nodes[*float_node]), element.quantization()) else {
+            continue;
+        };
+        change(node, &taps, floats.0, &seen);
+        if let Some(float_means) = float_means.get(float_node) {
+            let means = mean_of(&seen, taps.means(), |input| {
+                let mut sums = vec![0.0; taps.means()];
+                taps.add_means(input, &mut sums);
+                sums
+            });
+            correct(node, &taps, floats, [float_means, &means], quantization.scale);
         }
     }
     Ok(())

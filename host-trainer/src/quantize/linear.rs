@@ -158,6 +158,39 @@ impl Taps {
         }
     }
 
+    /// Whether it is a convolution or dense layer without groups.
+    pub(super) fn is_plain(&self) -> bool {
+        self.kind == Kind::Convolution && self.groups == 1
+    }
+
+    /// What the filters of a layer that [is plain](Self::is_plain) see at `count` output pixels of each sample, spread over
+    /// it and over all samples: as many values as a filter has weights, in their order, for each.
+    pub(super) fn patches(&self, samples: &[Vec<f32>], count: usize) -> Vec<f32> {
+        let [height, width, channels] = self.input;
+        let pixels = self.output[0] * self.output[1];
+        let count = count.min(pixels);
+        let mut patches = Vec::with_capacity(samples.len() * count * self.len());
+        for (number, sample) in samples.iter().enumerate() {
+            for pixel in 0..count {
+                // Another first pixel for each sample.
+                let pixel = (pixel * pixels / count + number * 7919) % pixels;
+                let (y, x) = (pixel / self.output[1], pixel % self.output[1]);
+                for i in 0..self.filter[0] {
+                    for j in 0..self.filter[1] {
+                        let row = (y * self.stride[0] + i * self.dilation[0]).wrapping_sub(self.padding[0]);
+                        let column = (x * self.stride[1] + j * self.dilation[1]).wrapping_sub(self.padding[1]);
+                        if row < height && column < width {
+                            patches.extend_from_slice(&sample[(row * width + column) * channels..][..channels]);
+                        } else {
+                            patches.resize(patches.len() + channels, 0.0);
+                        }
+                    }
+                }
+            }
+        }
+        patches
+    }
+
     /// The input rows (axis 0) or columns (1) that a tap sees, one for each output row whose tap is no padding.
     fn rows(&self, axis: usize, tap: usize, size: usize, outputs: usize) -> impl Iterator<Item = usize> + use<> {
         let (stride, before) = (self.stride[axis], self.padding[axis]);

@@ -1,13 +1,15 @@
 //! Quantization of a trained network.
 
-use super::convert::{Groups, convert};
+use super::convert::{Groups, compensate_errors, convert};
+use super::correct::refine;
 use super::observe::{Histogram, widen};
 use super::options::{Integers, Options, RangeChoice, WeightBits};
 use super::report::Report;
-use super::{QuantizeError, correct_biases, equalize};
+use super::{QuantizeError, equalize};
 use crate::graph::{Element, Function, Graph, Numbers, Operator, Rounding, ValueId};
 use crate::run::Interpreter;
 use rayon::prelude::*;
+use std::collections::HashMap;
 
 /// A quantized network.
 #[derive(Clone, Debug)]
@@ -21,7 +23,8 @@ pub struct Quantized {
 /// Quantizes a float32 graph, a network trained here or imported.
 ///
 /// `calibration` are inputs like those that the network will see, one list of the network's inputs each; a few hundred do.
-/// The steps are [`equalize`] (if asked), the choice of each range, rounding, and [`correct_biases`] (if asked). The result
+/// The steps are [`equalize`] (if asked), the choice of each range, rounding, errors
+/// compensated, and [`correct_biases`](super::correct_biases) (if asked). The result
 /// obeys [TensorFlow Lite's quantization specification](https://ai.google.dev/edge/litert/models/quantization_spec).
 ///
 /// ```
@@ -75,15 +78,31 @@ pub fn post_training(
     calibration: &[Vec<Numbers>],
     options: &Options,
 ) -> Result<Quantized, QuantizeError> {
+    quantize_with(graph, &HashMap::new(), calibration, options)
+}
+
+/// The same for a network whose activations were trained with these ranges, by the values' names.
+pub(super) fn quantize_with(
+    graph: &Graph,
+    trained: &HashMap<&str, [f32; 2]>,
+    calibration: &[Vec<Numbers>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
     check(graph, options)?;
     let mut float = graph.clone();
     if options.equalization {
         equalize(&mut float);
     }
-    let elements = choose(&float, calibration, options)?;
+    let elements = choose(&float, trained, calibration, options)?;
     let mut quantized = convert(&float, &elements, options)?;
-    if options.bias_correction {
-        correct_biases(&float, &mut quantized, calibration)?;
+    if options.bias_correction || options.error_compensation {
+        let outputs: Vec<Element> = quantized.values.iter().map(|value| value.element).collect();
+        refine(&float, &mut quantized, calibration, options.bias_correction, |node, taps, floats, seen| {
+            if options.error_compensation {
+                let elements = [outputs[node.inputs[0].0], outputs[node.output.0]];
+                compensate_errors(node, elements, taps, floats, seen, options);
+            }
+        })?;
     }
     let report = Report::new(&float, &quantized, calibration)?;
     Ok(Quantized { graph: quantized, report })
@@ -152,8 +171,19 @@ pub(super) fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeErro
     Ok(())
 }
 
+/// The element for a range that training has found.
+pub(super) fn trained_element(range: [f32; 2], options: &Options) -> Element {
+    let power_of_two = options.rounding == Rounding::PowerOfTwo;
+    Histogram::new(range).choose(RangeChoice::MinMax, options.activations, power_of_two)
+}
+
 /// The element of each value, from the ranges over the calibration inputs.
-fn choose(float: &Graph, calibration: &[Vec<Numbers>], options: &Options) -> Result<Vec<Element>, QuantizeError> {
+fn choose(
+    float: &Graph,
+    trained: &HashMap<&str, [f32; 2]>,
+    calibration: &[Vec<Numbers>],
+    options: &Options,
+) -> Result<Vec<Element>, QuantizeError> {
     if calibration.is_empty() {
         return Err(QuantizeError::NoCalibration);
     }
@@ -210,8 +240,22 @@ fn choose(float: &Graph, calibration: &[Vec<Numbers>], options: &Options) -> Res
             .try_reduce(|| empty.clone(), |a, b| Ok(a.into_iter().zip(&b).map(|(a, b)| a.merge(b)).collect()))?
     };
     let ends: Vec<usize> = float.inputs.iter().chain(&float.outputs).map(|&id| groups.of(id)).collect();
+    // Where several values of a group were trained, the widest range.
+    let mut known: Vec<Option<[f32; 2]>> = vec![None; float.values.len()];
+    for (&name, &[low, high]) in trained {
+        let place = float.values.iter().position(|value| value.name == name);
+        let Some(place) = place else {
+            let reason = "training rounded it, but the graph has no such value".to_owned();
+            return Err(QuantizeError::Operator { place: format!("`{name}`"), reason });
+        };
+        let known = &mut known[groups.of(ValueId(place))];
+        *known = Some(known.map_or([low, high], |[a, b]| [a.min(low), b.max(high)]));
+    }
     let elements = ids().map(|id| {
         let group = groups.of(id);
+        if let Some(range) = known[group].filter(|_| groups.fixed(id).is_none()) {
+            return trained_element(range, options);
+        }
         let choice = if ends.contains(&group) { RangeChoice::MinMax } else { options.activation_range };
         groups.fixed(id).unwrap_or_else(|| histograms[group].choose(choice, options.activations, power_of_two))
     });

@@ -1,5 +1,6 @@
 //! Magnitude pruning.
 
+use crate::train::{Batch, Totals, Trainable, Update};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -128,9 +129,171 @@ impl Mask {
     }
 }
 
+/// A network that is pruned while it trains: before each epoch its smallest weights are set to 0, as many as the schedule
+/// says for the epoch's end, and every step keeps them there. A training's result may be a mean over steps:
+/// [`Mask::apply`] makes its pruned weights exactly 0, too.
+#[derive(Debug)]
+pub struct Pruned<T> {
+    model: T,
+    pruning: Pruning,
+    mask: Mask,
+    /// The share that is to be pruned before the next step.
+    due: Option<f64>,
+}
+
+impl<T: Trainable> Pruned<T> {
+    /// Prunes `model`, all weights that weight decay pulls to 0.
+    #[must_use]
+    pub fn new(model: T, pruning: Pruning) -> Self {
+        let mask = Mask::new(model.parameters(), &model.decayed());
+        Self { model, pruning, mask, due: None }
+    }
+
+    /// Which parameters are kept so far.
+    #[must_use]
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// The network itself.
+    #[must_use]
+    pub fn model(&self) -> &T {
+        &self.model
+    }
+}
+
+/// The name of the mask among what a network has learnt.
+const MASK: &str = "pruning_mask";
+
+impl<T: Trainable> Trainable for Pruned<T> {
+    fn description(&self) -> String {
+        format!("{}, pruned: {:?}", self.model.description(), self.pruning)
+    }
+
+    fn input(&self) -> [usize; 3] {
+        self.model.input()
+    }
+
+    fn classes(&self) -> usize {
+        self.model.classes()
+    }
+
+    fn parameters(&self) -> usize {
+        self.model.parameters()
+    }
+
+    fn decayed(&self) -> Vec<Range<usize>> {
+        self.model.decayed()
+    }
+
+    fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
+        self.model.begin_epoch(epoch, epochs);
+        self.due = Some(self.pruning.sparsity_at((epoch + 1) as f64 / epochs.max(1) as f64));
+    }
+
+    fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
+        if let Some(sparsity) = self.due.take() {
+            self.mask.prune(parameters, self.pruning.scope, sparsity);
+            self.mask.apply(0, parameters);
+        }
+        let mask = &self.mask;
+        self.model.step(batch, smoothing, parameters, &mut |range, gradient, parameters| {
+            let start = range.start;
+            update(range, gradient, parameters);
+            mask.apply(start, parameters);
+        })
+    }
+
+    fn infer(&mut self, parameters: &[f32], inputs: &[f32], count: usize, logits: &mut [f32]) {
+        let mut kept = parameters.to_vec();
+        self.mask.apply(0, &mut kept);
+        self.model.infer(&kept, inputs, count, logits);
+    }
+
+    fn state(&self) -> Vec<(String, Vec<f32>)> {
+        let mut state = self.model.state();
+        let mask = self.mask.kept.iter().map(|&kept| f32::from(u8::from(kept))).collect();
+        state.push((MASK.to_owned(), mask));
+        state
+    }
+
+    fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
+        let Some(((name, mask), rest)) = state.split_last() else { return false };
+        if name != MASK || mask.len() != self.mask.kept.len() || !self.model.restore(rest) {
+            return false;
+        }
+        self.mask.kept = mask.iter().map(|&kept| kept != 0.0).collect();
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A model whose gradient pulls every parameter up by the same.
+    struct Rising;
+
+    impl Trainable for Rising {
+        fn description(&self) -> String {
+            "rising".to_owned()
+        }
+
+        fn input(&self) -> [usize; 3] {
+            [1, 1, 1]
+        }
+
+        fn classes(&self) -> usize {
+            4
+        }
+
+        fn parameters(&self) -> usize {
+            4
+        }
+
+        fn decayed(&self) -> Vec<Range<usize>> {
+            vec![0..1, 1..3]
+        }
+
+        fn step(&mut self, _: &Batch, _: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
+            // In two parts, as networks call it.
+            let (first, second) = parameters.split_at_mut(2);
+            update(0..2, &[-1.0; 2], first);
+            update(2..4, &[-1.0; 2], second);
+            Totals::default()
+        }
+
+        fn infer(&mut self, parameters: &[f32], _: &[f32], _: usize, logits: &mut [f32]) {
+            logits.copy_from_slice(parameters);
+        }
+    }
+
+    #[test]
+    fn what_is_pruned_stays_zero_while_the_rest_trains() {
+        let pruning = Pruning { sparsity: 2.0 / 3.0, scope: PruningScope::Global, begin: 0.0, end: 1.0 };
+        let mut model = Pruned::new(Rising, pruning);
+        let mut parameters = [0.5, -0.1, 3.0, 0.01];
+        let step = |model: &mut Pruned<Rising>, parameters: &mut [f32; 4]| {
+            model.step(&Batch::default(), 0.0, parameters, &mut |_, gradient: &[f32], parameters: &mut [f32]| {
+                parameters.iter_mut().zip(gradient).for_each(|(p, g)| *p -= g);
+            });
+        };
+        // After half of training 7/8 of the sparsity: 1.75 of 3 weights, rounded.
+        model.begin_epoch(0, 2);
+        step(&mut model, &mut parameters);
+        step(&mut model, &mut parameters);
+        assert_eq!(parameters, [0.0, 0.0, 5.0, 2.01]);
+        assert!((model.mask().sparsity() - 2.0 / 3.0).abs() < 1e-12);
+        // An average still remembers what was pruned; what is inferred does not.
+        let mut logits = [0.0; 4];
+        model.infer(&[9.0; 4], &[], 1, &mut logits);
+        assert_eq!(logits, [0.0, 0.0, 9.0, 9.0]);
+
+        let mut other = Pruned::new(Rising, pruning);
+        assert!(other.restore(&model.state()));
+        assert_eq!(other.mask(), model.mask());
+        assert!(!other.restore(&[]));
+    }
 
     #[test]
     fn the_schedule_begins_and_ends_where_it_says() {

@@ -1,10 +1,12 @@
+mod aware;
 mod graphs;
 mod post_training;
 
 use super::*;
 use crate::data::DataSet;
+use crate::data::Images;
 use crate::lenet;
-use crate::nn::{Conv2d, Initialization, Pool2d};
+use crate::nn::{Conv2d, Initialization, Network, Pool2d};
 use crate::random::Random;
 use crate::train::{
     Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainer, TrainingData, for_each_output,
@@ -89,7 +91,8 @@ fn sequences_without_an_integer_form_are_refused() {
         let layers = insert_fake_quantization(&layers);
         let network = Network::new([5, 5, 1], &layers).unwrap();
         let parameters = network.initialize(Initialization::He, 1);
-        let ranges = FakeQuantization { ranges: vec![[0.0, 1.0]; network.grids()], decay: 0.9, frozen: false };
+        let ranges = vec![[0.0, 1.0]; network.grids()];
+        let ranges = FakeQuantization { ranges, decay: 0.9, frozen: false, options: Options::default() };
         let error = QuantizedNetwork::new("x", &network, &parameters, &ranges, PIXEL).unwrap_err();
         assert!(matches!(&error, ModelError::Layers { layer, .. } if layer == name), "{error}");
     }

@@ -27,6 +27,14 @@ impl WeightRule {
         (f64::from(weight) / f64::from(scale)).round().clamp(-most, most) as i8
     }
 
+    /// Rounds a channel's weights, as real numbers.
+    pub(super) fn round_all(&self, weights: &mut [f32]) {
+        let Some(scale) = self.scale(weights) else { return };
+        for weight in weights {
+            *weight = f32::from(self.round(*weight, scale)) * scale;
+        }
+    }
+
     /// The sum of squared errors of weights with this scale.
     fn error(&self, weights: &[f32], scale: f64) -> f64 {
         let most = f64::from(self.most);
@@ -39,14 +47,15 @@ impl WeightRule {
 
     /// The scale of a channel's weights; `None` if they are all zero, for then any will do.
     pub(super) fn scale(&self, weights: &[f32]) -> Option<f32> {
-        let mut magnitudes: Vec<f64> = weights.iter().map(|&weight| f64::from(weight).abs()).collect();
-        magnitudes.sort_by(f64::total_cmp);
+        let greatest = weights.iter().fold(0.0_f32, |most, weight| most.max(weight.abs()));
         // A scale must be a normal number, and so must its products with others.
-        let greatest = magnitudes.last().copied().filter(|&greatest| greatest > 1e-30)?;
+        let greatest = Some(f64::from(greatest)).filter(|&greatest| greatest > 1e-30)?;
         let most = f64::from(self.most);
         let scale = match self.choice {
             RangeChoice::MinMax => greatest / most,
             RangeChoice::Percentile(percent) => {
+                let mut magnitudes: Vec<f64> = weights.iter().map(|&weight| f64::from(weight).abs()).collect();
+                magnitudes.sort_by(f64::total_cmp);
                 let place = (percent / 100.0 * magnitudes.len() as f64).ceil() as usize;
                 let end = magnitudes[place.clamp(1, magnitudes.len()) - 1];
                 // Most weights may be zero.
@@ -102,7 +111,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Whether packing takes a channel of this scale, bias and sum of magnitudes: no accumulator leaves its bits.
-    fn hold(&self, scale: f32, bias: i64, magnitude: i64) -> bool {
+    pub(super) fn hold(&self, scale: f32, bias: i64, magnitude: i64) -> bool {
         let multiplier = f64::from(self.input) * f64::from(scale) / f64::from(self.output);
         let most = match self.rounding {
             // The rounding shifts to the left first for multipliers of 1 and more.

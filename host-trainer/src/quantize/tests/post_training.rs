@@ -277,6 +277,7 @@ fn bias_correction_removes_the_shift_of_means() {
             weights: WeightBits::Int4,
             activation_range: RangeChoice::MinMax,
             weight_range: RangeChoice::MinMax,
+            error_compensation: false,
             bias_correction: false,
             ..Options::default()
         };
@@ -373,7 +374,8 @@ fn named_layers_keep_int8() {
 #[test]
 fn options_are_read_from_toml() {
     let all = "activations = \"int16\"\nweights = \"int8\"\nint8_layers = []\nrounding = \"power_of_two\"\n\
-               activation_range = { percentile = 99.9 }\nweight_range = \"min_max\"\nbias_correction = false\nequalization = true\n";
+               activation_range = { percentile = 99.9 }\nweight_range = \"min_max\"\nerror_compensation = false\n\
+               bias_correction = false\nequalization = true\n";
     let options: Options = toml::from_str(all).unwrap();
     let want = Options {
         input: None,
@@ -383,6 +385,7 @@ fn options_are_read_from_toml() {
         rounding: Rounding::PowerOfTwo,
         activation_range: RangeChoice::Percentile(99.9),
         weight_range: RangeChoice::MinMax,
+        error_compensation: false,
         bias_correction: false,
         equalization: true,
     };
