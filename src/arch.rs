@@ -180,6 +180,9 @@ pub type Native = Simd128;
 /// Depthwise convolution of int16 values with int8 weights, the same on every backend.
 pub(crate) type DepthwiseInt16 = portable::depthwise::Plain<portable::depthwise::Int16>;
 
+/// Convolution of int16 values with int8 weights and sums of 64 bits, the same on every backend.
+pub(crate) type WideInt16 = portable::conv::Blocks<i16, portable::conv::Own, crate::kernels::WideSum>;
+
 /// Something to run on a backend.
 pub(crate) trait Job: Sized {
     type Output;

@@ -57,7 +57,7 @@ pub trait MicroKernel: sealed::Sealed + 'static {
     type Weight: Pod;
     /// What rows are widened to; its size divides a word's.
     type Activation: Pod;
-    /// The type of sums, a word.
+    /// The type of sums: a word, or several.
     type Accumulator: Pod + PartialOrd;
     /// How filters are packed where a row of the output has several pixels.
     const CONVOLUTION: Layout;
@@ -148,7 +148,7 @@ pub struct Strip<K: MicroKernel + ?Sized> {
     pub pixel_step: usize,
     /// The packed weights of this block of channels.
     pub weights: *const K::Weight,
-    /// What the sums start with.
+    /// What the sums start with: words, also where sums have more.
     pub bias: *const K::Accumulator,
     /// The number of pixels, at least 1.
     pub pixels: usize,
@@ -282,6 +282,50 @@ impl<R: crate::quant::Rounding> Epilogue for Int16x8<R> {
 impl<R: crate::quant::Rounding> IntegerEpilogue for Int16x8<R> {
     type Rounding = R;
 }
+
+/// The epilogue of int16 activations with int8 weights and sums of 64 bits, for layers whose sums could overflow 32, as they
+/// can from 516 taps on. The arithmetic is that of [`ReducedRounding`](crate::ReducedRounding): TensorFlow Lite Micro's
+/// where the bias has 64 bits, as its converter writes them.
+///
+/// It is plain Rust on every core, and slower than [`Int16x8`].
+#[derive(Clone, Copy, Debug)]
+pub struct Int16x8Wide;
+
+impl sealed::Epilogue for Int16x8Wide {}
+
+impl Epilogue for Int16x8Wide {
+    type Input = i16;
+    type Accumulator = WideSum;
+    type Output = i16;
+    type Common = crate::quant::CommonRequantization;
+    type Kernel<B: Backend> = crate::arch::WideInt16;
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn finish(accumulator: WideSum, parameters: &[u32], common: &Self::Common) -> i16 {
+        // Packing checks that neither the product nor what it becomes overflows. Without the mask the shift could panic.
+        let (multiplier, shift) = (parameters[0] as i64, parameters[1] & 63);
+        let product = { accumulator.0 }.wrapping_mul(multiplier).wrapping_add((1 << shift) >> 1);
+        common.clamp_i16((product >> shift) as i32)
+    }
+
+    #[inline(always)]
+    unsafe fn finish_strip<B: Backend>(strip: &Sums<WideSum>, common: &Self::Common, output: *mut i16) {
+        // SAFETY: the caller's promise.
+        unsafe { finish::finish_any::<Self>(strip, common, output) }
+    }
+}
+
+/// A sum of 64 bits that lies at any word.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[repr(C, packed(4))]
+pub struct WideSum(pub i64);
+
+// SAFETY: an integer without padding, of which every bit pattern is a value.
+unsafe impl bytemuck::Zeroable for WideSum {}
+
+// SAFETY: as above.
+unsafe impl Pod for WideSum {}
 
 /// The epilogue of int8 activations with int4 weights, with rounding `R`: the results are those of the same weights in int8.
 ///

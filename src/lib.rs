@@ -50,7 +50,7 @@ pub mod bounds {
 }
 
 pub use heapless;
-pub use kernels::{Clamp, Int4, Int16x8};
+pub use kernels::{Clamp, Int4, Int16x8, Int16x8Wide};
 pub use layers::*;
 pub use pack::{Activation, F32Filters, Int4Filters, Int8Filters, Int16Filters, flipped, nibbles};
 pub use quant::{DoubleRounding, PowerOfTwo, Quantization, ReducedRounding, SingleRounding};

@@ -400,6 +400,35 @@ impl<'a> Int16Filters<'a> {
         Self { filters: weights.as_flattened(), bias, scales: &[1.0; O], input, output, activation }
     }
 
+    /// Whether sums of these filters may need more than 32 bits, and so their layer those of
+    /// [`Int16x8Wide`](crate::Int16x8Wide): whether `|bias| + 32768 * sum |weight|` is more than 2^31 - 1 for a filter.
+    ///
+    /// ```
+    /// use bareconv::{Activation, Int16Filters};
+    ///
+    /// let numbers = |weights| Int16Filters {
+    ///     filters: weights, bias: &[0], scales: &[0.01], input: 0.001, output: 0.1, activation: Activation::Relu,
+    /// };
+    /// assert!(!numbers(&[127; 515]).needs_wide_sums());
+    /// assert!(numbers(&[127; 517]).needs_wide_sums());
+    /// ```
+    pub const fn needs_wide_sums(&self) -> bool {
+        if self.bias.is_empty() {
+            return false;
+        }
+        let (weights, len) = (Weights::Int8(self.filters), self.filters.len() / self.bias.len());
+        let mut o = 0;
+        while o < self.bias.len() {
+            let (_, magnitude) = weights.sums(o * len, len);
+            let reach = self.bias[o].unsigned_abs() as i64 + Activations::Int16.reach() * magnitude;
+            if reach > i32::MAX as i64 {
+                return true;
+            }
+            o += 1;
+        }
+        false
+    }
+
     /// The same with zero points.
     pub(crate) const fn with_zero_points(&self) -> Int8Filters<'a> {
         let &Self { filters, bias, scales, activation, .. } = self;
@@ -413,6 +442,8 @@ impl<'a> Int16Filters<'a> {
 pub(crate) enum Activations {
     Int8,
     Int16,
+    /// With sums of 64 bits.
+    Int16Wide,
 }
 
 impl Activations {
@@ -420,7 +451,7 @@ impl Activations {
     const fn reach(self) -> i64 {
         match self {
             Self::Int8 => 128,
-            Self::Int16 => 32768,
+            Self::Int16 | Self::Int16Wide => 32768,
         }
     }
 
@@ -428,7 +459,7 @@ impl Activations {
     const fn range(self) -> [i32; 2] {
         match self {
             Self::Int8 => [-128, 127],
-            Self::Int16 => [-32768, 32767],
+            Self::Int16 | Self::Int16Wide => [-32768, 32767],
         }
     }
 }
@@ -690,9 +721,11 @@ pub(crate) const fn check_reach(
     let plain = numbers.bias[o] as i64;
     let steps = match activations {
         Activations::Int8 => 255,
-        Activations::Int16 => 32768,
+        Activations::Int16 | Activations::Int16Wide => 32768,
     };
     let plain_reach = (if plain < 0 { -plain } else { plain }) + steps * magnitude;
+    // TensorFlow Lite Micro wants sums of 64 bits to fit 48, so that their products fit 64.
+    let sums = if matches!(activations, Activations::Int16Wide) { 1 << 47 } else { i32::MAX as i64 };
     let most = match mode {
         RoundingMode::Single => i32::MAX as i64,
         // It shifts to the left for multipliers of 1 and more, before it rounds.
@@ -706,12 +739,11 @@ pub(crate) const fn check_reach(
                 return Err(ShapeError::Scale);
             }
             // The result and its rounding must fit, too.
-            if (reach * multiplier) >> shift >= i32::MAX as i64
-                || (plain_reach * multiplier) >> shift >= i32::MAX as i64
-            {
+            let largest = if reach > plain_reach { reach } else { plain_reach };
+            if largest <= sums && (largest * multiplier) >> shift >= i32::MAX as i64 {
                 return Err(ShapeError::Accumulator);
             }
-            i32::MAX as i64
+            sums
         }
         RoundingMode::PowerOfTwo => {
             if power_of_two(real).is_none() {
@@ -820,6 +852,16 @@ pub const fn requantization_parameters_i16(
     requantization_parameters(&numbers.with_zero_points(), mode, common, o, words);
 }
 
+/// Multiplier and shift of a channel with sums of 64 bits. The numbers obey the rules.
+pub const fn requantization_parameters_i16_wide(numbers: &Int16Filters<'_>, o: usize) -> [u32; 2] {
+    reduced_parameters(multiplier(&numbers.with_zero_points(), o))
+}
+
+const fn reduced_parameters(real: f64) -> [u32; 2] {
+    let (multiplier, shift) = reduced(real);
+    [multiplier as u32, shift as u32]
+}
+
 /// Writes a channel's requantization parameters, as many words as its rounding has. The numbers obey the rules.
 pub const fn requantization_parameters(
     numbers: &Int8Filters<'_>,
@@ -910,6 +952,30 @@ pub const fn pack_i16(
     let common = common(&numbers, mode, Activations::Int16);
     let weights = Weights::Int8(numbers.filters);
     match pack_integers(shape, layout, &numbers, weights, mode, Activations::Int16, &common, packed) {
+        Ok(()) => Ok(common),
+        Err(error) => Err(error),
+    }
+}
+
+/// Packs a convolution of int16 values with int8 weights and sums of 64 bits, for
+/// [`Int16x8Wide`](crate::Int16x8Wide).
+///
+/// # Errors
+/// As [`pack_i8`]; sums must fit 48 bits, and what they become 32.
+pub const fn pack_i16_wide(
+    shape: &Conv2dShape,
+    layout: &Layout,
+    numbers: &Int16Filters<'_>,
+    packed: &mut [u32],
+) -> Result<CommonRequantization, ShapeError> {
+    let numbers = numbers.with_zero_points();
+    if let Err(error) = check_scales(&numbers) {
+        return Err(error);
+    }
+    let (mode, activations) = (RoundingMode::Reduced, Activations::Int16Wide);
+    let common = common(&numbers, mode, activations);
+    let weights = Weights::Int8(numbers.filters);
+    match pack_integers(shape, layout, &numbers, weights, mode, activations, &common, packed) {
         Ok(()) => Ok(common),
         Err(error) => Err(error),
     }
@@ -1009,6 +1075,9 @@ pub(crate) const fn pack_integers(
             packed[at + c] = bias as i32 as u32;
             let mut parameters = [0; 2];
             requantization_parameters(numbers, mode, common, o, &mut parameters);
+            if let Activations::Int16Wide = activations {
+                parameters = reduced_parameters(multiplier(numbers, o));
+            }
             let mut word = 0;
             while word < words {
                 packed[at + channels * (1 + word) + c] = parameters[word];

@@ -38,7 +38,7 @@ pub use argmax::{argmax, top_k};
 pub use arrange::{nearest, pad, place, slice, upsample};
 pub use batch_norm::{BatchNormParameters, batch_norm_f32, batch_norm_i8};
 pub use blur_pool::{binomials, blur_pool2d, blur_pool2d_f32};
-pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16};
+pub use conv2d::{conv2d_f32, conv2d_i8, conv2d_i16, conv2d_i16_wide};
 pub use depthwise::{depthwise_conv2d_f32, depthwise_conv2d_i8, depthwise_conv2d_i16};
 pub(crate) use fixed_point::saturate_i8;
 pub use local_response::{LocalResponse, LocalResponseInt8, local_response_f32, local_response_i8};

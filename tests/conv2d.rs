@@ -7,7 +7,8 @@ use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
-    PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic::conv2d, pack, reference,
+    Int16x8Wide, PowerOfTwo, Quantization, ReducedRounding, ShapeError, SingleRounding, dynamic::conv2d, pack,
+    reference,
 };
 use proptest::prelude::*;
 
@@ -249,6 +250,27 @@ impl Int16Case {
         let mut output = vec![0; self.shape.output().iter().product()];
         let Self { shape, input, filters, bias, .. } = self;
         reference::conv2d_i16::<R>(shape, input, filters, bias, &parameters, &common, &mut output);
+        output
+    }
+
+    fn wide_reference(&self) -> Vec<i16> {
+        let numbers = self.numbers();
+        let common = pack::common_requantization_i16(&numbers, ReducedRounding::MODE);
+        let parameters: Vec<_> =
+            (0..self.shape.filters).map(|o| pack::requantization_parameters_i16_wide(&numbers, o)).collect();
+        let mut output = vec![0; self.shape.output().iter().product()];
+        let Self { shape, input, filters, bias, .. } = self;
+        reference::conv2d_i16_wide(shape, input, filters, bias, &parameters, &common, &mut output);
+        output
+    }
+
+    fn run_wide<B: Backend>(&self) -> Vec<i16> {
+        let mut packed = vec![0xdead_beef; conv2d::packed_words::<B, Int16x8Wide>(&self.shape)];
+        let common = conv2d::pack_int16_wide::<B>(&self.shape, &self.numbers(), &mut packed).unwrap();
+        let mut scratch = vec![0x7f80_80ff; conv2d::scratch_words::<B, Int16x8Wide>(&self.shape)];
+        let mut output = vec![0; self.shape.output().iter().product()];
+        conv2d::run::<B, Int16x8Wide>(&self.shape, &packed, 0, &common, &self.input, &mut output, &mut scratch)
+            .unwrap();
         output
     }
 
@@ -561,6 +583,79 @@ fn int16_sums_reach_the_accumulators_bound() {
     };
     // -(2^31 - 1) / 65536 is nearest to -32768.
     assert_eq!(case.run::<Portable, SingleRounding>(), [-32768]);
+}
+
+/// Convolutions of so many taps that sums need not fit 32 bits, weights and inputs often of one sign.
+fn wide_cases() -> impl Strategy<Value = Int16Case> {
+    let shape = (1..4usize, 1..4usize, 100..600usize, 1..6usize, 1..4usize, 1..4usize, 1..3usize);
+    shape.prop_flat_map(|(height, width, channels, filters, filter_h, filter_w, pool)| {
+        let filter = [filter_h.min(height), filter_w.min(width)];
+        let shape = Conv2dShape::new([height, width, channels], filters, filter);
+        let shape = if shape.max_pool(pool).check().is_ok() { shape.max_pool(pool) } else { shape };
+        let activation = prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6]);
+        (
+            prop_oneof![
+                prop::collection::vec(any::<i16>(), height * width * channels),
+                prop::collection::vec(30_000..=i16::MAX, height * width * channels),
+                Just(vec![i16::MIN; height * width * channels]),
+            ],
+            prop_oneof![
+                prop::collection::vec(-127..=127i8, filters * shape.filter_len()),
+                prop::collection::vec(100..=127i8, filters * shape.filter_len()),
+                Just(vec![-127; filters * shape.filter_len()]),
+            ],
+            prop::collection::vec(any::<i32>(), filters),
+            prop::collection::vec(0.0001..0.02f32, filters),
+            0.001..1.0f32,
+            activation,
+        )
+            .prop_map(move |(input, filters, bias, scales, output, activation)| Int16Case {
+                shape,
+                input,
+                filters,
+                bias,
+                scales,
+                output,
+                activation,
+            })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn sums_of_64_bits_are_the_references(case in wide_cases()) {
+        let expected = case.wide_reference();
+        prop_assert_eq!(case.run_wide::<Portable>(), expected.clone());
+        prop_assert_eq!(case.run_wide::<bareconv::arch::Native>(), expected);
+    }
+
+    /// Where they fit 32 bits they are those of 32 bits.
+    #[test]
+    fn sums_of_64_bits_that_fit_32_are_the_same(case in int16_cases()) {
+        prop_assert_eq!(case.run_wide::<Portable>(), case.run::<Portable, ReducedRounding>());
+    }
+}
+
+#[test]
+fn int16_sums_of_64_bits_reach_beyond_32() {
+    let taps = 65_536;
+    let case = |input: i16, bias: i32| Int16Case {
+        shape: Conv2dShape::dense(taps, 1),
+        input: vec![input; taps],
+        filters: vec![64; taps],
+        bias: vec![bias],
+        // 2^22 in all with the weights; outputs are of the inputs' scale.
+        scales: vec![1.0 / 4_194_304.0],
+        output: 0.0005,
+        activation: Activation::Identity,
+    };
+    assert_eq!(case(-32_768, 0).run_wide::<Portable>(), [-32_768]);
+    assert_eq!(case(32_767, 0).run_wide::<Portable>(), [32_767]);
+    assert_eq!(case(12_345, 1 << 21).run_wide::<Portable>(), [12_346]);
+    assert_eq!(case(12_345, (1 << 21) - 1).run_wide::<Portable>(), [12_345]);
+    assert_eq!(case(-12_345, i32::MIN).run_wide::<Portable>(), [-12_345 - 512]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""The other side of `cargo xtask bench train`: the same networks and steps in PyTorch.
+"""The same networks and steps as `train_speed.rs`, in PyTorch.
 
     train_speed.py lenet5|resnet8|alexnet BATCH SECONDS
 """

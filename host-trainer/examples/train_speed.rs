@@ -1,5 +1,5 @@
-//! Trains a network on noise for some seconds and prints, as JSON, images per second and the peak of the process's memory:
-//! one side of `cargo xtask bench train`.
+//! Trains a network on noise for some seconds and prints, as JSON, images per second and the peak of the process's memory.
+//! `train_speed.py` does the same in PyTorch.
 //!
 //! ```text
 //! train_speed lenet5|resnet8|alexnet BATCH SECONDS

@@ -17,14 +17,7 @@ pub type Failure = Box<dyn Error>;
 
 /// Reads a network from a file of a format that its name ends with.
 pub fn read(path: &Path) -> Result<Graph, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("tflite") => {
-            importers::tflite(&bytes, &name).map_err(|error| format!("{}: {error}", path.display()).into())
-        }
-        _ => Err(format!("{}: the name of a network's file ends with .tflite", path.display()).into()),
-    }
+    Ok(importers::file(path)?)
 }
 
 /// The folder that a module is written to if none is named: the file's name without its extension, as an identifier.

@@ -12,7 +12,9 @@ pub mod optimize;
 pub use check::GraphError;
 pub(crate) use check::MOST_PHASES;
 
-use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, Quantization, TransposedConv2dShape};
+use bareconv::{
+    Activation, Conv2dShape, DepthwiseConv2dShape, Int16Filters, Pool2dShape, Quantization, TransposedConv2dShape,
+};
 use serde::{Deserialize, Serialize};
 
 /// `[height, width, channels]`.
@@ -138,6 +140,16 @@ pub enum Weights {
         /// A bias for each output channel.
         bias: Vec<f32>,
     },
+}
+
+impl Weights {
+    /// Whether a convolution of int16 values takes [`bareconv::Int16x8Wide`] with these weights for TensorFlow Lite Micro's
+    /// bits: where sums could overflow 32 bits.
+    pub(crate) fn need_wide_sums(&self) -> bool {
+        let Self::Int8 { weights, bias, wide_bias: true, .. } = self else { return false };
+        let activation = Activation::Identity;
+        Int16Filters { filters: weights, bias, scales: &[], input: 1.0, output: 1.0, activation }.needs_wide_sums()
+    }
 }
 
 /// Scales of weights.

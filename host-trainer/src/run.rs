@@ -48,8 +48,8 @@ use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int4,
-    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, PowerOfTwo, ReducedRounding, Region, ShapeError,
-    SingleRounding, TransposedConv2dShape, dynamic,
+    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, PowerOfTwo, ReducedRounding, Region,
+    ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -538,6 +538,11 @@ fn conv2d<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>,
         }
         Element::Int16(_) => {
             let (integers, wide) = job.integers()?;
+            if job.rounding == Rounding::TensorFlowLiteMicro && job.weights.need_wide_sums() {
+                return run::<B, Int16x8Wide>(shape, 0, |packed| {
+                    dynamic::conv2d::pack_int16_wide::<B>(&shape, &integers.int16(), packed)
+                });
+            }
             by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
                 dynamic::conv2d::pack_int16::<B, R>(&shape, &integers.int16(), packed)
             }))
@@ -874,7 +879,7 @@ fn gather<T: Copy>(
 }
 
 /// The input's row or column that is nearest to the output's, as TensorFlow Lite computes it, in single precision.
-fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_centers: bool) -> usize {
+pub(crate) fn nearest(at: usize, from: usize, to: usize, align_corners: bool, half_pixel_centers: bool) -> usize {
     let scale = if align_corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 };
     let place = (at as f32 + if half_pixel_centers { 0.5 } else { 0.0 }) * scale;
     let place = if align_corners { libm::roundf(place) } else { libm::floorf(place) };
@@ -936,6 +941,11 @@ impl Words for PortableWords {
     fn scratch(&self, graph: &Graph, node: &Node) -> usize {
         let element = graph.value(node.inputs[0]).element;
         match &node.operator {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. }
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() =>
+            {
+                dynamic::conv2d::scratch_words::<Portable, Int16x8Wide>(shape)
+            }
             Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
             | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
                 dynamic::conv2d::scratch_words::<Portable, Int4<DoubleRounding>>(shape)
@@ -953,6 +963,11 @@ impl Words for PortableWords {
         let (element, output) = (graph.value(node.inputs[0]).element, graph.value(node.output));
         let row = (output.shape[1] * output.shape[2] * output.element.size()).div_ceil(4);
         match &node.operator {
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. }
+                if matches!(element, Element::Int16(_)) && weights.need_wide_sums() =>
+            {
+                row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int16x8Wide>(shape)
+            }
             Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
             | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
                 row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int4<DoubleRounding>>(shape)

@@ -1,5 +1,9 @@
 //! Pictures: the course of training, and digits with the network's opinion.
 
+mod augmentations;
+
+pub use augmentations::augmentations;
+
 use crate::data::Images;
 use crate::quantize::first_greatest;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};

@@ -1,6 +1,6 @@
 //! Plain Rust, for every core.
 
-mod conv;
+pub(super) mod conv;
 pub(crate) mod depthwise;
 mod elementwise;
 

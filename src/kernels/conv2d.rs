@@ -1,7 +1,7 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, Int4, Int16x8, MicroKernel, Progress, Routine, Saturate, Strip};
+use super::{Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip};
 use crate::arch::{Native, routine, routine_i16};
 use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
@@ -83,7 +83,7 @@ impl Plan {
         let table = shape.pool[0] * runs.count();
         let ring = ((rows + blank) * pitch + beyond).div_ceil(per_word);
         // In 64 bits: a window as large as a large tensor would not fit a 32-bit usize.
-        let sums = positions as u64 * layout.block as u64 * shape.pool[0] as u64;
+        let sums = positions as u64 * (layout.block * words::<K::Accumulator>()) as u64 * shape.pool[0] as u64;
         // Whole pairs of words: a word of nibbles is two.
         let all = shape.filters * runs.phases;
         let channels = layout.block_at(0, if all < layout.block { all } else { layout.block });
@@ -128,7 +128,7 @@ impl Plan {
             groups: 1,
             columns: 1,
             table: runs.count(),
-            sums: K::DENSE.block,
+            sums: K::DENSE.block * words::<K::Accumulator>(),
             rows,
             pitch,
             ring: ((rows + blank) * pitch + runs.overhang()).div_ceil(per_word),
@@ -145,6 +145,11 @@ impl Plan {
     pub const fn scratch_words(&self) -> usize {
         self.table + self.sums + self.ring + self.unpacked
     }
+}
+
+/// Words of a sum.
+const fn words<A>() -> usize {
+    size_of::<A>() / 4
 }
 
 const fn at_least_1(n: usize) -> usize {
@@ -233,6 +238,16 @@ impl<R: Rounding> Convolution<Native, Int16x8<R>> {
     /// Where the shape breaks a rule.
     pub const fn unshared_int16(shape: Conv2dShape, common: CommonRequantization) -> Self {
         Self::unshared(shape, 0, common, routine_i16(&shape.pixel()))
+    }
+}
+
+impl Convolution<Native, Int16x8Wide> {
+    /// A convolution of int16 values with int8 weights and sums of 64 bits.
+    ///
+    /// # Panics
+    /// Where the shape breaks a rule.
+    pub const fn int16_wide(shape: Conv2dShape, common: CommonRequantization) -> Self {
+        Self::new(shape, 0, common, None)
     }
 }
 

@@ -1,9 +1,10 @@
 use super::stream::{Stream, push, row_words};
 use crate::arch::{Job, Native, dispatch};
 use crate::kernels::conv2d::{self, Convolution, Plan};
-use crate::kernels::{Backend, Clamp, Epilogue, Int4, Int16x8, Progress};
+use crate::kernels::{Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, Progress};
 use crate::pack::{
     F32Filters, Int4Filters, Int8Filters, Int16Filters, narrow, narrow_i4, pack_f32, pack_i4, pack_i8, pack_i16,
+    pack_i16_wide,
 };
 use crate::quant::{Rounding, SingleRounding};
 use crate::shape::{Conv2dShape, ShapeError, TensorShape, same};
@@ -15,8 +16,8 @@ use core::marker::PhantomData;
 ///
 /// `I` and `O` are the types of its input and output, `WORDS` is [`Conv2dShape::packed_words`], and `E` says how sums
 /// become outputs: [`SingleRounding`] or another [`Rounding`] for int8, [`Int16x8`] of one for int16 activations with
-/// int8 weights, [`Int4`] of one for int8 activations with int4 weights, [`Clamp`] for `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8),
-/// [`conv2d_i16`](crate::reference::conv2d_i16) or [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every
+/// int8 weights, [`Int16x8Wide`] for the same with sums of 64 bits, [`Int4`] of one for int8 activations with int4 weights, [`Clamp`] for `f32`. The result is that of [`reference::conv2d_i8`](crate::reference::conv2d_i8),
+/// [`conv2d_i16`](crate::reference::conv2d_i16), `conv2d_i16_wide` or [`conv2d_f32`](crate::reference::conv2d_f32), bit for bit, on every
 /// backend.
 ///
 /// ```
@@ -167,7 +168,8 @@ impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: 
     /// A convolution of int16 activations with int8 weights.
     ///
     /// Accumulators have 32 bits: for every output channel `|bias| + 32768 * sum |weight|` must fit them, as it does
-    /// for any weights of up to 515 taps; else the layer does not compile ([`ShapeError::Accumulator`]).
+    /// for any weights of up to 515 taps; else the layer does not compile ([`ShapeError::Accumulator`]), and
+    /// [`int16_wide`](Conv2d::int16_wide) is the one to take.
     ///
     /// ```
     /// use bareconv::{Activation, Conv2d, Conv2dShape, Int16Filters, Int16x8, ReducedRounding, Tensor};
@@ -212,6 +214,46 @@ impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: 
         let layout = conv2d::layout::<<Native as Backend>::Int16>(&shape);
         match pack_i16(&shape, &layout, &numbers, R::MODE, &mut packed) {
             Ok(common) => Self { convolution: Convolution::int16(shape, common), packed, types: PhantomData },
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+}
+
+impl<I: TensorShape<Element = i16>, O: TensorShape<Element = i16>, const WORDS: usize>
+    Conv2d<I, O, WORDS, Int16x8Wide>
+{
+    /// A convolution of int16 activations with int8 weights and accumulators of 64 bits: for layers of many taps. Its
+    /// rounding is that of [`ReducedRounding`](crate::ReducedRounding), so that it has TensorFlow Lite Micro's bits where
+    /// the bias has 64 bits there.
+    ///
+    /// ```
+    /// use bareconv::{Activation, Conv2d, Conv2dShape, Int16Filters, Int16x8Wide, Tensor};
+    ///
+    /// // The mean of 2048 values, whose sums of products take 33 bits.
+    /// const SHAPE: Conv2dShape = Conv2dShape::dense(2048, 1);
+    /// const MEAN: Int16Filters<'_> =
+    ///     Int16Filters::dense(&[[64; 2048]], &[0], &[1.0 / 131_072.0], 0.001, 0.001, Activation::Identity);
+    /// static LAYER: Conv2d<
+    ///     Tensor<i16, 1, 1, 2048>,
+    ///     Tensor<i16, 1, 1, 1>,
+    ///     { SHAPE.packed_words::<Int16x8Wide>() },
+    ///     Int16x8Wide,
+    /// > = Conv2d::int16_wide(SHAPE, MEAN);
+    ///
+    /// let mut output = Tensor::filled(0);
+    /// let mut scratch = [0; SHAPE.scratch_words::<Int16x8Wide>()];
+    /// LAYER.run(Tensor([[[-32_768; 2048]]]).view(), output.view_mut(), &mut scratch);
+    /// assert_eq!(output.0, [[[-32_768]]]);
+    /// ```
+    ///
+    /// # Panics
+    /// Where a rule of [`ShapeError`] is broken; in a constant, that is a compile error that names the rule.
+    pub const fn int16_wide(shape: Conv2dShape, numbers: Int16Filters<'_>) -> Self {
+        check_types::<I, O>(&shape);
+        let mut packed = [0; WORDS];
+        let layout = conv2d::layout::<<Int16x8Wide as Epilogue>::Kernel<Native>>(&shape);
+        match pack_i16_wide(&shape, &layout, &numbers, &mut packed) {
+            Ok(common) => Self { convolution: Convolution::int16_wide(shape, common), packed, types: PhantomData },
             Err(error) => panic!("{}", error.message()),
         }
     }
@@ -546,6 +588,22 @@ pub mod dynamic {
             return Err(error);
         }
         pack_i16(shape, &conv2d::layout::<B::Int16>(shape), numbers, R::MODE, packed)
+    }
+
+    /// Packs a convolution of int16 values with int8 weights and sums of 64 bits for backend `B`; returns what [`run`]
+    /// needs besides.
+    ///
+    /// # Errors
+    /// As [`pack_i16_wide`].
+    pub const fn pack_int16_wide<B: Backend>(
+        shape: &Conv2dShape,
+        numbers: &Int16Filters<'_>,
+        packed: &mut [u32],
+    ) -> Result<CommonRequantization, ShapeError> {
+        if let Err(error) = shape.check() {
+            return Err(error);
+        }
+        pack_i16_wide(shape, &conv2d::layout::<<Int16x8Wide as Epilogue>::Kernel<B>>(shape), numbers, packed)
     }
 
     /// Packs a convolution in single precision for backend `B`.

@@ -111,6 +111,35 @@ pub fn conv2d_i16<R: Rounding>(
     pool(shape, convolved, output);
 }
 
+/// [`conv2d_i16`] with sums of 64 bits and the rounding of [`ReducedRounding`](crate::ReducedRounding):
+/// `floor((accumulator * multiplier + 2^(shift-1)) / 2^shift)` with each output channel's multiplier and shift, clamped.
+///
+/// # Panics
+/// Where a slice's length is not the shape's, or an accumulator leaves 48 bits.
+pub fn conv2d_i16_wide(
+    shape: &Conv2dShape,
+    input: &[i16],
+    filters: &[i8],
+    bias: &[i32],
+    parameters: &[[u32; 2]],
+    common: &CommonRequantization,
+    output: &mut [i16],
+) {
+    let convolved = |y: usize, x: usize, o: usize| {
+        let mut accumulator = bias[o] as i64;
+        for_each_tap(shape, y, x, o, |in_filter, at| {
+            if let Some(at) = at {
+                accumulator += input[at] as i64 * filters[o * shape.filter_len() + in_filter] as i64;
+            }
+        });
+        assert!(accumulator.unsigned_abs() <= 1 << 47, "packing checks the accumulator's bound");
+        let [multiplier, shift] = parameters[o];
+        let scaled = (accumulator * multiplier as i64 + (1 << (shift - 1))) >> shift;
+        common.clamp_i16(i32::try_from(scaled).expect("packing checks the result's bound"))
+    };
+    pool(shape, convolved, output);
+}
+
 /// Convolution in `f32`, clamped to `low..=high` (the activation), then maximum pooling.
 ///
 /// # Panics

@@ -5,7 +5,7 @@ use bareconv::kernels::Backend;
 use bareconv::quant::{CommonRequantization, Rounding};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DoubleRounding, F32Filters, Int4, Int4Filters, Int8Filters, Int16Filters, Int16x8,
-    PowerOfTwo, Quantization, ReducedRounding, SingleRounding, dynamic::conv2d, pack, reference,
+    Int16x8Wide, PowerOfTwo, Quantization, ReducedRounding, SingleRounding, dynamic::conv2d, pack, reference,
 };
 
 /// Int8 convolutions, each with both roundings.
@@ -191,11 +191,13 @@ fn int16<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &
             };
         }
         generator.int8(filters, -127);
-        // Many taps of full weight would not fit an accumulator.
-        let divisor = (shape.filter_len() / 500 + 1) as i8;
-        filters.iter_mut().for_each(|weight| *weight /= divisor);
         let output = [generator.real(0.0005, 0.02), generator.real(0.000_01, 0.0005)][generator.within(0, 1)];
         let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][generator.within(0, 2)];
+        let numbers = Int16Filters { filters, bias, scales, input: 0.0005, output, activation };
+        wide_case::<B>(cases, case, &shape, &numbers, input, space.lend());
+        // Many taps of full weight would not fit an accumulator of 32 bits.
+        let divisor = (shape.filter_len() / 500 + 1) as i8;
+        filters.iter_mut().for_each(|weight| *weight /= divisor);
         let numbers = Int16Filters { filters, bias, scales, input: 0.0005, output, activation };
         int16_case::<B, SingleRounding>(cases, case, &shape, &numbers, input, space.lend());
         int16_case::<B, DoubleRounding>(cases, case, &shape, &numbers, input, space.lend());
@@ -223,6 +225,33 @@ fn int16_case<B: Backend, R: Rounding>(
         .measure(|| conv2d::run::<B, Int16x8<R>>(shape, packed, 0, &common, input, output, scratch))
         .expect("the case obeys the rules");
     cases.compare(&(case, R::MODE, shape), output, expected);
+}
+
+fn wide_case<B: Backend>(
+    cases: &mut Cases<'_>,
+    case: u32,
+    shape: &Conv2dShape,
+    numbers: &Int16Filters<'_>,
+    input: &[i16],
+    mut space: Space<'_>,
+) {
+    let len = shape.output().iter().product();
+    let (output, expected) = (space.take(len), space.take(len));
+    let common = pack::common_requantization_i16(numbers, ReducedRounding::MODE);
+    let mut parameters = [[0; 2]; CHANNELS];
+    for (o, words) in parameters.iter_mut().enumerate().take(shape.filters) {
+        *words = pack::requantization_parameters_i16_wide(numbers, o);
+    }
+    reference::conv2d_i16_wide(shape, input, numbers.filters, numbers.bias, &parameters, &common, expected);
+    let packed = space.take(conv2d::packed_words::<B, Int16x8Wide>(shape));
+    let common = conv2d::pack_int16_wide::<B>(shape, numbers, packed).expect("the case obeys the rules");
+    let scratch = space.take(conv2d::scratch_words::<B, Int16x8Wide>(shape));
+    scratch.fill(0x7f80_80ff);
+    output.fill(99);
+    cases
+        .measure(|| conv2d::run::<B, Int16x8Wide>(shape, packed, 0, &common, input, output, scratch))
+        .expect("the case obeys the rules");
+    cases.compare(&(case, "wide", shape), output, expected);
 }
 
 fn int8_case<B: Backend, R: Rounding>(

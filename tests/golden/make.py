@@ -37,6 +37,7 @@ Numbers are decimal; an f32 is printed with the digits that bring back its exact
     relu                        1 where a ReLU is fused into the operator, 3 for a ReLU6, otherwise 0
     groups                      of the input channels and the filters
     bias_bits                   32 or 64: the type of the bias
+    dense                       1 where the operator is FULLY_CONNECTED, 0 where it is CONV_2D
 """
 
 from pathlib import Path
@@ -394,6 +395,51 @@ def dense_int16(random):
             "relu": relu, "bias_bits": 64, "weights": weights, "bias": bias, "input": values, "output": out,
         }))
     write("dense_int16", cases)
+
+
+def some_heavy(random, shape, low, high, dtype):
+    """Numbers of a sign, so that their products pile up, but for a few."""
+    values = random.integers(low, high + 1, shape)
+    return np.where(random.random(shape) < 0.05, -values, values).astype(dtype)
+
+
+def int16_wide(random):
+    """int16 activations with int8 weights, and so many taps that sums do not fit 32 bits."""
+    cases = []
+    kinds = schema.TensorType
+    for shape, filters, filter_size, padding, relu in [
+        ((1, 1, 640), 2, (1, 1), VALID, 1), ((1, 1, 2100), 1, (1, 1), VALID, 0), ((3, 2, 130), 2, (3, 3), SAME, 0),
+        ((1, 3, 300), 2, (1, 2), VALID, 1),
+    ]:
+        taps = filter_size[0] * filter_size[1] * shape[2]
+        signs = (-1) ** np.arange(filters).reshape(-1, 1, 1, 1)
+        values = some_heavy(random, shape, 30000, 32767, np.int16)
+        weights = (signs * some_heavy(random, (filters, *filter_size, shape[2]), 110, 127, np.int8)).astype(np.int8)
+        bias = random.integers(-1 << 30, 1 << 30, filters).astype(np.int64)
+        in_scale, weight_scale = f32(0.0004), f32(0.009)
+        out_scale = f32(in_scale * weight_scale * 127 * taps)
+        dense = shape[:2] == (1, 1)
+        out_size, pads = geometry(shape, filter_size, (1, 1), (1, 1), padding)
+        source = tensor((1, shape[2]) if dense else (1, *shape), in_scale, 0, dtype=kinds.INT16)
+        biases = tensor((filters,), np.float32(in_scale) * np.float32(weight_scale), 0, bias, kinds.INT64)
+        target = tensor((1, filters) if dense else (1, *out_size, filters), out_scale, 0, dtype=kinds.INT16)
+        if dense:
+            kind = schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOptions.FullyConnectedOptions
+            options = schema.FullyConnectedOptionsT(fusedActivationFunction=relu)
+            kernel = tensor((filters, taps), weight_scale, 0, weights)
+        else:
+            kernel = tensor(weights.shape, [weight_scale] * filters, 0, weights, axis=0)
+            kind = schema.BuiltinOperator.CONV_2D, schema.BuiltinOptions.Conv2DOptions
+            options = schema.Conv2DOptionsT(padding=padding, strideH=1, strideW=1, fusedActivationFunction=relu,
+                                            dilationHFactor=1, dilationWFactor=1)
+        out = run(*kind, options, [source, kernel, biases], target, values)
+        cases.append((f"{shape} to {filters}, filter {filter_size} padding {pads}", {
+            "input_shape": shape, "filter_shape": weights.shape, "output_shape": [*out_size, filters],
+            "stride": [1, 1], "dilation": [1, 1], "padding": pads, "dense": int(dense), "input_scale": np.float32(in_scale),
+            "weight_scales": np.full(filters, weight_scale, np.float32), "output_scale": np.float32(out_scale),
+            "relu": relu, "bias_bits": 64, "weights": weights, "bias": bias, "input": values, "output": out,
+        }))
+    write("int16_wide", cases)
 
 
 def depthwise_conv2d_int16(random):
@@ -901,6 +947,7 @@ if __name__ == "__main__":
     grouped(seed(60))
     conv2d_int16(seed(61))
     dense_int16(seed(62))
+    int16_wide(seed(67))
     transposed_conv(seed(20))
     transposed_conv(seed(21), int16=True)
     for number, (operator, relus) in enumerate([("ADD", [0, 1, 3]), ("SUB", [0, 1]), ("MUL", [0, 1, 3])]):

@@ -28,6 +28,18 @@ fn code_limit(board: &Board) -> u64 {
     if board.backend == "armv7em" { 768 } else { 512 }
 }
 
+/// Multiply-accumulates of a layer that counts as large: its work is not in what surrounds the loops.
+const LARGE: u64 = 50_000;
+
+/// How many times fewer instructions than plain Rust's a large layer must take by a backend.
+fn least_gain(backend: &str) -> f64 {
+    match backend {
+        "armv7em" => 2.0,
+        "helium" => 8.0,
+        _ => 1.0,
+    }
+}
+
 /// The functions of a program that belong to the panic machinery of `core`.
 fn panics(image: &Image) -> Vec<&str> {
     let names = image.functions().iter().map(|function| function.1.as_str());
@@ -185,11 +197,20 @@ fn count(board: &Board, backend: Option<&str>) -> Result<Vec<(String, u64, u64)>
         .collect()
 }
 
-/// Counts the instructions of layers on cores.
+/// The large layers that a backend does not make as much faster as it must.
+fn too_slow<'a>(board: &Board, speeds: &'a [Speed]) -> Vec<&'a str> {
+    let least = least_gain(board.backend);
+    let slow =
+        speeds.iter().filter(|speed| speed.macs >= LARGE && (speed.portable as f64) < least * speed.native as f64);
+    slow.map(|speed| speed.layer.as_str()).collect()
+}
+
+/// Counts the instructions of layers on cores. `false` where a large layer takes too many.
 pub fn bench(options: &BenchOptions) -> Result<bool> {
     let default = ["m4", "m7", "m33", "m55"].map(str::to_owned);
     let names: &[String] = if options.cores.is_empty() { &default } else { &options.cores };
     let mut results = BTreeMap::new();
+    let mut fast = true;
     for (number, name) in names.iter().enumerate() {
         let board = boards::ALL.into_iter().find(|board| board.short == name && board.counts());
         let board = board.with_context(|| format!("there is no core `{name}` in QEMU"))?;
@@ -201,6 +222,11 @@ pub fn bench(options: &BenchOptions) -> Result<bool> {
             .map(|((layer, macs, native), (_, _, portable))| Speed { layer, macs, native, portable })
             .collect();
         print!("{}", speed_table(board, &speeds));
+        let (slow, least) = (too_slow(board, &speeds), least_gain(board.backend));
+        if !slow.is_empty() {
+            eprintln!("less than {least} times fewer instructions than plain Rust: {}", slow.join("; "));
+            fast = false;
+        }
         results.insert(number, (board, speeds));
     }
     if let Some(path) = &options.json {
@@ -215,7 +241,7 @@ pub fn bench(options: &BenchOptions) -> Result<bool> {
         let lines: Vec<_> = lines.map(|line| format!("  {line}")).collect();
         shell::write_whole(path, format!("[\n{}\n]\n", lines.join(",\n")).as_bytes())?;
     }
-    Ok(true)
+    Ok(fast)
 }
 
 fn speed_table(board: &Board, speeds: &[Speed]) -> String {
@@ -232,6 +258,14 @@ fn speed_table(board: &Board, speeds: &[Speed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_layers_are_named() {
+        let speed = |layer: &str, macs, native| Speed { layer: layer.to_owned(), macs, native, portable: 1_600 };
+        let speeds = [speed("small", LARGE - 1, 1_000), speed("slow", LARGE, 801), speed("fast", LARGE, 800)];
+        assert_eq!(too_slow(&CORTEX_M4, &speeds), ["slow"]);
+        assert_eq!(too_slow(&boards::CORTEX_M55, &speeds), ["slow", "fast"]);
+    }
 
     #[test]
     fn tables_fit_a_terminal() {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Options of the command.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The network: a TensorFlow Lite file
+    /// The network: a TensorFlow Lite or ONNX file
     model: PathBuf,
     /// Folder for the module [default: the file's name]
     #[arg(long, value_name = "DIR")]

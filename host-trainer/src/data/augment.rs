@@ -103,6 +103,38 @@ impl Augmentation {
         mixup: 0.0,
     };
 
+    /// Each of its changes alone, with a name, in the order in which they are made.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(&'static str, Self)> {
+        let only = |change: &dyn Fn(&mut Self)| {
+            let mut part = Self { border: self.border, ..Self::NONE };
+            change(&mut part);
+            part
+        };
+        let parts = vec![
+            ("stylization", only(&|part| part.stylization = self.stylization)),
+            ("horizontal flip", only(&|part| part.horizontal_flip = self.horizontal_flip)),
+            ("vertical flip", only(&|part| part.vertical_flip = self.vertical_flip)),
+            ("crop", only(&|part| part.crop = self.crop)),
+            ("shift", only(&|part| part.shift = self.shift)),
+            ("rotation", only(&|part| part.rotation = self.rotation)),
+            ("scaling", only(&|part| part.scaling = self.scaling)),
+            ("shear", only(&|part| part.shear = self.shear)),
+            ("elastic", only(&|part| part.elastic = self.elastic)),
+            ("context", only(&|part| part.context = self.context)),
+            ("clutter", only(&|part| part.clutter = self.clutter)),
+            ("illumination", only(&|part| part.illumination = self.illumination)),
+            ("contrast", only(&|part| part.contrast = self.contrast)),
+            ("brightness", only(&|part| part.brightness = self.brightness)),
+            ("blur", only(&|part| part.blur = self.blur)),
+            ("noise", only(&|part| part.noise = self.noise)),
+            ("cutout", only(&|part| part.cutout = self.cutout)),
+            ("mixup", only(&|part| part.mixup = self.mixup)),
+        ];
+        let nothing = Self { border: self.border, ..Self::NONE };
+        parts.into_iter().filter(|(_, part)| *part != nothing).collect()
+    }
+
     /// Checks all numbers, for images of `shape` (height, width, channels).
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::numbers::{Literal, array, array_type, quantization};
 use super::{product_rounding, rounding, tensor_of as tensor};
-use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Scales, Value, ValueId, Weights};
+use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Scales, Value, ValueId, Weights};
 use crate::plan::Form;
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
 use std::fmt::Write;
@@ -375,10 +375,14 @@ impl Declaration<'_> {
         let mut declare = |name: &str, doc: &str, kind: String, numbers: String| {
             let _ = write!(layer.weights, "/// {doc}\npub const {upper}_{name}: {kind} = {numbers};\n\n");
         };
+        let int16 = matches!(self.input().element, Element::Int16(_));
+        let wide_sums = int16
+            && ["Conv2d", "Dense"].contains(&kind)
+            && self.graph.rounding == Rounding::TensorFlowLiteMicro
+            && weights.need_wide_sums();
         let epilogue = match weights {
             Weights::Int8 { weights, scales, bias, wide_bias } => {
                 let rounding = rounding(self.graph.rounding, *wide_bias);
-                layer.imports.push(rounding);
                 match scales {
                     Scales::PerTensor(scale) => line(&format!("&[{}; {filters}]", scale.literal())),
                     Scales::PerChannel(scales) => {
@@ -394,11 +398,14 @@ impl Declaration<'_> {
                 declare("BIAS", &doc, format!("[i32; {filters}]"), array(bias, &[filters], 0));
                 let doc = format!("Weights of `{}`: {order}.", self.name);
                 declare("WEIGHTS", &doc, array_type("i8", &dimensions), array(weights, &dimensions, 0));
-                if matches!(self.input().element, Element::Int16(_)) {
-                    layer.imports.extend(["Int16Filters", "Int16x8"]);
+                if wide_sums {
+                    layer.imports.extend(["Int16Filters", "Int16x8Wide"]);
+                    ("Int16x8Wide".to_owned(), "int16_wide", format!("Int16Filters::{constructor}"))
+                } else if int16 {
+                    layer.imports.extend(["Int16Filters", "Int16x8", rounding]);
                     (format!("Int16x8<{rounding}>"), "int16", format!("Int16Filters::{constructor}"))
                 } else {
-                    layer.imports.push("Int8Filters");
+                    layer.imports.extend(["Int8Filters", rounding]);
                     (rounding.to_owned(), "int8", format!("Int8Filters::{constructor}"))
                 }
             }

@@ -1,4 +1,4 @@
-use super::ImportError;
+use super::FileError;
 use crate::generate::{self, GenerateError};
 use crate::graph::GraphError;
 use crate::graph::optimize::{self, optimize};
@@ -8,22 +8,17 @@ use std::{env, fs, io};
 /// A build script cannot make a module.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A file cannot be read or written.
+    /// The module cannot be written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Its file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// The network cannot be imported.
-    #[error("{path}: {source}")]
-    Import {
-        /// Its file.
-        path: PathBuf,
-        /// The reason.
-        source: ImportError,
-    },
+    /// The network cannot be read.
+    #[error(transparent)]
+    Import(#[from] FileError),
     /// The network breaks a rule.
     #[error("{path}: {source}")]
     Graph {
@@ -80,11 +75,10 @@ pub fn build_with(
     let path = path.as_ref();
     println!("cargo:rerun-if-changed={}", path.display());
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or(BuildError::NoBuildScript)?;
-    let named = |source| BuildError::File { path: path.to_owned(), source };
-    let bytes = fs::read(path).map_err(named)?;
-    let title = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut graph =
-        super::tflite(&bytes, &title).map_err(|source| BuildError::Import { path: path.to_owned(), source })?;
+    let (mut graph, parts) = super::file::file_and_parts(path)?;
+    for part in parts.iter().skip(1) {
+        println!("cargo:rerun-if-changed={}", part.display());
+    }
     optimize(&mut graph, passes).map_err(|source| BuildError::Graph { path: path.to_owned(), source })?;
     let module =
         generate::module(&graph, options).map_err(|source| BuildError::Generate { path: path.to_owned(), source })?;

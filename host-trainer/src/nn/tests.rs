@@ -5,6 +5,7 @@ use crate::random::Random;
 
 mod forward;
 mod gradients;
+mod graphs;
 mod initial;
 mod threads;
 

@@ -127,15 +127,6 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Option<&[f32]> {
         self.tensors.get(name).map(Vec::as_slice)
     }
-
-    /// The tensors whose names begin with `prefix`, without it, in the order of their names.
-    pub fn group(&self, prefix: &str) -> Vec<(String, Vec<f32>)> {
-        let of_group =
-            |(name, values): (&String, &Vec<f32>)| Some((name.strip_prefix(prefix)?.to_owned(), values.clone()));
-        let mut group: Vec<_> = self.tensors.iter().filter_map(of_group).collect();
-        group.sort_by(|a, b| a.0.cmp(&b.0));
-        group
-    }
 }
 
 /// The first difference of two identities: where, and both sides.

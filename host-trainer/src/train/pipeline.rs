@@ -4,6 +4,7 @@ use super::Batch;
 use crate::data::{Augmentation, Augmenter, Images, Normalization};
 use crate::random::Random;
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// Grey levels to what the network sees: `(level - offset) * factor`, each with a value for every channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,21 +62,50 @@ impl From<&Normalization> for InputScaling {
 
 /// Makes the batches of a training. What an image becomes depends on the seed, the epoch and the number of the image
 /// alone: neither on the batch that it is in nor on threads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Pipeline<'a> {
-    /// The training images.
-    pub images: &'a Images,
-    /// Number of classes.
-    pub classes: usize,
-    /// How pixels become inputs.
-    pub scaling: &'a InputScaling,
-    /// How images change.
-    pub augmentation: &'a Augmentation,
-    /// Seed of the shuffles and changes.
-    pub seed: u64,
+    images: &'a Images,
+    classes: usize,
+    scaling: &'a InputScaling,
+    augmentation: &'a Augmentation,
+    seed: u64,
+    /// Those that no thread uses at the moment: their memory is worth keeping.
+    idle: Mutex<Vec<Augmenter<'a>>>,
 }
 
-impl Pipeline<'_> {
+/// An augmenter that goes back to the others when it is no longer used.
+struct Borrowed<'p, 'a> {
+    augmenter: Option<Augmenter<'a>>,
+    idle: &'p Mutex<Vec<Augmenter<'a>>>,
+}
+
+impl Drop for Borrowed<'_, '_> {
+    fn drop(&mut self) {
+        if let (Some(augmenter), Ok(mut idle)) = (self.augmenter.take(), self.idle.lock()) {
+            idle.push(augmenter);
+        }
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    /// Batches of `images`, labelled with one of `classes` classes, by the shuffles and changes of `seed`.
+    #[must_use]
+    pub fn new(
+        images: &'a Images,
+        classes: usize,
+        scaling: &'a InputScaling,
+        augmentation: &'a Augmentation,
+        seed: u64,
+    ) -> Self {
+        Self { images, classes, scaling, augmentation, seed, idle: Mutex::new(Vec::new()) }
+    }
+
+    fn borrow(&self) -> Borrowed<'_, 'a> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let augmenter = idle.unwrap_or_else(|| Augmenter::new(self.images, self.augmentation));
+        Borrowed { augmenter: Some(augmenter), idle: &self.idle }
+    }
+
     /// The order of the images in an epoch.
     #[must_use]
     pub fn order(&self, epoch: usize) -> Vec<usize> {
@@ -96,8 +126,9 @@ impl Pipeline<'_> {
         batch.targets.clear();
         batch.targets.resize(members.len() * self.classes, 0.0);
         batch.inputs.par_chunks_mut(size).zip(batch.targets.par_chunks_mut(self.classes)).zip(members).for_each_init(
-            || Augmenter::new(self.images, self.augmentation),
-            |augmenter, ((inputs, target), &member)| {
+            || self.borrow(),
+            |borrowed, ((inputs, target), &member)| {
+                let augmenter = borrowed.augmenter.as_mut().expect("it is there until it goes back");
                 let mut random = Random::new(self.seed, streams + member as u64);
                 let mixed = augmenter.run(member, &mut random);
                 self.scaling.apply(augmenter.levels().iter().copied(), inputs);
@@ -128,8 +159,7 @@ mod tests {
         let images = images();
         let scaling = InputScaling::from(&Normalization { mean: vec![10.0, 20.0], deviation: vec![2.0, 4.0] });
         let augmentation = Augmentation::default();
-        let pipeline =
-            Pipeline { images: &images, classes: 3, scaling: &scaling, augmentation: &augmentation, seed: 1 };
+        let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, 1);
         let mut batch = Batch::default();
         pipeline.fill(0, 0, &[5, 2], &mut batch);
         assert_eq!((batch.count, batch.inputs.len()), (2, 2 * 24));
@@ -149,8 +179,7 @@ mod tests {
         let images = images();
         let scaling = InputScaling::unit(2);
         let augmentation = Augmentation { shift: 1.0, noise: 0.1, mixup: 0.5, ..Augmentation::default() };
-        let pipeline =
-            Pipeline { images: &images, classes: 3, scaling: &scaling, augmentation: &augmentation, seed: 1 };
+        let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, 1);
         let fill = |epoch, members: &[usize], threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut batch = Batch::default();
@@ -174,8 +203,7 @@ mod tests {
     fn orders_are_permutations_of_their_epoch() {
         let images = images();
         let (scaling, augmentation) = (InputScaling::unit(2), Augmentation::default());
-        let pipeline =
-            Pipeline { images: &images, classes: 3, scaling: &scaling, augmentation: &augmentation, seed: 1 };
+        let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, 1);
         let mut order = pipeline.order(1);
         assert_ne!(order, pipeline.order(2));
         assert_eq!(order, pipeline.order(1));

@@ -156,6 +156,21 @@ impl Trainable for Sequential<'_> {
         }
     }
 
+    fn adapt(&mut self, parameters: &[f32], batch: &Batch) -> bool {
+        if self.averages.is_empty() {
+            return false;
+        }
+        let Self { network, averages, training, quantization, rounded, .. } = self;
+        let engine = engine(training, network, batch.count, Mode::Training, quantization.as_ref());
+        if let Some(quantization) = &quantization {
+            quantization.round_weights(network, parameters, rounded);
+        }
+        let seen = if quantization.is_some() { &rounded[..] } else { parameters };
+        engine.load(&batch.inputs);
+        engine.forward_training(seen, averages, batch.stream);
+        true
+    }
+
     fn state(&self) -> Vec<(String, Vec<f32>)> {
         let ranges = self.quantization.as_ref().map(|quantization| quantization.ranges.concat());
         let ranges = ranges.map(|ranges| ("activation_ranges".to_owned(), ranges));

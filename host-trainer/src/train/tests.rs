@@ -168,14 +168,14 @@ fn evaluation_counts_every_image_once() {
     assert!((evaluation.loss - expected).abs() < 1e-9);
 }
 
-/// A linear classifier that hands over its gradient in small pieces, last ones first, and has a state: the mean of its
-/// inputs, and the last random stream it was given.
+/// A linear classifier that hands over its gradient in small pieces, last ones first, and has a state: the last random
+/// stream it was given, and moving averages of its outputs.
 #[derive(Clone, Debug)]
 struct Linear {
     inputs: usize,
     classes: usize,
-    mean: f32,
     stream: f32,
+    mean: Vec<f32>,
     /// Training steps after which the loss is no number.
     diverges_after: usize,
 }
@@ -197,6 +197,7 @@ impl Trainable for Linear {
         std::iter::once(0..self.parameters()).collect()
     }
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
+        self.adapt(parameters, batch);
         let mut logits = vec![0.0; batch.count * self.classes];
         self.infer(parameters, &batch.inputs, batch.count, &mut logits);
         let mut gradient = vec![0.0; parameters.len()];
@@ -222,7 +223,6 @@ impl Trainable for Linear {
             let range = start..(start + 1000).min(parameters.len());
             update(range.clone(), &gradient[range.clone()], &mut parameters[range]);
         }
-        self.mean = 0.9 * self.mean + 0.1 * batch.inputs.iter().sum::<f32>() / batch.inputs.len() as f32;
         self.stream = (batch.stream % 8191) as f32;
         self.diverges_after -= 1;
         if self.diverges_after == 0 {
@@ -237,20 +237,34 @@ impl Trainable for Linear {
             }
         }
     }
+    fn adapt(&mut self, parameters: &[f32], batch: &Batch) -> bool {
+        let mut logits = vec![0.0; batch.count * self.classes];
+        self.infer(parameters, &batch.inputs, batch.count, &mut logits);
+        for (class, mean) in self.mean.iter_mut().enumerate() {
+            let sum: f32 = logits.iter().skip(class).step_by(self.classes).sum();
+            *mean = 0.5 * *mean + 0.5 * sum / batch.count as f32;
+        }
+        true
+    }
+    // Not in the order of the alphabet.
     fn state(&self) -> Vec<(String, Vec<f32>)> {
-        vec![("mean".to_owned(), vec![self.mean]), ("stream".to_owned(), vec![self.stream])]
+        vec![("stream".to_owned(), vec![self.stream]), ("mean".to_owned(), self.mean.clone())]
     }
     fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
-        let [(mean, means), (stream, streams)] = state else { return false };
-        if mean != "mean" || stream != "stream" || means.len() != 1 || streams.len() != 1 {
+        let [(stream, streams), (mean, means)] = state else { return false };
+        if stream != "stream" || mean != "mean" || streams.len() != 1 || means.len() != self.classes {
             return false;
         }
-        (self.mean, self.stream) = (means[0], streams[0]);
+        (self.stream, self.mean) = (streams[0], means.clone());
         true
     }
 }
 
-const LINEAR: Linear = Linear { inputs: 784, classes: 10, mean: 0.0, stream: 0.0, diverges_after: usize::MAX };
+impl Linear {
+    fn new() -> Self {
+        Self { inputs: 784, classes: 10, stream: 0.0, mean: vec![0.0; 10], diverges_after: usize::MAX }
+    }
+}
 
 /// Digits to learn from, to choose by and to test with.
 fn digits() -> [Images; 3] {
@@ -288,7 +302,7 @@ fn interrupted_trainings_end_the_same() {
                 ..recipe()
             };
             let new = |folder: &Path| {
-                let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe.clone(), 7).unwrap();
+                let mut trainer = Trainer::new(Linear::new(), data, vec![0.0; 7840], recipe.clone(), 7).unwrap();
                 trainer.keep_checkpoint(OutputFolder::open(folder).unwrap(), "checkpoint.safetensors");
                 trainer
             };
@@ -342,7 +356,7 @@ fn pruned_parameters_stay_cut_when_training_goes_on() {
     let mask: Vec<bool> = (0..7840).map(|i| i % 3 != 0).collect();
     let folder = tempfile::tempdir().unwrap();
     let new = || {
-        let mut trainer = Trainer::new(LINEAR, data, vec![0.5; 7840], recipe(), 7).unwrap();
+        let mut trainer = Trainer::new(Linear::new(), data, vec![0.5; 7840], recipe(), 7).unwrap();
         trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
         trainer
     };
@@ -366,7 +380,7 @@ fn checkpoints_of_other_trainings_and_damaged_ones_are_refused() {
     let data = TrainingData { train: &train, validation: Some(&validation), test: None, scaling: &scaling };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("checkpoint.safetensors");
-    let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe(), 7).unwrap();
+    let mut trainer = Trainer::new(Linear::new(), data, vec![0.0; 7840], recipe(), 7).unwrap();
     trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
     let mut paths = Vec::new();
     trainer
@@ -386,22 +400,28 @@ fn checkpoints_of_other_trainings_and_damaged_ones_are_refused() {
     let twice = InputScaling { offset: vec![0.0], factor: vec![2.0] };
     let swapped = TrainingData { train: &validation, validation: Some(&train), ..data };
     for (message, parts) in [
-        (message(LINEAR, data, other, 7), ["recipe.batch is 200 there and 32 here", "train from the start"]),
-        (message(LINEAR, data, recipe(), 8), ["seed is 7 there and 8 here", "checkpoint.safetensors"]),
-        (message(Linear { classes: 11, ..LINEAR }, data, recipe(), 7), ["network is \"linear 784 10\" there", "11"]),
-        (message(LINEAR, swapped, recipe(), 7), ["training images is \"250 of", "\"150 of"]),
-        (message(LINEAR, TrainingData { scaling: &twice, ..data }, recipe(), 7), ["factor of the inputs", "[2.0]"]),
+        (message(Linear::new(), data, other, 7), ["recipe.batch is 200 there and 32 here", "train from the start"]),
+        (message(Linear::new(), data, recipe(), 8), ["seed is 7 there and 8 here", "checkpoint.safetensors"]),
+        (
+            message(Linear { classes: 11, ..Linear::new() }, data, recipe(), 7),
+            ["network is \"linear 784 10\" there", "11"],
+        ),
+        (message(Linear::new(), swapped, recipe(), 7), ["training images is \"250 of", "\"150 of"]),
+        (
+            message(Linear::new(), TrainingData { scaling: &twice, ..data }, recipe(), 7),
+            ["factor of the inputs", "[2.0]"],
+        ),
     ] {
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
     let bytes = std::fs::read(&file).unwrap();
     for cut in [0, 7, 9, 500, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&file, &bytes[..cut]).unwrap();
-        let message = message(LINEAR, data, recipe(), 7);
+        let message = message(Linear::new(), data, recipe(), 7);
         assert!(message.contains("not a whole checkpoint"), "cut to {cut}: {message}");
     }
     std::fs::remove_file(&file).unwrap();
-    assert!(message(LINEAR, data, recipe(), 7).contains("cannot read the checkpoint"));
+    assert!(message(Linear::new(), data, recipe(), 7).contains("cannot read the checkpoint"));
 }
 
 #[test]
@@ -420,7 +440,7 @@ fn the_best_epoch_by_validation_is_the_result() {
         early_stopping: Some(EarlyStopping { patience: 3 }),
         ..recipe()
     };
-    let mut trainer = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe, 1).unwrap();
+    let mut trainer = Trainer::new(Linear::new(), data, vec![0.0; 7840], recipe, 1).unwrap();
     assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Early);
     let epochs: Vec<Epoch> = trainer.history().to_vec();
     let better = |a: &Epoch, b: &Epoch| a.validation.unwrap().better_than(&b.validation.unwrap());
@@ -446,7 +466,7 @@ fn divergence_is_an_error_that_says_where() {
     let data = TrainingData { train: &train, validation: None, test: None, scaling: &scaling };
     // 250 images in batches of 100: the fifth step is the second of the second epoch.
     let recipe = Recipe { batch: 100, ..recipe() };
-    let model = Linear { diverges_after: 5, ..LINEAR };
+    let model = Linear { diverges_after: 5, ..Linear::new() };
     let mut trainer = Trainer::new(model, data, vec![0.0; 7840], recipe, 1).unwrap();
     let error = trainer.run(&never(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::Diverged { epoch: 2, images: 200, .. }), "{error:?}");
@@ -459,7 +479,7 @@ fn images_that_do_not_fit_are_refused() {
     let scaling = InputScaling::unit(1);
     let refuse = |train: &Images, test: &Images, part: &str| {
         let data = TrainingData { train, validation: None, test: Some(test), scaling: &scaling };
-        let error = Trainer::new(LINEAR, data, vec![0.0; 7840], recipe(), 1).unwrap_err().to_string();
+        let error = Trainer::new(Linear::new(), data, vec![0.0; 7840], recipe(), 1).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
     let narrow = Images { size: [28, 14], labels: vec![0; 500], ..train.clone() };
@@ -468,4 +488,33 @@ fn images_that_do_not_fit_are_refused() {
     refuse(&train, &train.select(&[]), "no test images");
     refuse(&narrow, &train, "[28, 14, 1]");
     refuse(&train, &strange, "label 12");
+}
+
+#[test]
+fn statistics_are_those_of_the_averaged_parameters() {
+    let [train, ..] = digits();
+    let scaling = InputScaling::unit(1);
+    let data = TrainingData { train: &train, validation: None, test: None, scaling: &scaling };
+    let recipe = |average| Recipe { batch: 25, average, ..recipe() };
+    let run = |average| {
+        let mut trainer = Trainer::new(Linear::new(), data, vec![0.0; 7840], recipe(average), 3).unwrap();
+        trainer.run(&never(), &mut |_| {}).unwrap();
+        (trainer.parameters().to_vec(), trainer.model().clone(), trainer.finish())
+    };
+    let stochastic = Average::Stochastic { start: 0.1 };
+    let (last, mut model, averaged) = run(stochastic);
+    let (same_last, same_model, plain) = run(Average::None);
+    assert_eq!(bits(&last), bits(&same_last), "averages change nothing in the steps themselves");
+    assert_eq!(bits(&model.mean), bits(&same_model.mean));
+    assert_eq!(bits(&plain.model.mean), bits(&model.mean), "no average, no other statistics");
+    // One more pass over the images of the last epoch, with the averaged parameters.
+    let augmentation = recipe(stochastic).augmentation;
+    let pipeline = Pipeline::new(&train, 10, &scaling, &augmentation, 3);
+    let mut batch = Batch::default();
+    for (index, members) in pipeline.order(2).chunks(25).enumerate() {
+        pipeline.fill(2, 25 * index, members, &mut batch);
+        model.adapt(&averaged.parameters, &batch);
+    }
+    assert_ne!(bits(&averaged.model.mean), bits(&plain.model.mean));
+    assert_eq!(bits(&averaged.model.mean), bits(&model.mean));
 }

@@ -59,13 +59,21 @@ pub trait Trainable {
     /// The logits `[image][class]` of `count` inputs, as the finished network computes them.
     fn infer(&mut self, parameters: &[f32], inputs: &[f32], count: usize, logits: &mut [f32]);
 
+    /// Moves the statistics that belong to `parameters`, such as those of batch normalization, as a step with this batch
+    /// would, and changes nothing else. Averaged parameters need it: nothing was ever computed with them. `false` if it
+    /// has no such statistics.
+    fn adapt(&mut self, parameters: &[f32], batch: &Batch) -> bool {
+        let _ = (parameters, batch);
+        false
+    }
+
     /// What it has learnt besides parameters, such as the running statistics of batch normalization or the ranges of
     /// activations, by name.
     fn state(&self) -> Vec<(String, Vec<f32>)> {
         Vec::new()
     }
 
-    /// Takes back what [`Self::state`] gave. `false` if it is not of this network.
+    /// Takes back what [`Self::state`] gave, in the same order. `false` if it is not of this network.
     fn restore(&mut self, state: &[(String, Vec<f32>)]) -> bool {
         state.is_empty()
     }

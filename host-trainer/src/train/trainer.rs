@@ -3,7 +3,8 @@
 use super::checkpoint::{Checkpoint, CheckpointError, Position};
 use super::optimizer::norm;
 use super::{
-    Batch, InputScaling, OptimizerState, Pipeline, Recipe, RecipeError, Step, Totals, Trainable, softmax_cross_entropy,
+    Average, Batch, InputScaling, OptimizerState, Pipeline, Recipe, RecipeError, Step, Totals, Trainable,
+    softmax_cross_entropy,
 };
 use crate::data::Images;
 use crate::output::{OutputError, OutputFolder};
@@ -199,7 +200,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
                 )));
             }
         }
-        let average = recipe.average != super::Average::None;
+        let average = recipe.average != Average::None;
         let optimizer = OptimizerState::new(recipe.optimizer, &parameters, &model.decayed(), average);
         let whole_gradient = if recipe.clip_norm.is_some() { vec![0.0; parameters.len()] } else { Vec::new() };
         Ok(Self {
@@ -244,7 +245,12 @@ impl<'a, M: Trainable> Trainer<'a, M> {
             }
             self.optimizer.set_mask(mask.iter().map(|&lives| lives != 0.0).collect(), &mut self.parameters);
         }
-        if !self.model.restore(&checkpoint.group("state.")) {
+        let states: Vec<String> = self.model.state().into_iter().map(|(name, _)| name).collect();
+        let group = |prefix: &str| {
+            let state = |name: &String| Some((name.clone(), checkpoint.tensor(&format!("{prefix}{name}"))?.to_vec()));
+            states.iter().map(state).collect::<Option<Vec<_>>>()
+        };
+        if !group("state.").is_some_and(|state| self.model.restore(&state)) {
             return Err(wrong("the state of the network").into());
         }
         self.best = match checkpoint.best {
@@ -257,7 +263,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
                     .filter(|values| values.len() == self.parameters.len())
                     .ok_or_else(|| wrong("best.parameters"))?
                     .to_vec(),
-                state: checkpoint.group("best.state."),
+                state: group("best.state.").ok_or_else(|| wrong("the best state of the network"))?,
             }),
         };
         self.position = position;
@@ -340,13 +346,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         let (epoch, first) = (self.position.epoch, self.position.images);
         self.model.begin_epoch(epoch, self.recipe.epochs);
         let recipe = self.recipe.clone();
-        let pipeline = Pipeline {
-            images: self.data.train,
-            classes: self.model.classes(),
-            scaling: self.data.scaling,
-            augmentation: &recipe.augmentation,
-            seed: self.seed,
-        };
+        let pipeline = pipeline(self.data, &recipe, self.model.classes(), self.seed);
         let order = pipeline.order(epoch);
         let members = |first: usize| &order[first.min(count)..(first + recipe.batch).min(count)];
         let [mut batch, mut next] = [Batch::default(), Batch::default()];
@@ -383,6 +383,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
             std::mem::swap(&mut batch, &mut next);
         }
         let images_per_second = (count - first) as f64 / start.elapsed().as_secs_f64();
+        let present = self.adapt(epoch);
         let [validation, test] =
             [self.data.validation, self.data.test].map(|images| images.map(|images| self.evaluate_present(images)));
         if let Some(evaluation) = validation {
@@ -393,6 +394,9 @@ impl<'a, M: Trainable> Trainer<'a, M> {
                 let parameters = self.present().to_vec();
                 self.best = Some(Best { evaluation, epoch, parameters, state: self.model.state() });
             }
+        }
+        if let Some(present) = present {
+            assert!(self.model.restore(&present), "the state is this model's own");
         }
         let report = Epoch {
             epoch,
@@ -448,6 +452,28 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         self.optimizer.average().unwrap_or(&self.parameters)
     }
 
+    /// Brings the model's statistics to those of the averaged parameters, if the average is stochastic: by one more pass
+    /// over the training images of the epoch before. Returns the state before, if it changed.
+    ///
+    /// Moving averages of parameters stay so near to the parameters that they need no such pass.
+    fn adapt(&mut self, epoch: usize) -> Option<Vec<(String, Vec<f32>)>> {
+        let Self { model, data, recipe, seed, parameters, optimizer, .. } = self;
+        let average = optimizer.average()?;
+        if !matches!(recipe.average, Average::Stochastic { .. }) || average == *parameters {
+            return None;
+        }
+        let present = model.state();
+        let pipeline = pipeline(*data, recipe, model.classes(), *seed);
+        let (order, mut batch) = (pipeline.order(epoch), Batch::default());
+        for (index, members) in order.chunks(recipe.batch).enumerate() {
+            pipeline.fill(epoch, index * recipe.batch, members, &mut batch);
+            if !model.adapt(average, &batch) {
+                return None;
+            }
+        }
+        Some(present)
+    }
+
     fn evaluate_present(&mut self, images: &Images) -> Evaluation {
         let parameters = self.optimizer.average().unwrap_or(&self.parameters);
         evaluate(&mut self.model, parameters, images, self.data.scaling)
@@ -490,6 +516,9 @@ impl<'a, M: Trainable> Trainer<'a, M> {
     #[must_use]
     pub fn finish(mut self) -> Trained<M> {
         let best = self.best();
+        if let (None, Some(last)) = (best, self.history.last()) {
+            self.adapt(last.epoch);
+        }
         let parameters = match self.best {
             Some(best) => {
                 assert!(self.model.restore(&best.state), "the state is this model's own");
@@ -502,6 +531,11 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         };
         Trained { parameters, model: self.model, history: self.history, best }
     }
+}
+
+/// The batches of a training.
+fn pipeline<'a>(data: TrainingData<'a>, recipe: &'a Recipe, classes: usize, seed: u64) -> Pipeline<'a> {
+    Pipeline::new(data.train, classes, data.scaling, &recipe.augmentation, seed)
 }
 
 /// What training made.

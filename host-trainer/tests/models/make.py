@@ -241,6 +241,11 @@ def convolutions():
     m.write(m.conv("int8", m.input("int8", (1, 4, 4, 3)), 4, (1, 1), bias=None))
     m = Model("conv_2d_int16_bias_32")
     m.write(m.conv("int16", m.input("int16", (1, 4, 4, 3)), 4, (3, 3), bias="int32", activation=RELU))
+    # So many taps that sums could overflow 32 bits.
+    m = Model("conv_2d_int16_many_taps")
+    m.write(m.conv("int16", m.input("int16", (1, 2, 2, 130)), 2, (3, 3)))
+    m = Model("fully_connected_int16_many_taps")
+    m.write(m.dense("int16", m.input("int16", (1, 1200)), 2))
     m = Model("depthwise_conv_2d_int8_per_tensor")
     m.write(m.depthwise("int8", m.input("int8", (1, 5, 5, 3)), 1, (3, 3), per_channel=False))
     m = Model("fully_connected_int8_per_channel")

@@ -80,6 +80,21 @@ fn each() -> Vec<(&'static str, Augmentation)> {
 }
 
 #[test]
+fn parts_are_the_changes_alone() {
+    for (name, augmentation) in each() {
+        let parts = augmentation.parts();
+        assert_eq!(parts.len(), 1, "{name}");
+        assert!(name.starts_with(parts[0].0) && parts[0].1 == augmentation, "{name}");
+    }
+    let border = Border::Mirror;
+    let two = Augmentation { noise: 0.1, crop: 2, border, ..Augmentation::NONE };
+    let [(_, crop), (_, noise)] = &two.parts()[..] else { panic!("two parts") };
+    assert_eq!(*crop, Augmentation { crop: 2, border, ..Augmentation::NONE });
+    assert_eq!(*noise, Augmentation { noise: 0.1, border, ..Augmentation::NONE });
+    assert!(Augmentation::NONE.parts().is_empty());
+}
+
+#[test]
 fn nothing_changes_without_limits() {
     let image: Vec<u8> = (0..12).map(|i| i * 20).collect();
     let same = apply(&single(&image, [3, 4]), &Augmentation::NONE, 1);
