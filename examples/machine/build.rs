@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => "virt-riscv",
     };
     let machine = env::var("BARECONV_MACHINE").unwrap_or_else(|_| default.to_owned());
-    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../host-trainer/boards/memory").join(format!("{machine}.x"));
+    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?)
+        .join("../../host-trainer/boards/memory")
+        .join(format!("{machine}.x"));
     println!("cargo:rerun-if-changed={}", script.display());
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let placed = out.join(if arch == "arm" { "memory.x" } else { "machine.x" });
