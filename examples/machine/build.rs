@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-/// The machine that is assumed for Arm Cortex-M unless BARECONV_MACHINE names another: a file of the folder `memory`.
+/// The machine that is assumed for Arm Cortex-M unless BARECONV_MACHINE names another: a linker script of `host-trainer/boards`.
 const CORTEX_M: &str = "mps2";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => "virt-riscv",
     };
     let machine = env::var("BARECONV_MACHINE").unwrap_or_else(|_| default.to_owned());
-    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("memory").join(format!("{machine}.x"));
+    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?)
+        .join("../../host-trainer/boards/memory")
+        .join(format!("{machine}.x"));
     println!("cargo:rerun-if-changed={}", script.display());
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let placed = out.join(if arch == "arm" { "memory.x" } else { "machine.x" });

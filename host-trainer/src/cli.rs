@@ -1,8 +1,19 @@
-//! The commands about imported networks.
+//! The commands about networks: imported ones, and those trained by a description.
 
+mod description;
+pub mod evaluate;
+pub mod export;
 pub mod import;
+pub mod inspect;
+mod module;
+mod networks;
+pub mod new_firmware;
+pub mod quantize;
+pub mod train;
+mod values;
+pub mod verify;
 
-use host_trainer::graph::Graph;
+use host_trainer::graph::{FILE_ENDING, Graph};
 use host_trainer::import as importers;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,6 +23,10 @@ pub type Failure = Box<dyn Error>;
 
 /// Reads a network from a file of a format that its name ends with.
 pub fn read(path: &Path) -> Result<Graph, Failure> {
+    if path.extension().is_some_and(|ending| ending == FILE_ENDING.trim_start_matches('.')) {
+        let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        return Ok(Graph::from_file(&bytes).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
     Ok(importers::file(path)?)
 }
 

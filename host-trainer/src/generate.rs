@@ -57,16 +57,35 @@ pub enum GenerateError {
 }
 
 /// A module in Rust.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Module {
     docs: Vec<String>,
     body: String,
     weights: String,
+    /// The network's inputs, in the order of `infer`'s parameters.
+    pub inputs: Vec<End>,
+    /// The network's outputs, in the order of what `infer` returns.
+    pub outputs: Vec<End>,
+    /// What the layers of the graph's nodes are called, in order; empty for a reshape, which has none.
+    pub layers: Vec<String>,
+}
+
+/// An input or output of the network, as the module has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// What `infer` calls it.
+    pub name: String,
+    /// The module's type for it, such as `Input`.
+    pub type_name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it holds.
+    pub element: Element,
 }
 
 /// Lints that generated code would not pass, for good reasons.
-const ALLOWED: &str = "clippy::large_const_arrays, clippy::excessive_precision, clippy::unreadable_literal, \
-                       clippy::approx_constant, dead_code, long_running_const_eval";
+const ALLOWED: &str = "clippy::approx_constant, clippy::excessive_precision, clippy::large_const_arrays, \
+                       clippy::unreadable_literal, dead_code,\n    long_running_const_eval";
 
 impl Module {
     /// The module as the files of a folder: `mod.rs` and `weights.rs`.
@@ -137,7 +156,10 @@ pub fn with_plan(graph: &Graph, plan: &Plan, options: &Options) -> Result<Module
     for constant in &writer.constants {
         weights.push_str(&constant.1);
     }
-    Ok(Module { docs: writer.docs(&title, options.description.as_deref()), body, weights })
+    let docs = writer.docs(&title, options.description.as_deref());
+    let (inputs, outputs) = (writer.inputs(), writer.outputs());
+    let layers = writer.layers.into_iter().map(|layer| layer.name).collect();
+    Ok(Module { docs, body, weights, inputs, outputs, layers })
 }
 
 /// What is being written.
@@ -287,41 +309,52 @@ impl<'g> Writer<'g> {
 
     /// The types and quantizations of the network's inputs and outputs.
     fn ends(&self, text: &mut String) {
-        let graph = self.graph;
-        let mut end = |id: ValueId, what: &str, name: Option<&str>, of: &str| {
-            let value = graph.value(id);
-            let upper = name.map_or(what.to_ascii_uppercase(), |name| {
-                format!("{}_{}", name.to_ascii_uppercase(), what.to_ascii_uppercase())
-            });
-            if let Some(name) = name {
-                let _ = writeln!(text, "/// The type of the network's {what} `{name}`.");
-                let _ = writeln!(text, "pub type {}{} = {};\n", camel(name), camel(what), tensor(value));
-            } else {
-                let _ = writeln!(text, "/// The type of the network's {what}.");
-                let _ = writeln!(text, "pub type {} = {};\n", camel(what), tensor(value));
-            }
-            match value.element {
-                Element::Int8(quantization) => {
-                    let _ = writeln!(text, "/// Quantization of {of}: real = scale * (q - zero point).");
-                    let expression = numbers::quantization(quantization);
-                    let _ = writeln!(text, "pub const {upper}: Quantization = {expression};\n");
+        for (what, ends) in [("input", self.inputs()), ("output", self.outputs())] {
+            let alone = ends.len() == 1;
+            for End { name, type_name, element, shape } in &ends {
+                let (of, upper) = if alone {
+                    (what.to_owned(), what.to_ascii_uppercase())
+                } else {
+                    (format!("{what} `{name}`"), format!("{name}_{what}").to_ascii_uppercase())
+                };
+                let _ = writeln!(text, "/// The type of the network's {of}.");
+                let _ = writeln!(text, "pub type {type_name} = {};\n", tensor(*element, *shape));
+                match *element {
+                    Element::Int8(quantization) => {
+                        let _ = writeln!(text, "/// Quantization of the {of}: real = scale * (q - zero point).");
+                        let expression = numbers::quantization(quantization);
+                        let _ = writeln!(text, "pub const {upper}: Quantization = {expression};\n");
+                    }
+                    Element::Int16(scale) => {
+                        let _ = writeln!(text, "/// Scale of the {of}: real = scale * q.");
+                        let _ = writeln!(text, "pub const {upper}: f32 = {};\n", numbers::Literal::literal(scale));
+                    }
+                    Element::F32 => (),
                 }
-                Element::Int16(scale) => {
-                    let _ = writeln!(text, "/// Scale of {of}: real = scale * q.");
-                    let _ = writeln!(text, "pub const {upper}: f32 = {};\n", numbers::Literal::literal(scale));
-                }
-                Element::F32 => (),
             }
+        }
+    }
+
+    /// The network's inputs.
+    fn inputs(&self) -> Vec<End> {
+        let named = self.graph.inputs.iter().map(|&id| (id, self.values[id.0].clone()));
+        self.ends_of("input", named.collect())
+    }
+
+    /// The network's outputs.
+    fn outputs(&self) -> Vec<End> {
+        let named = self.graph.outputs.iter().enumerate().map(|(number, &id)| (id, self.output_name(number)));
+        self.ends_of("output", named.collect())
+    }
+
+    fn ends_of(&self, what: &str, named: Vec<(ValueId, String)>) -> Vec<End> {
+        let alone = named.len() == 1;
+        let end = |(id, name): (ValueId, String)| {
+            let value = self.graph.value(id);
+            let type_name = if alone { camel(what) } else { camel(&name) + &camel(what) };
+            End { name, type_name, shape: value.shape, element: value.element }
         };
-        for &input in &graph.inputs {
-            let name = (graph.inputs.len() > 1).then(|| self.values[input.0].as_str());
-            end(input, "input", name, &name.map_or("the input".to_owned(), |name| format!("the input `{name}`")));
-        }
-        for (number, &output) in graph.outputs.iter().enumerate() {
-            let name = self.output_name(number);
-            let name = (graph.outputs.len() > 1).then_some(name.as_str());
-            end(output, "output", name, &name.map_or("the output".to_owned(), |name| format!("the output `{name}`")));
-        }
+        named.into_iter().map(end).collect()
     }
 
     /// What the function calls an output.
@@ -390,12 +423,12 @@ impl<'g> Writer<'g> {
     /// The function that runs the layers.
     fn infer(&self, text: &mut String) {
         let graph = self.graph;
-        let parameters: Vec<_> = graph
-            .inputs
+        let parameters: Vec<_> = self
+            .inputs()
             .iter()
-            .map(|&input| format!("        {}: &{},\n", self.values[input.0], tensor(graph.value(input))))
+            .map(|End { name, type_name, .. }| format!("        {name}: &{type_name},\n"))
             .collect();
-        let outputs: Vec<_> = graph.outputs.iter().map(|&output| tensor(graph.value(output))).collect();
+        let outputs: Vec<_> = self.outputs().into_iter().map(|end| end.type_name).collect();
         let names: Vec<_> = (0..outputs.len()).map(|number| self.output_name(number)).collect();
         let tuple =
             |parts: &[String]| if parts.len() == 1 { parts[0].clone() } else { format!("({})", parts.join(", ")) };
@@ -419,7 +452,7 @@ impl<'g> Writer<'g> {
             let value = graph.value(graph.outputs[number]);
             let zero = if value.element == Element::F32 { "0.0" } else { "0" };
             let lent = self.plan.places.iter().any(|place| matches!(place, Place::Borrowed(by, _) if *by == number));
-            let kind = if names.len() == 1 && !lent { String::new() } else { format!(": {}", tensor(value)) };
+            let kind = if names.len() == 1 && !lent { String::new() } else { format!(": {}", tensor_of(value)) };
             let _ = writeln!(text, "        let mut {name}{kind} = Tensor::filled({zero});");
         }
         for ((layer, step), node) in self.layers.iter().zip(&self.plan.steps).zip(&graph.nodes) {
@@ -622,10 +655,13 @@ pub fn macs(node: &Node) -> Option<usize> {
     }
 }
 
-/// The type of a value.
-fn tensor(value: &Value) -> String {
-    let [h, w, c] = value.shape;
-    format!("Tensor<{}, {h}, {w}, {c}>", value.element.rust())
+/// The type of values of a shape.
+fn tensor(element: Element, [h, w, c]: Shape) -> String {
+    format!("Tensor<{}, {h}, {w}, {c}>", element.rust())
+}
+
+fn tensor_of(value: &Value) -> String {
+    tensor(value.element, value.shape)
 }
 
 /// `two_words` as `TwoWords`.

@@ -7,10 +7,12 @@
 //! `[height, width, channels]`, weights are in the library's canonical order, padding is explicit.
 
 mod check;
+mod file;
 pub mod optimize;
 
 pub use check::GraphError;
 pub(crate) use check::MOST_PHASES;
+pub use file::{FILE_ENDING, FileError};
 
 use bareconv::{
     Activation, Conv2dShape, DepthwiseConv2dShape, Int16Filters, Pool2dShape, Quantization, TransposedConv2dShape,
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub type Shape = [usize; 3];
 
 /// A network.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
     /// Its name, for people.
     pub name: String,
@@ -40,7 +42,7 @@ pub struct Graph {
 }
 
 /// The place of a value in [`Graph::values`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ValueId(pub usize);
 
 /// Which of the library's rounding modes.
@@ -58,7 +60,7 @@ pub enum Rounding {
 }
 
 /// A tensor of the network.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
     /// Its name in the file; unique, but for people only.
     pub name: String,
@@ -73,10 +75,10 @@ pub struct Value {
 }
 
 /// The type of a value's elements and what they stand for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Element {
     /// int8.
-    Int8(Quantization),
+    Int8(#[serde(with = "file::QuantizationForm")] Quantization),
     /// int16 of this scale; the zero point is 0.
     Int16(f32),
     /// Single precision.
@@ -84,18 +86,18 @@ pub enum Element {
 }
 
 /// Numbers of some type, in the order of the value's or operator's shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Numbers {
     /// int8.
-    Int8(Vec<i8>),
+    Int8(#[serde(with = "file::packed")] Vec<i8>),
     /// int16.
-    Int16(Vec<i16>),
+    Int16(#[serde(with = "file::packed")] Vec<i16>),
     /// Single precision.
-    F32(Vec<f32>),
+    F32(#[serde(with = "file::packed")] Vec<f32>),
 }
 
 /// An operator and where its inputs and outputs are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name, unique, for people: from the name of its output.
     pub name: String,
@@ -110,15 +112,17 @@ pub struct Node {
 }
 
 /// The weights of a convolution or dense layer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Weights {
     /// int8 weights for int8 or int16 activations.
     Int8 {
         /// In the library's canonical order for the operator.
+        #[serde(with = "file::packed")]
         weights: Vec<i8>,
         /// A scale for each output channel, or one for all.
         scales: Scales,
         /// A bias for each output channel, in units of input scale * weight scale. Those of 64 bits are here if they fit.
+        #[serde(with = "file::packed")]
         bias: Vec<i32>,
         /// Whether the file has biases of 64 bits (int16 activations only): TensorFlow Lite Micro then rounds otherwise.
         wide_bias: bool,
@@ -127,17 +131,22 @@ pub enum Weights {
     /// the flash.
     Int4 {
         /// In the library's canonical order for the operator, each in -8..=7.
+        #[serde(with = "file::packed")]
         weights: Vec<i8>,
         /// A scale for each output channel.
+        #[serde(with = "file::packed")]
         scales: Vec<f32>,
         /// A bias for each output channel, in units of input scale * weight scale.
+        #[serde(with = "file::packed")]
         bias: Vec<i32>,
     },
     /// Single precision.
     F32 {
         /// In the library's canonical order for the operator.
+        #[serde(with = "file::packed")]
         weights: Vec<f32>,
         /// A bias for each output channel.
+        #[serde(with = "file::packed")]
         bias: Vec<f32>,
     },
 }
@@ -153,68 +162,79 @@ impl Weights {
 }
 
 /// Scales of weights.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Scales {
     /// One for each output channel.
-    PerChannel(Vec<f32>),
-    /// One for all. It differs from the same scale for each channel in dense layers: TensorFlow Lite multiplies it with
-    /// the input's in single precision (`Int8Filters::dense_per_tensor`).
+    PerChannel(#[serde(with = "file::packed")] Vec<f32>),
+    /// One for all: the same as this scale for each channel.
     PerTensor(f32),
 }
 
 /// What a node computes. Unless it says otherwise it has one input, and the output's element type is the input's.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Operator {
     /// Convolution. Weights: `[filter][height][width][channel of the group]`.
     Conv2d {
         /// Its geometry, groups and fused maximum pooling included.
+        #[serde(with = "file::Conv2dShapeForm")]
         shape: Conv2dShape,
         /// Its numbers.
         weights: Weights,
         /// The activation fused into it (before the pooling).
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// A dense layer: `Conv2dShape::dense`, or for several rows a convolution of 1 x 1. Weights: `[output][input]`.
     Dense {
         /// Its geometry.
+        #[serde(with = "file::Conv2dShapeForm")]
         shape: Conv2dShape,
         /// Its numbers.
         weights: Weights,
         /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// Depthwise convolution. Weights: `[height][width][output channel]`.
     Depthwise {
         /// Its geometry.
+        #[serde(with = "file::DepthwiseConv2dShapeForm")]
         shape: DepthwiseConv2dShape,
         /// Its numbers.
         weights: Weights,
         /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// Transposed convolution. Weights: `[filter][height][width][channel]`.
     Transposed {
         /// Its geometry.
+        #[serde(with = "file::TransposedConv2dShapeForm")]
         shape: TransposedConv2dShape,
         /// Its numbers.
         weights: Weights,
         /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// Maximum pooling.
     MaxPool {
         /// Its geometry.
+        #[serde(with = "file::Pool2dShapeForm")]
         shape: Pool2dShape,
         /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// Average pooling.
     AveragePool {
         /// Its geometry.
+        #[serde(with = "file::Pool2dShapeForm")]
         shape: Pool2dShape,
         /// Whether padding counts as zeros; TensorFlow Lite leaves it out.
         including_padding: bool,
         /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
         activation: Activation,
     },
     /// The mean over height and width, requantized (`MEAN`).
@@ -222,11 +242,11 @@ pub enum Operator {
     /// A function of each value by itself, or of each pixel's channels.
     Function(Function),
     /// The sum of two inputs, one of them repeated where its dimension is 1.
-    Add(Activation),
+    Add(#[serde(with = "file::ActivationForm")] Activation),
     /// The first input less the second.
-    Subtract(Activation),
+    Subtract(#[serde(with = "file::ActivationForm")] Activation),
     /// The product of two inputs.
-    Multiply(Activation),
+    Multiply(#[serde(with = "file::ActivationForm")] Activation),
     /// One after the other along an axis (0 height, 1 width, 2 channels): any number of inputs.
     Concatenate {
         /// The axis.
@@ -266,7 +286,7 @@ pub enum Operator {
 }
 
 /// Functions of values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Function {
     /// `max(x, 0)`.
     Relu,
@@ -282,6 +302,7 @@ pub enum Function {
         /// The slopes.
         slopes: Numbers,
         /// The quantization of integer slopes.
+        #[serde(with = "file::optional_quantization")]
         quantization: Option<Quantization>,
     },
     /// `x * relu6(x + 3) / 6`.
@@ -305,8 +326,9 @@ pub enum Function {
     /// Any function of int8 values.
     Table {
         /// What it is a table of, for people.
-        of: &'static str,
+        of: String,
         /// The outputs for -128, -127, ..., 127.
+        #[serde(with = "file::table")]
         outputs: Box<[i8; 256]>,
     },
 }

@@ -10,6 +10,7 @@
 //! 5. [`verify`]: the integer network on every backend of `bareconv`, all output bytes compared;
 //! 6. [`export`]: the network as one Rust file of constant arrays.
 //!
+//! [`spec`] describes all of that in one TOML file, [`workflow`] does what it says, and [`report`] shows what happened.
 //! [`lenet`] goes the whole way for LeNet-5 on MNIST; [`visualize`] draws what happened.
 //!
 //! Everything is deterministic: the same seed and data give the same network, bit for bit, on
@@ -20,6 +21,7 @@
 
 pub mod data;
 pub mod export;
+pub mod firmware;
 pub mod generate;
 pub mod graph;
 pub mod import;
@@ -30,7 +32,10 @@ pub mod parameters;
 pub mod plan;
 pub mod quantize;
 pub mod random;
+pub mod report;
 pub mod run;
+pub mod spec;
 pub mod train;
 pub mod verify;
 pub mod visualize;
+pub mod workflow;

@@ -18,6 +18,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trains the network of a description (TOML), quantizes it and writes a Rust module and a report.
+    Train(cli::train::Options),
+    /// Quantizes a trained network, or another tool's in float32, after training.
+    Quantize(cli::quantize::Options),
+    /// Says what a network makes of the test images, in f32 and in integers: accuracy and confusion matrix.
+    Evaluate(cli::evaluate::Options),
+    /// Writes a trained network as a Rust module.
+    Export(cli::export::Options),
     /// Trains LeNet-5 on handwritten digits, quantizes it to int8 and writes the results.
     Lenet {
         /// Folder with the four IDX files of MNIST, plain or gzip [default: an embedded subset of
@@ -55,10 +63,25 @@ enum Command {
     },
     /// Writes a network of another tool as a Rust module: constant arrays and a function that runs them.
     Import(cli::import::Options),
+    /// Shows a network of another tool: operators, shapes, multiply-accumulates, memory; or what is not supported and why.
+    Inspect(cli::inspect::Options),
+    /// Compares an imported network's outputs, every byte: on this computer and on emulated cores.
+    Verify(cli::verify::Options),
+    /// Writes a crate that runs an imported network on a board.
+    NewFirmware(cli::new_firmware::Options),
 }
 
 fn main() -> ExitCode {
     let result: Result<(), cli::Failure> = match Arguments::parse().command {
+        Command::Train(options) => {
+            return cli::train::run(&options).unwrap_or_else(|error| {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            });
+        }
+        Command::Quantize(options) => cli::quantize::run(&options),
+        Command::Evaluate(options) => cli::evaluate::run(&options),
+        Command::Export(options) => cli::export::run(&options),
         Command::Lenet { data, out, seed, epochs, threads, quick } => train(&lenet::Options {
             data,
             out,
@@ -74,6 +97,9 @@ fn main() -> ExitCode {
             })
             .map_err(Into::into),
         Command::Import(options) => cli::import::run(&options),
+        Command::Inspect(options) => cli::inspect::run(&options),
+        Command::Verify(options) => cli::verify::run(&options),
+        Command::NewFirmware(options) => cli::new_firmware::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,7 +39,7 @@ impl OutputFolder {
     }
 
     /// Writes all files aside, then renames them one after another: until all are complete, no
-    /// older file is touched.
+    /// older file is touched. A name may have folders in it, which are created.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -63,6 +63,9 @@ impl OutputFolder {
             ready.push((name, file));
         }
         for (name, file) in ready {
+            if let Some(parent) = self.0.join(name).parent() {
+                fs::create_dir_all(parent).map_err(error(name))?;
+            }
             file.persist(self.0.join(name)).map_err(|failure| error(name)(failure.error))?;
         }
         Ok(())
@@ -83,10 +86,11 @@ mod tests {
         // A folder that has gone in the meantime is an error.
         let gone = OutputFolder(parent.path().join("gone"));
         assert!(gone.write(&[("a", b"3".to_vec())]).is_err());
-        folder.write(&[("a", b"3".to_vec())]).unwrap();
+        folder.write(&[("a", b"3".to_vec()), ("c/d/e", b"4".to_vec())]).unwrap();
+        assert_eq!(fs::read(path.join("c/d/e")).unwrap(), b"4");
         assert_eq!(fs::read(path.join("a")).unwrap(), b"3");
         // Nothing is left behind.
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
     }
 
     #[test]

@@ -285,20 +285,16 @@ fn step<'g, B: Backend>(graph: &'g Graph, node: &'g Node) -> Result<Step<'g>, Sh
     let (input, output) = (graph.value(node.inputs[0]), graph.value(node.output));
     let (rounding, len) = (graph.rounding, output.len());
     Ok(match &node.operator {
-        Operator::Conv2d { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
-            conv2d::<B>(*shape, &job)?
-        }
-        Operator::Dense { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: true, activation: *activation, rounding };
+        Operator::Conv2d { shape, weights, activation } | Operator::Dense { shape, weights, activation } => {
+            let job = Job { input, output, weights, activation: *activation, rounding };
             conv2d::<B>(*shape, &job)?
         }
         Operator::Depthwise { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             depthwise::<B>(*shape, &job)?
         }
         Operator::Transposed { shape, weights, activation } => {
-            let job = Job { input, output, weights, dense: false, activation: *activation, rounding };
+            let job = Job { input, output, weights, activation: *activation, rounding };
             transposed::<B>(*shape, &job)?
         }
         Operator::MaxPool { shape, activation } => {
@@ -452,7 +448,6 @@ struct Job<'g> {
     input: &'g Value,
     output: &'g Value,
     weights: &'g Weights,
-    dense: bool,
     activation: Activation,
     rounding: Rounding,
 }
@@ -482,15 +477,10 @@ impl Integers<'_> {
 impl<'g> Job<'g> {
     fn integers(&self) -> Result<(Integers<'g>, bool), ShapeError> {
         let Weights::Int8 { weights, scales, bias, wide_bias } = self.weights else { return Err(ShapeError::Filters) };
-        let mut input = self.input.element.quantization().ok_or(ShapeError::Input)?;
+        let input = self.input.element.quantization().ok_or(ShapeError::Input)?;
         let output = self.output.element.quantization().ok_or(ShapeError::Output)?;
         let scales = match scales {
             Scales::PerChannel(scales) => scales.clone(),
-            Scales::PerTensor(scale) if self.dense => {
-                // As `Int8Filters::dense_per_tensor`.
-                input.scale *= scale;
-                vec![1.0; bias.len()]
-            }
             Scales::PerTensor(scale) => vec![*scale; bias.len()],
         };
         let integers = Integers { filters: weights, bias, scales, input, output, activation: self.activation };
@@ -910,6 +900,41 @@ macro_rules! words {
             Element::F32 => dynamic::$module::$words::<Portable, Clamp>($shape),
         }
     };
+}
+
+impl PortableWords {
+    /// Words of flash of a node's weights, biases and requantization parameters, packed; `None` for a node that has none.
+    #[must_use]
+    pub fn packed(&self, graph: &Graph, node: &Node) -> Option<usize> {
+        macro_rules! packed {
+            ($module:ident, $shape:expr, $weights:expr) => {{
+                let wide = matches!($weights, Weights::Int8 { wide_bias: true, .. });
+                match graph.value(node.inputs[0]).element {
+                    Element::Int8(_) => by_rounding!(graph.rounding, wide, R => {
+                        dynamic::$module::packed_words::<Portable, R>($shape)
+                    }),
+                    Element::Int16(_) => by_rounding!(graph.rounding, wide, R => {
+                        dynamic::$module::packed_words::<Portable, Int16x8<R>>($shape)
+                    }),
+                    Element::F32 => dynamic::$module::packed_words::<Portable, Clamp>($shape),
+                }
+            }};
+        }
+        Some(match &node.operator {
+            Operator::Conv2d { shape, weights: Weights::Int4 { .. }, .. }
+            | Operator::Dense { shape, weights: Weights::Int4 { .. }, .. } => {
+                by_rounding!(graph.rounding, false, R => {
+                    dynamic::conv2d::packed_words::<Portable, Int4<R>>(shape)
+                })
+            }
+            Operator::Conv2d { shape, weights, .. } | Operator::Dense { shape, weights, .. } => {
+                packed!(conv2d, shape, weights)
+            }
+            Operator::Depthwise { shape, weights, .. } => packed!(depthwise, shape, weights),
+            Operator::Transposed { shape, weights, .. } => packed!(transposed, shape, weights),
+            _ => return None,
+        })
+    }
 }
 
 impl Words for PortableWords {

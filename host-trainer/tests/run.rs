@@ -175,7 +175,7 @@ fn a_quantized_network_runs_as_the_reference_on_every_backend() {
 fn tables_and_hard_sigmoids_are_functions_of_each_value() {
     let q = Element::Int8(Quantization::new(1.0, 0));
     let outputs = Box::new(std::array::from_fn(|i| (127 - i as i32) as i8)); // -x - 1
-    let table = Operator::Function(Function::Table { of: "minus x less 1", outputs });
+    let table = Operator::Function(Function::Table { of: "minus x less 1".to_owned(), outputs });
     let graph = graph(table, &[([1, 2, 2], q), ([1, 2, 2], q)]);
     let output = Interpreter::new(&graph).unwrap().run(&[Numbers::Int8(vec![-128, -1, 0, 127])]).unwrap();
     assert_eq!(output, [Numbers::Int8(vec![127, 0, -1, -128])]);

@@ -1,6 +1,6 @@
 //! The conformance cases on the PC and on emulated cores: every core must give the PC's bits.
 
-use crate::boards::{self, Board, Program};
+use crate::boards::{self, Board, Examples, Program};
 use crate::counts;
 use crate::image::Image;
 use crate::shell;

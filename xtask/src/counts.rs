@@ -1,6 +1,6 @@
 //! How often every instruction of a program ran in QEMU, counted by the plugin `qemu-profiler`.
 
-use crate::boards::{Board, Outcome, Program};
+use crate::boards::{Board, Examples, Outcome, Program};
 use crate::image::Image;
 use crate::shell;
 use anyhow::{Context, Result, bail};

@@ -1,7 +1,6 @@
 //! The LeNet-5 firmware: builds it, and measures its size.
 
-use crate::boards::CORTEX_M4;
-use crate::toolchain::Toolchain;
+use crate::boards::{CORTEX_M4, Examples, Toolchain};
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! `cargo xtask lenet`: LeNet-5 on MNIST from training to the verified firmware.
 
-use crate::boards::{Board, CORTEX_M4, Program};
+use crate::boards::{Board, CORTEX_M4, Examples, Program};
 use crate::cycles::{self, grouped};
 use crate::firmware;
 use crate::shell::{self, Progress};

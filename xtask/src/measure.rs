@@ -1,6 +1,6 @@
 //! What layers cost on a core: panics (none), stack, code, instructions.
 
-use crate::boards::{self, Board, CORTEX_M4, Program};
+use crate::boards::{self, Board, CORTEX_M4, Examples, Program};
 use crate::counts;
 use crate::cycles::grouped;
 use crate::image::Image;

@@ -3,13 +3,15 @@
 //! The networks are not part of the project. A folder holds them as `NAME.tflite`, inputs as `NAME.in.i8`, and what
 //! TensorFlow Lite Micro answers as `NAME.out_tflm.i8`.
 
-use crate::boards::{self, Board};
+use crate::boards::{self, Board, Examples, Program};
 use crate::image::Image;
 use crate::{counts, cycles, firmware, lenet, shell};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
+use std::process::Command;
+use std::time::Duration;
 
 /// What a network is called in results, and its file.
 const NETWORKS: [(&str, &str); 4] =
@@ -31,9 +33,31 @@ pub struct Options {
     /// Only this network: kws, ic, vww or ad.
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
-    /// Write the results here as JSON.
+    /// Layers run row by row, where that takes less RAM.
+    #[arg(long)]
+    rows: bool,
+    /// So many random inputs instead of those in the folder; Python's `tflite_micro` says what is right. Instructions are
+    /// not counted.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    random: Option<u32>,
+    /// The records of this file, in CIFAR-10's binary format, plain or gzip, instead of inputs in the folder, for the
+    /// network ic. Instructions are not counted.
+    #[arg(long, value_name = "FILE", conflicts_with = "random")]
+    cifar10: Option<PathBuf>,
+    /// A Python that has `tflite_micro` and `numpy`.
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    python: PathBuf,
+    /// Write the results here as JSON. Code, stack and instructions are `null` for the PC, whose program has the standard
+    /// library and every backend in it; instructions also where they are not counted.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether the folder's inputs are run, and instructions counted.
+    fn counts(&self) -> bool {
+        self.random.is_none() && self.cifar10.is_none()
+    }
 }
 
 /// What a network took on a core.
@@ -55,11 +79,12 @@ struct Outcome {
 /// Runs the networks on the cores. `false` if a byte differs or a core fails.
 pub fn run(options: &Options) -> Result<bool> {
     let models = absolute(&options.models)?;
-    let networks: Vec<_> =
-        NETWORKS.iter().filter(|(name, _)| options.network.as_ref().is_none_or(|wanted| wanted == name)).collect();
+    let wanted = if options.cifar10.is_some() { Some("ic") } else { options.network.as_deref() };
+    let networks: Vec<_> = NETWORKS.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name)).collect();
     ensure!(!networks.is_empty(), "--network: there are kws, ic, vww and ad");
     for (_, file) in &networks {
-        for suffix in ["tflite", "in.i8", "out_tflm.i8"] {
+        let suffixes = ["tflite", "in.i8", "out_tflm.i8"];
+        for suffix in &suffixes[..if options.counts() { 3 } else { 1 }] {
             let path = models.join(format!("{file}.{suffix}"));
             ensure!(path.is_file(), "--models {}: there is no {file}.{suffix}", models.display());
         }
@@ -80,20 +105,38 @@ pub fn run(options: &Options) -> Result<bool> {
         let module = folder.join(name);
         let mut import = shell::host_command(&trainer);
         import.arg("import").arg(models.join(format!("{file}.tflite"))).arg("--out").arg(&module);
+        if options.rows {
+            import.arg("--rows");
+        }
         shell::output(&mut import).with_context(|| format!("{file}.tflite is not imported"))?;
+        let files = Files::of(options, &models, file, &folder.join(format!("{name}-files")))?;
         for board in &boards {
             let core = board.map_or(HOST, |board| board.short);
             eprintln!("== {name}, {}", board.map_or("PC", |board| board.core));
             let started = folder.join(format!("{name}-{core}"));
             fs::create_dir_all(&started)?;
-            fs::copy(models.join(format!("{file}.in.i8")), started.join("inputs.bin"))?;
-            let expected = fs::read(models.join(format!("{file}.out_tflm.i8")))?;
+            // An older run's outputs are no answer.
+            for name in ["outputs.bin", "sizes.bin"].map(|name| started.join(name)) {
+                if name.exists() {
+                    fs::remove_file(name)?;
+                }
+            }
+            fs::copy(&files.inputs, started.join("inputs.bin"))?;
+            let expected = fs::read(&files.outputs)?;
             let outcome = match board {
-                Some(board) => on_board(board, name, &module, &started, &expected),
+                Some(board) => on_board(board, name, &module, &started, &expected, options.counts()),
                 None => on_host(name, &module, &started, &expected),
             };
             match outcome {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(outcome) => {
+                    if let Some(labels) = &files.labels {
+                        println!(
+                            "{}",
+                            predictions(&fs::read(started.join("outputs.bin"))?, &expected, &fs::read(labels)?)
+                        );
+                    }
+                    outcomes.push(outcome);
+                }
                 Err(error) => {
                     eprintln!("{error:#}");
                     failed += 1;
@@ -108,21 +151,96 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(failed == 0 && outcomes.iter().all(|outcome| outcome.differing_bytes == 0))
 }
 
+/// Where inputs are, and what TensorFlow Lite Micro answers.
+struct Files {
+    inputs: PathBuf,
+    outputs: PathBuf,
+    labels: Option<PathBuf>,
+}
+
+impl Files {
+    /// Those of a network in the folder of models, or made by Python in `folder`.
+    fn of(options: &Options, models: &Path, file: &str, folder: &Path) -> Result<Self> {
+        if options.counts() {
+            let [inputs, outputs] = ["in.i8", "out_tflm.i8"].map(|suffix| models.join(format!("{file}.{suffix}")));
+            return Ok(Self { inputs, outputs, labels: None });
+        }
+        fs::create_dir_all(folder)?;
+        let [inputs, outputs, labels] = ["inputs.i8", "outputs.i8", "labels.u8"].map(|name| folder.join(name));
+        let mut python = Command::new(&options.python);
+        python.arg(shell::workspace().join("xtask/src/mlperf/tflm.py")).arg(models.join(format!("{file}.tflite")));
+        python.args([&inputs, &outputs]);
+        if let Some(count) = options.random {
+            python.args(["--random", &count.to_string()]);
+        } else if let Some(records) = &options.cifar10 {
+            python.arg("--cifar10").args([records, &labels]);
+        }
+        let missing = "TensorFlow Lite Micro did not run; --python names a Python with tflite_micro and numpy: python3 -m \
+                       venv venv && venv/bin/pip install tflite_micro numpy";
+        shell::output(&mut python).context(missing)?;
+        Ok(Self { inputs, outputs, labels: options.cifar10.is_some().then_some(labels) })
+    }
+}
+
+/// The place of the greatest output, the first of equal ones.
+fn class(outputs: &[u8]) -> usize {
+    let greatest = outputs.iter().map(|&output| output.cast_signed()).max();
+    outputs.iter().position(|&output| Some(output.cast_signed()) == greatest).unwrap_or(0)
+}
+
+/// In how many records the predictions are those of TensorFlow Lite Micro, and how many are right.
+fn predictions(outputs: &[u8], expected: &[u8], labels: &[u8]) -> String {
+    let classes = |outputs: &[u8]| outputs.chunks(10).map(class).collect::<Vec<_>>();
+    let (ours, theirs) = (classes(outputs), classes(expected));
+    let same = ours.iter().zip(&theirs).filter(|(a, b)| a == b).count();
+    let right = |classes: &[usize], first: usize| {
+        let first = first.min(labels.len());
+        let right =
+            classes.iter().zip(labels).take(first).filter(|&(&class, &label)| class == usize::from(label)).count();
+        100.0 * right as f64 / first.max(1) as f64
+    };
+    format!(
+        "{same} of {} predictions are the same; right: {:.2} % (TensorFlow Lite Micro: {:.2} %), of the first 1,000 {:.2} % \
+         ({:.2} %)",
+        labels.len(),
+        right(&ours, labels.len()),
+        right(&theirs, labels.len()),
+        right(&ours, 1000),
+        right(&theirs, 1000)
+    )
+}
+
 /// Builds the example with the network for a core, runs it there and compares the outputs.
-fn on_board(board: &Board, network: &'static str, module: &Path, started: &Path, expected: &[u8]) -> Result<Outcome> {
+fn on_board(
+    board: &Board,
+    network: &'static str,
+    module: &Path,
+    started: &Path,
+    expected: &[u8],
+    count: bool,
+) -> Result<Outcome> {
     let mut cargo = board.cargo(&board.set_up()?, None);
     cargo.env("BARECONV_MODEL", module);
     let elf = board.build_with(EXAMPLE, EXAMPLE, cargo, &format!("network-{}", board.short))?;
     let image = Image::read(&elf)?;
-    let (counts, _) = counts::run_in(started, board, &elf, &image, &[])?;
+    let counts = if count {
+        Some(counts::run_in(started, board, &elf, &image, &[])?.0)
+    } else {
+        let limit = Duration::from_secs(4 * 3600);
+        board.run(&Program { elf: &elf, arguments: &[], folder: started, plugin: None, limit }, || ())?.success()?;
+        None
+    };
     let outcome = compare(network, board.short, started, expected)?;
-    let cycles = if board.short == "m4" { Some(cycles::of_counts(&image, &counts)?.cycles) } else { None };
+    let cycles = match &counts {
+        Some(counts) if board.short == "m4" => Some(cycles::of_counts(&image, counts)?.cycles),
+        _ => None,
+    };
     let flash = firmware::sizes(&elf)?.flash;
     let code = flash.checked_sub(u64::from(outcome.flash_weight_bytes));
     Ok(Outcome {
         flash_code_bytes: Some(code.context("the firmware is smaller than its weights")?),
         stack_bytes: outcome.stack_bytes.filter(|&stack| stack > 0),
-        instructions: Some(counts::instructions(&counts.total())),
+        instructions: counts.map(|counts| counts::instructions(&counts.total())),
         m4_cycles: cycles,
         ..outcome
     })
@@ -233,6 +351,17 @@ mod tests {
 
     fn outcome(folder: &Path) -> Result<Outcome> {
         compare("ad", "m4", folder, &[1, 2, 3, 4])
+    }
+
+    #[test]
+    fn predictions_are_the_first_greatest_outputs() {
+        assert_eq!(class(&[0x80, 0x7F, 0x7F, 0]), 1);
+        let (a, b) = ([[1u8, 0, 0, 0, 0, 0, 0, 0, 0, 2], [0; 10]].concat(), [0u8; 20]);
+        let text = predictions(&a, &b, &[9, 0]);
+        assert!(
+            text.starts_with("1 of 2 predictions are the same; right: 100.00 % (TensorFlow Lite Micro: 50.00 %)"),
+            "{text}"
+        );
     }
 
     #[test]

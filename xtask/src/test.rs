@@ -1,10 +1,11 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::boards::{self, CORTEX_M4, Program};
+use crate::boards::{self, CORTEX_M4, Examples, Program};
 use crate::conformance::{self, Host, Report};
 use crate::cycles;
 use crate::firmware;
 use crate::image::Image;
+use crate::imported;
 use crate::measure;
 use crate::simd::Kind;
 use crate::{lenet, shell};
@@ -110,6 +111,9 @@ pub fn run(options: &Options) -> Result<bool> {
         steps.step("inference has no panics", || no_panics(&elf));
         steps.step("profiler counts an inference, by SIMD", || profile(&elf));
     }
+    steps.step("imported networks on the PC and the Cortex-M4 == TensorFlow Lite Micro", imported::verify);
+    steps.step("a build script imports a network", imported::build_script);
+    steps.step("a new firmware builds and gives the PC's outputs", imported::new_firmware);
     for board in boards::ALL {
         for forced in [None, Some("portable")] {
             // The cores left out have the code of a Cortex-M4, or no other backend.

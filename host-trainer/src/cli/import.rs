@@ -1,11 +1,13 @@
 //! `host-trainer import`.
 
+use super::module::source_name;
 use super::{Failure, default_folder, read};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use host_trainer::generate::{self, macs};
 use host_trainer::graph::optimize::{self, Pass, optimize};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan;
+use std::fs;
 use std::path::PathBuf;
 
 /// Options of the command.
@@ -40,12 +42,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let out = options.out.clone().unwrap_or_else(|| default_folder(&options.model));
     let plan = plan::Options { overlap: !options.no_overlap, stream: options.rows, ..plan::Options::default() };
     let module = generate::module(&graph, &generate::Options { plan, ..generate::Options::default() })?;
-    let folder = OutputFolder::open(&out)?;
-    folder.write(&module.files())?;
+    let source = source_name(&options.model);
+    let mut files = module.files();
+    // What `verify` and `new-firmware` compare with.
+    files.push((&source, fs::read(&options.model)?));
+    OutputFolder::open(&out)?.write(&files)?;
     let total: usize = graph.nodes.iter().filter_map(macs).sum();
     println!("{}: {operators} operators, {total} multiply-accumulates", graph.name);
     println!("  passes: {report}; {} layers are left", graph.nodes.len());
-    for (name, content) in module.files() {
+    for (name, content) in &files {
         println!("  {} ({} bytes)", out.join(name).display(), content.len());
     }
     let name = out.file_name().unwrap_or_default().to_string_lossy();

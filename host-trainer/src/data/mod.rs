@@ -17,6 +17,7 @@ pub use augment::{
 pub use cifar::CifarLabels;
 pub use error::DataError;
 pub use images::{Images, Normalization};
+pub use npy::NpyArray;
 pub use pictures::Fit;
 pub use source::DataSource;
 

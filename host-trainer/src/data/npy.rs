@@ -8,6 +8,29 @@ use std::path::Path;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
+/// An array as it is in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NpyArray {
+    /// The type as NumPy names it: `|i1`, `<f4`.
+    pub kind: String,
+    /// Its dimensions, the outermost first.
+    pub shape: Vec<usize>,
+    /// The bytes of its elements, in C order.
+    pub elements: Vec<u8>,
+}
+
+impl NpyArray {
+    /// Reads a `.npy` file of any type.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or is not what `numpy.save` writes in C order.
+    pub fn read(path: &Path) -> Result<Self, DataError> {
+        let content = read_plain(path)?;
+        let Array { kind, shape, elements } = parse(path, &content)?;
+        Ok(Self { kind, shape, elements: elements.to_vec() })
+    }
+}
+
 /// A parsed file.
 struct Array<'a> {
     /// The type as NumPy names it: `|u1`.

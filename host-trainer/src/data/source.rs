@@ -34,7 +34,7 @@ const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
 /// # Ok::<(), toml::de::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "format", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "format", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DataSource {
     /// The embedded subset of MNIST: 28x28x1, 8,000 digits to train on and 2,000 to test with.
     MnistSubset {},
@@ -311,9 +311,9 @@ mod tests {
     #[test]
     fn every_format_has_its_description() {
         for (text, expected) in [
-            ("format = 'mnist-subset'", DataSource::MnistSubset {}),
+            ("format = 'mnist_subset'", DataSource::MnistSubset {}),
             ("format = 'idx'\npath = 'a'", DataSource::Idx { path: "a".into() }),
-            ("format = 'fashion-mnist'", DataSource::FashionMnist { path: None }),
+            ("format = 'fashion_mnist'", DataSource::FashionMnist { path: None }),
             (
                 "format = 'cifar'\ntrain = ['a', 'b']\ntest = ['c']\nlabels = 'fine'",
                 DataSource::Cifar {
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn descriptions_are_strict() {
         for (text, part) in [
-            ("format = 'mnist-subset'\npath = 'a'", "unknown field `path`"),
+            ("format = 'mnist_subset'\npath = 'a'", "unknown field `path`"),
             ("format = 'idx'", "missing field `path`"),
             ("format = 'tiff'", "unknown variant `tiff`"),
             ("format = 'pictures'\npath = 'a'\nshape = [1, 2]", "unknown field `shape`"),

@@ -1,7 +1,7 @@
 //! The declarations of layers: shapes, quantizations, statics.
 
 use super::numbers::{Literal, array, array_type, quantization};
-use super::{product_rounding, rounding, tensor};
+use super::{product_rounding, rounding, tensor_of as tensor};
 use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Scales, Value, ValueId, Weights};
 use crate::plan::Form;
 use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
@@ -383,12 +383,7 @@ impl Declaration<'_> {
         let epilogue = match weights {
             Weights::Int8 { weights, scales, bias, wide_bias } => {
                 let rounding = rounding(self.graph.rounding, *wide_bias);
-                let mut constructor = constructor.to_owned();
                 match scales {
-                    Scales::PerTensor(scale) if constructor == "dense" => {
-                        constructor.push_str("_per_tensor");
-                        line(&scale.literal());
-                    }
                     Scales::PerTensor(scale) => line(&format!("&[{}; {filters}]", scale.literal())),
                     Scales::PerChannel(scales) => {
                         line(&format!("&weights::{upper}_SCALES"));

@@ -8,10 +8,12 @@
 
 use super::{Layer, Network};
 use crate::random::Random;
+use serde::{Deserialize, Serialize};
 
 /// How the weights of a network start; biases and summands start at 0, the factors of batch normalization at 1, the
 /// slopes of PReLU at 0.25. All weights are uniform on `[-b, b]`, which has the variance `b^2 / 3`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Initialization {
     /// Variance `2 / n_in`, made for ReLU (K. He et al., *Delving Deep into Rectifiers*, 2015).
     #[default]

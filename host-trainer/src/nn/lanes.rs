@@ -6,7 +6,7 @@
 //! CPU. Together with explicit fused multiply-adds this makes training give the same bits on
 //! every machine.
 
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -37,6 +37,9 @@ pub trait Real:
 {
     /// Zero.
     const ZERO: Self;
+    /// Runs a kernel: `f32` with the best instruction set of this CPU, `f64` without vectors, as it only checks and shall not
+    /// cost every build as many versions of each kernel as there are instruction sets.
+    fn run<K: WithSimd>(kernel: K) -> K::Output;
     /// One.
     const ONE: Self;
     /// `sums += a * b` with a scalar `b`, each rounded once.
@@ -60,9 +63,13 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident, $exp:ident, $tanh:ident, $pow:ident) => {
+    ($type:ty, $arch:expr, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident, $exp:ident, $tanh:ident, $pow:ident) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
+            #[inline]
+            fn run<K: WithSimd>(kernel: K) -> K::Output {
+                $arch.dispatch(kernel)
+            }
             const ONE: Self = 1.0;
             // Vectors are written out here: left to itself, the compiler vectorizes across the
             // blocks of the kernels, with gathers and scatters.
@@ -109,8 +116,8 @@ macro_rules! real {
         }
     };
 }
-real!(f32, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s, expf, tanhf, powf);
-real!(f64, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s, exp, tanh, pow);
+real!(f32, Arch::new(), as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s, expf, tanhf, powf);
+real!(f64, Arch::Scalar, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s, exp, tanh, pow);
 
 /// One element of a tensor in [`LANES`] images.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -228,6 +228,15 @@ impl NetworkBuilder {
         self.network.shape(value)
     }
 
+    /// The name of the node that computes a value; `input` for the network's input.
+    ///
+    /// # Panics
+    /// When the value is another network's.
+    #[must_use]
+    pub fn name(&self, value: Value) -> &str {
+        self.network.producer(value).map_or("input", |node| &self.network.nodes[node].name)
+    }
+
     /// Adds a layer; its name is its kind and a running number.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ results do. Numbers of float32 models are such that every sum is exact, whatever
 the hyperbolic tangent.
 """
 
+import math
 import zlib
 from pathlib import Path
 
@@ -249,8 +250,41 @@ def convolutions():
     m.write(m.depthwise("int8", m.input("int8", (1, 5, 5, 3)), 1, (3, 3), per_channel=False))
     m = Model("fully_connected_int8_per_channel")
     m.write(m.dense("int8", m.input("int8", (1, 9)), 5, per_channel=True))
+    scale_product()
     m = Model("fully_connected_int8_rows")
     m.write(m.dense("int8", m.input("int8", (1, 3, 8)), 5, shape=(1, 3, 5)))
+
+
+def requantized(sum, scale):
+    """TensorFlow Lite Micro's double rounding of a sum that is not negative, by a scale below a half."""
+    fraction, exponent = math.frexp(scale)
+    high = (sum * math.floor(fraction * 2**31 + 0.5) + (1 << 30)) >> 31
+    return (high + (1 << (-exponent - 1))) >> -exponent
+
+
+def scale_product():
+    """A dense layer whose weights share one scale: its outputs are one less, or one more, if the product of the input's and
+    the weights' scale is rounded to single precision before it is divided by the output's."""
+    m = Model("fully_connected_int8_scale_product")
+    input = np.float32(0.05)
+    # A product that is far from a number of single precision.
+    candidates = m.random.uniform(0.001, 0.01, 1000).astype(np.float32)
+    exact = np.float64(input) * candidates.astype(np.float64)
+    weight = candidates[np.argmax(np.abs(exact - (input * candidates).astype(np.float64)) / exact)]
+    # Sums of up to 30 bits.
+    output = np.float32(1.3 * 2**22 * input * weight)
+    scales = [np.float64(input) * np.float64(weight) / np.float64(output), np.float64(input * weight) / np.float64(output)]
+    biases = []
+    for step in range(8, 136, 8):
+        near = int((step + 0.5) / scales[0])
+        differ = [sum for sum in range(near - 200, near + 200) if requantized(sum, scales[0]) != requantized(sum, scales[1])]
+        biases += differ[:1]
+    assert len(biases) >= 4 and max(biases) < 2**31, biases
+    given = m.input("int8", (1, 3), input)
+    weights = m.tensor("int8", (len(biases), 3), weight, 0, np.zeros((len(biases), 3), np.int8))
+    bias = m.tensor("int32", (len(biases),), input * weight, 0, np.array(biases, np.int32))
+    m.write(m.operator("FULLY_CONNECTED", [given, weights, bias], m.value("int8", (1, len(biases)), output, -128),
+                       "FullyConnected"))
 
 
 def pools():

@@ -127,7 +127,8 @@ impl Reader {
             );
         }
         let operator = Operator::Function(
-            self.rectifier(from, to, &outputs).unwrap_or(Function::Table { of, outputs: Box::new(outputs) }),
+            self.rectifier(from, to, &outputs)
+                .unwrap_or(Function::Table { of: of.to_owned(), outputs: Box::new(outputs) }),
         );
         let (shape, dims) = (self.shape(input.value), input.layout.dims());
         let value = self.node(operator, vec![input.value], &end.output, shape, dims, end.element);

@@ -613,7 +613,7 @@ impl Reader {
         let mut value = self.node(operator(activation), inputs, &end.output, shape, layout.dims(), end.element);
         if let Some([low, high]) = clip {
             let outputs = Box::new(std::array::from_fn(|i| ((i as i32 - 128) as i8).clamp(low, high)));
-            let operator = Operator::Function(Function::Table { of: "bounds", outputs });
+            let operator = Operator::Function(Function::Table { of: "bounds".to_owned(), outputs });
             value = self.node(operator, vec![value], &end.output, shape, layout.dims(), end.element);
         }
         self.mark(&end);

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::lanes::{LANES, Lanes, Real};
-use super::{blocks, run};
+use super::blocks;
 use pulp::{Simd, WithSimd};
 
 /// `y[o] = bias[o] + sum over i of x[i] * w[o][i]` for a block of outputs, of one chunk of images.
@@ -19,7 +19,7 @@ pub struct Dense<'a, T> {
 
 impl<T: Real> Dense<'_, T> {
     pub fn run(self) {
-        run(self);
+        T::run(self);
     }
 
     #[inline(always)]
@@ -63,7 +63,7 @@ pub struct DenseInput<'a, T> {
 
 impl<T: Real> DenseInput<'_, T> {
     pub fn run(self) {
-        run(self);
+        T::run(self);
     }
 
     /// Adds what `B` outputs give. Their rows are read in order, which memory likes.
@@ -118,7 +118,7 @@ pub struct DenseWeights<'a, T> {
 
 impl<T: Real> DenseWeights<'_, T> {
     pub fn run(self) {
-        run(self);
+        T::run(self);
     }
 
     #[inline(always)]

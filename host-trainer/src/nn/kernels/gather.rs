@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::lanes::{Lanes, Real};
-use super::{Axis, Taps, blocks, run};
+use super::{Axis, Taps, blocks};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -123,7 +123,7 @@ impl Gather {
         let row = self.output_width * self.outputs[0];
         let input = x.len() / (y.len() / (row * height));
         y.par_chunks_mut(row).enumerate().for_each(|(number, y)| {
-            run(Row {
+            T::run(Row {
                 gather: self,
                 x: &x[number / height * input..][..input],
                 packed,

@@ -12,14 +12,6 @@ pub(super) use dense::{Dense, DenseInput, DenseWeights, transpose};
 pub(super) use gather::Gather;
 pub(super) use weights::WeightGradient;
 
-use pulp::{Arch, WithSimd};
-
-/// Runs a kernel with the best instruction set of this CPU.
-#[inline]
-pub(super) fn run<K: WithSimd>(kernel: K) -> K::Output {
-    Arch::new().dispatch(kernel)
-}
-
 /// Covers `0..$total` with blocks of the given sizes, largest first; `$body` sees the start of the
 /// block and its size as a constant.
 macro_rules! blocks {

@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::lanes::{LANES, Lanes, Real};
-use super::{Axis, blocks, run};
+use super::{Axis, blocks};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -142,7 +142,7 @@ impl WeightGradient {
                         target[left..][..count].copy_from_slice(source);
                     }
                 }
-                run(Images { gradient: self, x: padded, dy, dw });
+                T::run(Images { gradient: self, x: padded, dy, dw });
             });
         dw.fill(T::ZERO);
         for part in parts.chunks_exact(dw.len()) {
@@ -174,7 +174,7 @@ impl WeightGradient {
         dw.par_chunks_mut(self.outputs[1] * self.taps()).enumerate().for_each(|(group, dw)| {
             dw.par_chunks_mut(OUTPUTS * self.taps()).enumerate().for_each(|(block, dw)| {
                 let first = group * self.outputs[1] + block * OUTPUTS;
-                run(Weights { gradient: self, x, dy, rows, group, first, dw });
+                T::run(Weights { gradient: self, x, dy, rows, group, first, dw });
             });
         });
     }
@@ -182,7 +182,7 @@ impl WeightGradient {
 
 /// Turns `[value][image]` into `[image][value]`, images being `stride` apart.
 fn turn<T: Real>(x: &[Lanes<T>], turned: &mut [T], stride: usize) {
-    run(
+    T::run(
         #[inline(always)]
         || {
             let (blocks, rest) = x.as_chunks::<LANES>();

@@ -1,7 +1,6 @@
 //! Batch normalization.
 
 use super::{BLOCK, Kept, Pass, Scratch, State, Step, channel_sums};
-use crate::nn::kernels::run;
 use crate::nn::lanes::{LANES, Lanes, Real};
 use rayon::prelude::*;
 
@@ -61,7 +60,7 @@ impl<T: Real> BatchNorm<T> {
                 let used = pass.used(number * block / chunk);
                 let count = (block / channels * used) as f64;
                 let (sums, squares) = lanes.split_at_mut(channels);
-                run(
+                T::run(
                     #[inline(always)]
                     || {
                         sums.fill(Lanes::ZERO);
@@ -126,7 +125,7 @@ fn for_each_pixel<T: Real, const N: usize>(
     let block = (BLOCK / channels).max(1) * channels;
     y.par_chunks_mut(block).enumerate().for_each(|(number, y)| {
         let x = x.map(|x| &x[number * block..][..y.len()]);
-        run(
+        T::run(
             #[inline(always)]
             || match x {
                 Some(x) => {
@@ -209,7 +208,7 @@ impl<T: Real> Step<T> for BatchNorm<T> {
         let block = self.block(chunk);
         let sums = channel_sums::<T>(x.len() / block, 2 * channels, |number, lanes, sums| {
             let (x, dy) = (&x[number * block..][..block], &dy[number * block..][..block]);
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     let (plain, weighted) = lanes.split_at_mut(channels);
@@ -264,7 +263,7 @@ impl<T: Real> Step<T> for BatchNorm<T> {
             let x = &x[number * block..][..block];
             let dy = kept.dy.map(|dy| &dy[number * block..][..block]);
             let used = pass.used(number * block / chunk);
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     let value = |[scale, slope, shift]: &[T; 3], x: T, dy: T| *scale * (dy - *shift - x * *slope);

@@ -1,7 +1,6 @@
 //! Fake quantization of activations.
 
 use super::{BLOCK, Kept, Pass, Scratch, State, Step, map_error, pass_on};
-use crate::nn::kernels::run;
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::Quantization;
 use rayon::prelude::*;
@@ -64,7 +63,7 @@ impl<T: Real> Step<T> for FakeQuantize<T> {
         let range = |number: usize, y: &mut [Lanes<T>], x: &[Lanes<T>]| {
             let used = pass.used(number);
             let blocks = y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).map(|(y, x)| {
-                run(
+                T::run(
                     #[inline(always)]
                     || {
                         let (mut least, mut greatest) = (x[0], x[0]);

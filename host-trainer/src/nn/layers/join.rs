@@ -1,7 +1,6 @@
 //! Layers that join tensors or see them otherwise.
 
 use super::{BLOCK, Kept, Pass, Scratch, State, Step, map_error, pass_on};
-use crate::nn::kernels::run;
 use crate::nn::lanes::{LANES, Lanes, Real};
 use rayon::prelude::*;
 
@@ -32,7 +31,7 @@ fn combine<T: Real>(
             Some(first) => {
                 y.par_chunks_mut(BLOCK).zip(first.par_chunks(BLOCK)).zip(second.par_chunks(BLOCK)).for_each(
                     |((y, a), b)| {
-                        run(
+                        T::run(
                             #[inline(always)]
                             || {
                                 for ((y, a), b) in y.iter_mut().zip(a).zip(b) {

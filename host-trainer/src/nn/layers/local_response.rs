@@ -1,7 +1,6 @@
 //! Local response normalization.
 
 use super::{Kept, Pass, Scratch, State, Step};
-use crate::nn::kernels::run;
 use crate::nn::lanes::{LANES, Lanes, Real};
 use rayon::prelude::*;
 
@@ -77,7 +76,7 @@ impl<T: Real> Step<T> for LocalResponse {
     ) {
         let (x, channels) = (x[0].expect("not in place"), self.channels);
         y.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels)).for_each(|(y, x)| {
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     let mut bases = vec![Lanes::<T>::ZERO; channels];
@@ -109,7 +108,7 @@ impl<T: Real> Step<T> for LocalResponse {
         let factor = T::from_f64(2.0 * f64::from(self.alpha) * f64::from(self.beta));
         let tasks = dx.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels));
         tasks.zip(dy.par_chunks(PIXELS * channels)).for_each(|((dx, x), dy)| {
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     let mut bases = vec![Lanes::<T>::ZERO; channels];

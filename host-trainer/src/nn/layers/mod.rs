@@ -27,7 +27,6 @@ pub(super) use locally_connected::LocallyConnected;
 pub(super) use pool::{LinearPool, MaxPool};
 pub(super) use softmax::Softmax;
 
-use super::kernels::run;
 use super::lanes::{LANES, Lanes, Real};
 use rayon::prelude::*;
 
@@ -169,7 +168,7 @@ const BLOCK: usize = 1024;
 fn map<T: Real>(x: Option<&[Lanes<T>]>, y: &mut [Lanes<T>], f: impl Fn(T) -> T + Sync) {
     match x {
         Some(x) => y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     for (y, x) in y.iter_mut().zip(x) {
@@ -181,7 +180,7 @@ fn map<T: Real>(x: Option<&[Lanes<T>]>, y: &mut [Lanes<T>], f: impl Fn(T) -> T +
             );
         }),
         None => y.par_chunks_mut(BLOCK).for_each(|y| {
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     for y in y {
@@ -207,7 +206,7 @@ fn map_error<T: Real>(
         Some(dy) => {
             dx.par_chunks_mut(BLOCK).zip(known.par_chunks(BLOCK)).zip(dy.par_chunks(BLOCK)).for_each(
                 |((dx, known), dy)| {
-                    run(
+                    T::run(
                         #[inline(always)]
                         || {
                             for ((dx, known), dy) in dx.iter_mut().zip(known).zip(dy) {
@@ -222,7 +221,7 @@ fn map_error<T: Real>(
             );
         }
         None => dx.par_chunks_mut(BLOCK).zip(known.par_chunks(BLOCK)).for_each(|(dx, known)| {
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     for (dx, known) in dx.iter_mut().zip(known) {
@@ -283,7 +282,7 @@ fn bias_gradient<T: Real>(dy: &[Lanes<T>], db: &mut [T]) {
     let block = pixels * channels;
     let sums = channel_sums(dy.len().div_ceil(block), channels, |number, lanes, sums| {
         let dy = &dy[number * block..][..block.min(dy.len() - number * block)];
-        run(
+        T::run(
             #[inline(always)]
             || {
                 for pixel in dy.chunks_exact(channels) {

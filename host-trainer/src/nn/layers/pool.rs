@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Kept, Pass, Scratch, State, Step};
-use crate::nn::kernels::{Axis, Taps, run};
+use crate::nn::kernels::{Axis, Taps};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::{BlurPool2dShape, Pool2dShape};
 use rayon::prelude::*;
@@ -84,7 +84,7 @@ impl<T: Real> Step<T> for MaxPool {
         let rows = y.par_chunks_mut(width * channels).zip(self.winners.par_chunks_mut(width * channels));
         rows.enumerate().for_each(|(number, (y, winners))| {
             let x = &x[number / height * size..][..size];
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     let pixels = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
@@ -130,7 +130,7 @@ impl<T: Real> Step<T> for MaxPool {
         dx.par_chunks_mut(width * channels).enumerate().for_each(|(number, dx)| {
             let chunk = number / height * size;
             let (dy, winners) = (&dy[chunk..][..size], &self.winners[chunk..][..size]);
-            run(
+            T::run(
                 #[inline(always)]
                 || {
                     for (dx, columns) in dx.chunks_exact_mut(channels).zip(&self.backward[1]) {
@@ -235,7 +235,7 @@ fn weighted_sums<T: Real>(axes: &[Vec<Weighted>; 2], from: [usize; 3], x: &[Lane
     let (height, size) = (axes[0].len(), from.iter().product::<usize>());
     y.par_chunks_mut(axes[1].len() * channels).enumerate().for_each(|(number, y)| {
         let x = &x[number / height * size..][..size];
-        run(
+        T::run(
             #[inline(always)]
             || {
                 for (y, columns) in y.chunks_exact_mut(channels).zip(&axes[1]) {

@@ -92,6 +92,14 @@ pub enum Error {
         /// The command to try by hand.
         command: String,
     },
+    /// The target's library is missing, and nobody asked for it to be installed.
+    #[error("the Rust library for {target} is missing; {remedy}")]
+    NoTarget {
+        /// The target triple.
+        target: String,
+        /// What to do on this system.
+        remedy: String,
+    },
     /// QEMU or Node.js has to be installed by hand.
     #[error("{program} is missing; {remedy}")]
     NoEmulator {
@@ -110,6 +118,10 @@ pub trait System {
     fn in_path(&self, program: &str) -> bool;
     /// What a quick command prints, or `None` where it fails.
     fn ask(&self, command: &[&str]) -> Option<String>;
+    /// Whether [`install`](Self::install) may be called.
+    fn may_install(&self) -> bool {
+        true
+    }
     /// Runs a slow command for at most `limit`; the error is its last line.
     fn install(&mut self, what: &str, command: &[String], limit: Duration) -> Result<(), String>;
 }
@@ -126,6 +138,15 @@ pub fn firmware(system: &mut dyn System, target: &str) -> Result<Toolchain, Erro
         return found(Source::Debian);
     }
     let apt = system.in_path("apt-get");
+    if !system.may_install() {
+        let rustup = system.in_path("rustup").then(|| format!("run: rustup target add {target}"));
+        let debian = apt.then(|| format!("run: sudo apt-get install {}", DEBIAN_RUST.join(" ")));
+        let remedy = [rustup, debian].into_iter().flatten().collect::<Vec<_>>().join("; or, without rustup, ");
+        if remedy.is_empty() {
+            return Err(Error::NoInstaller { target: target.to_owned() });
+        }
+        return Err(Error::NoTarget { target: target.to_owned(), remedy });
+    }
     let mut reason = None;
     if system.in_path("rustup") {
         // Where there is a second way, a dead network must not cost much time.
@@ -162,14 +183,17 @@ pub fn emulator(system: &mut dyn System, program: &str) -> Result<(), Error> {
         "riscv32" | "riscv64" => ("qemu-system-misc", "qemu-system-riscv-core".into(), "qemu-system-riscv".into()),
         _ => ("qemu-system-misc", format!("{program}-core"), program.to_owned()),
     };
-    if system.in_path("apt-get") {
+    let apt = system.in_path("apt-get");
+    if apt && system.may_install() {
         install_with_apt(system, program, &[debian])?;
         if system.in_path(program) {
             return Ok(());
         }
     }
     let node = program == "node";
-    let remedy = if system.in_path("brew") {
+    let remedy = if apt && !system.may_install() {
+        format!("run: sudo apt-get install {debian}")
+    } else if system.in_path("brew") {
         format!("run: brew install {}", if node { "node" } else { "qemu" })
     } else if system.in_path("dnf") {
         format!("run: sudo dnf install {fedora}")
@@ -213,7 +237,32 @@ fn install_with_apt(system: &mut dyn System, what: &str, packages: &[&str]) -> R
     })
 }
 
-/// This computer.
+/// This computer, as it is: what is missing is an error that names the command that brings it.
+pub struct Untouched;
+
+impl System for Untouched {
+    fn exists(&self, path: &Path) -> bool {
+        Computer.exists(path)
+    }
+
+    fn in_path(&self, program: &str) -> bool {
+        Computer.in_path(program)
+    }
+
+    fn ask(&self, command: &[&str]) -> Option<String> {
+        Computer.ask(command)
+    }
+
+    fn may_install(&self) -> bool {
+        false
+    }
+
+    fn install(&mut self, what: &str, _command: &[String], _limit: Duration) -> Result<(), String> {
+        Err(format!("{what} is not wanted"))
+    }
+}
+
+/// This computer, with leave to install what is missing.
 pub struct Computer;
 
 impl System for Computer {
@@ -245,7 +294,7 @@ impl Toolchain {
     }
 
     /// As [`cargo`](Self::cargo), with further flags for the compiler.
-    pub fn cargo_with(&self, subcommand: &str, flags: &[&str]) -> Command {
+    pub fn cargo_with(&self, subcommand: &str, flags: &[String]) -> Command {
         let mut command = match self.source {
             Source::Rustup => {
                 // RUSTUP_TOOLCHAIN stays: the target was looked for in that toolchain.
@@ -275,7 +324,7 @@ impl Toolchain {
             }
         };
         command.args(["--target", &self.target]);
-        let flags = without_own_paths().into_iter().chain(flags.iter().map(|&flag| flag.to_owned()));
+        let flags = without_own_paths().into_iter().chain(flags.iter().cloned());
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"));
         command
     }
@@ -287,7 +336,7 @@ fn without_own_paths() -> Vec<String> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let registry = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo"))).map(|home| home.join("registry/src"));
     let remap = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
-    [Some((shell::workspace(), "bareconv")), registry.map(|path| (path, "registry"))]
+    [crate::checkout().map(|path| (path, "bareconv")), registry.map(|path| (path, "registry"))]
         .into_iter()
         .flatten()
         .map(remap)
@@ -312,6 +361,7 @@ mod tests {
         rustup_works: bool,
         apt_has_lists: bool,
         apt_works: bool,
+        untouched: bool,
         log: Vec<String>,
         limits: Vec<Duration>,
     }
@@ -334,7 +384,12 @@ mod tests {
             }
         }
 
+        fn may_install(&self) -> bool {
+            !self.untouched
+        }
+
         fn install(&mut self, _what: &str, command: &[String], limit: Duration) -> Result<(), String> {
+            assert!(!self.untouched);
             let line = command.join(" ");
             self.log.push(line.clone());
             self.limits.push(limit);
@@ -453,5 +508,17 @@ mod tests {
             let error = emulator(&mut fake(&[manager]), program).unwrap_err().to_string();
             assert!(error.ends_with(command), "{error}");
         }
+    }
+
+    #[test]
+    fn an_untouched_computer_gets_commands_to_run() {
+        let mut system = Fake { root: true, untouched: true, ..fake(&["rustc", "rustup", "apt-get"]) };
+        let error = firmware(&mut system, TARGET).unwrap_err().to_string();
+        assert!(error.contains("rustup target add thumbv7em-none-eabihf"), "{error}");
+        assert!(error.ends_with("sudo apt-get install rustc-web cargo-web rust-web-src lld"), "{error}");
+        let error = emulator(&mut system, "qemu-system-arm").unwrap_err().to_string();
+        assert_eq!(error, "qemu-system-arm is missing; run: sudo apt-get install qemu-system-arm");
+        let error = firmware(&mut Fake { untouched: true, ..fake(&["rustc"]) }, TARGET).unwrap_err();
+        assert!(matches!(error, Error::NoInstaller { .. }));
     }
 }

@@ -1,0 +1,106 @@
+//! Networks and the images for them on the command line: those of a description that was trained, or a file's with a
+//! folder of images.
+
+use super::description::Described;
+use super::{Failure, read};
+use clap::ValueEnum;
+use host_trainer::data::{DataSet, DataSource, Images};
+use host_trainer::graph::Graph;
+use host_trainer::quantize;
+use host_trainer::spec::Quantization;
+use host_trainer::train::InputScaling;
+use host_trainer::workflow::{Files, Prepared, integer};
+use std::path::{Path, PathBuf};
+
+/// Which network, and which images.
+#[derive(clap::Args)]
+pub struct Source {
+    /// The description of a network that was trained (.toml), or a network's file
+    network: PathBuf,
+    /// Folder of the results, for a description [default: as `train` has it]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Folder of images, for a network's file: IDX, CIFAR records, NumPy arrays, or a folder of pictures for each class
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What a level `p` of a pixel is to the network, for a network's file
+    #[arg(long, value_enum, default_value_t = Levels::Unit)]
+    levels: Levels,
+}
+
+/// What levels of 0 to 255 are to a network.
+#[derive(Clone, Copy, ValueEnum)]
+enum Levels {
+    /// p / 255
+    Unit,
+    /// p / 127.5 - 1
+    Signed,
+    /// p
+    Raw,
+}
+
+impl Levels {
+    fn scaling(self) -> InputScaling {
+        let (offset, factor) = match self {
+            Self::Unit => (0.0, quantize::PIXEL.scale),
+            Self::Signed => (127.5, 1.0 / 127.5),
+            Self::Raw => (0.0, 1.0),
+        };
+        InputScaling { offset: vec![offset], factor: vec![factor] }
+    }
+}
+
+/// Networks, each with the name of its form, and their images.
+pub struct Networks {
+    /// `f32` first.
+    pub graphs: Vec<(String, Graph)>,
+    /// The images.
+    pub set: DataSet,
+    /// What is trained with, or calibrated.
+    pub training: Images,
+    /// How levels become inputs.
+    pub scaling: InputScaling,
+    /// The description, if there is one, and the folder of its results.
+    pub described: Option<(Described, PathBuf)>,
+}
+
+impl Source {
+    /// Reads the networks and the images.
+    pub fn open(&self) -> Result<Networks, Failure> {
+        if self.network.extension().is_some_and(|extension| extension == "toml") {
+            let described = Described::read(&self.network)?;
+            let out = described.out(self.out.as_deref());
+            let files = Files::new(&described.description, &out);
+            let data =
+                Prepared::load(&described.description, &described.base()).map_err(|error| described.explain(error))?;
+            let mut graphs = vec![("f32".to_owned(), files.read("f32")?)];
+            if described.description.quantization.is_some() {
+                for form in ["int8", "int16", "int4"] {
+                    if files.graph(form).exists() {
+                        graphs.push((form.to_owned(), files.read(form)?));
+                    }
+                }
+            }
+            let Prepared { set, train, scaling, .. } = data;
+            return Ok(Networks { graphs, set, training: train, scaling, described: Some((described, out)) });
+        }
+        let graph = read(&self.network)?;
+        let Some(folder) = &self.data else {
+            return Err("name the folder of the images: --data DIR".into());
+        };
+        let set = DataSource::detect(folder)?.load(Path::new(""))?;
+        let name = integer::name(&graph, &quantize::Options::default()).to_owned();
+        let training = set.train.clone();
+        Ok(Networks { graphs: vec![(name, graph)], set, training, scaling: self.levels.scaling(), described: None })
+    }
+}
+
+impl Networks {
+    /// How the description wants it quantized.
+    pub fn quantization(&self) -> Quantization {
+        self.described
+            .as_ref()
+            .and_then(|(described, _)| described.description.quantization.clone())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,179 @@
+//! `host-trainer train`.
+
+use super::Failure;
+use super::description::{Described, in_threads};
+use host_trainer::train::{Epoch, Event as TrainEvent};
+use host_trainer::workflow::{self, Event, Options as Places, Outcome};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Options of the command.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The network's description: a TOML file
+    description: PathBuf,
+    /// Folder for the results [default: that of the description, or out/ and its name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on from the checkpoint of a run that was stopped; the result is that of a run that was not
+    #[arg(long)]
+    resume: bool,
+    /// Number of threads [default: all cores]; the results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print a line of JSON for each epoch and for the results, and no bar
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the process ends with when it was stopped: as a shell has it for SIGINT.
+const STOPPED: u8 = 130;
+
+/// Trains the network of a description.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let described = Described::read(&options.description)?;
+    let out = described.out(options.out.as_deref());
+    let stop = Arc::new(AtomicBool::new(false));
+    let (handler, json) = (Arc::clone(&stop), options.json);
+    ctrlc::set_handler(move || {
+        // Whoever asks twice does not want to wait for a checkpoint.
+        if handler.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(STOPPED));
+        }
+        if !json {
+            eprintln!("\nstopping after this step; press Ctrl-C again to stop without a checkpoint");
+        }
+    })?;
+    let places = Places { base: described.base(), out: out.clone(), resume: options.resume };
+    let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    bar.set_style(
+        ProgressStyle::with_template("{prefix}: {msg}\n[{wide_bar}] {percent:>3} %, {eta} left")
+            .expect("the template is constant")
+            .progress_chars("=> "),
+    );
+    let mut progress = Progress::new(&described, &bar, options.json);
+    let outcome = in_threads(options.threads, || {
+        workflow::train(&described.description, &described.text, &places, &stop, &mut |event| progress.show(event))
+    })?;
+    bar.finish_and_clear();
+    match outcome.map_err(|error| described.explain(error))? {
+        None => {
+            if options.json {
+                println!("{}", serde_json::json!({ "stopped": true, "out": out }));
+            } else {
+                println!("stopped; go on with `host-trainer train {} --resume`", options.description.display());
+            }
+            Ok(ExitCode::from(STOPPED))
+        }
+        Some(outcome) => {
+            if options.json {
+                println!(
+                    "{}",
+                    serde_json::json!({ "out": out, "files": outcome.files, "results": outcome.record.results })
+                );
+            } else {
+                print(&outcome, &out, described.description.module_name());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Shows events on a bar, and one line for each epoch above it.
+struct Progress<'a> {
+    bar: &'a ProgressBar,
+    json: bool,
+    epochs: usize,
+    seeds: usize,
+    images: usize,
+    seed: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(described: &Described, bar: &'a ProgressBar, json: bool) -> Self {
+        let training = &described.description.training;
+        Self { bar, json, epochs: training.recipe.epochs, seeds: training.seeds.len(), images: 0, seed: 0 }
+    }
+
+    fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::Phase(phase) => {
+                self.bar.set_prefix(phase);
+                self.bar.set_message("");
+            }
+            Event::Start { data, seed, parameters } => {
+                (self.images, self.seed) = (data.train.len(), seed);
+                self.bar.reset();
+                self.bar.set_length((self.epochs * self.images) as u64);
+                let held =
+                    data.validation.as_ref().map_or(String::new(), |images| format!(", {} held out", images.len()));
+                self.say(&format!(
+                    "{}: {} training images{held}, {} test images; {parameters} parameters, seed {seed}",
+                    data.set.name,
+                    self.images,
+                    data.set.test.len()
+                ));
+            }
+            Event::Train(TrainEvent::Step(progress)) => {
+                let seed = if self.seeds > 1 { format!("seed {}, ", self.seed) } else { String::new() };
+                self.bar.set_prefix(format!("{seed}epoch {}/{}", progress.epoch + 1, self.epochs));
+                self.bar.set_position((progress.epoch * self.images + progress.images) as u64);
+                self.bar.set_message(format!(
+                    "loss {:.4}  accuracy {:.2} %  {:.0} images/s",
+                    progress.loss,
+                    100.0 * progress.accuracy,
+                    progress.images_per_second
+                ));
+            }
+            Event::Train(TrainEvent::Epoch(epoch)) => self.epoch(epoch),
+            Event::Train(TrainEvent::Checkpoint(_)) => {}
+        }
+    }
+
+    fn epoch(&self, epoch: &Epoch) {
+        if self.json {
+            println!("{}", serde_json::json!({ "seed": self.seed, "epoch": epoch }));
+            return;
+        }
+        let held = [("held out", epoch.validation), ("test", epoch.test)]
+            .into_iter()
+            .filter_map(|(name, evaluation)| Some(format!("  {name} {:>5.2} %", 100.0 * evaluation?.accuracy)));
+        self.say(&format!(
+            "epoch {:>3}  loss {:.4}  accuracy {:>5.2} %{}  {:>6.0} images/s",
+            epoch.epoch + 1,
+            epoch.loss,
+            100.0 * epoch.accuracy,
+            held.collect::<String>(),
+            epoch.images_per_second
+        ));
+    }
+
+    /// Prints above the bar; without a terminal there is no bar, and a log file gets the line.
+    fn say(&self, line: &str) {
+        if self.json {
+            return;
+        }
+        if self.bar.is_hidden() {
+            println!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+}
+
+fn print(outcome: &Outcome, out: &std::path::Path, module: String) {
+    let record = &outcome.record;
+    println!();
+    println!("{}, accuracy on {} test images:", record.name, record.test_images);
+    for result in &record.results {
+        println!("  {:6} {:.2} %", result.name, 100.0 * result.accuracy);
+    }
+    for (name, value) in &record.facts {
+        println!("  {name}: {value}");
+    }
+    println!("report: {}", out.join(workflow::files::REPORT).display());
+    println!("module: {}, in firmware `mod {module};`", out.join(&module).display());
+}

@@ -1,0 +1,136 @@
+//! The files of a run.
+
+use super::{Error, Prepared, evaluate};
+use crate::generate::{self, Module};
+use crate::graph::{FILE_ENDING, Graph};
+use crate::output::OutputFolder;
+use crate::plan;
+use crate::quantize::Quantized;
+use crate::report::{self, RunRecord};
+use crate::run::Interpreter;
+use crate::spec::Description;
+use std::path::{Path, PathBuf};
+
+/// The numbers of a run, for machines.
+pub const RESULTS: &str = "results.json";
+/// The report, for people.
+pub const REPORT: &str = "report.html";
+/// The description.
+pub const DESCRIPTION: &str = "description.toml";
+/// Test images as the last form's inputs, one after another, for other machines to repeat the test.
+pub const INPUTS: &str = "test-inputs.bin";
+/// Its outputs for [`INPUTS`].
+pub const OUTPUTS: &str = "test-outputs.bin";
+/// Folder of the report's pictures, each as a file.
+pub const PICTURES: &str = "pictures";
+
+/// The network in its module's folder.
+pub const SOURCE: &str = "source.graph";
+
+/// Test images in [`INPUTS`], at most.
+const INPUT_COUNT: usize = 1000;
+
+/// Where the files of a description are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    out: PathBuf,
+    module: String,
+}
+
+impl Files {
+    /// In this folder.
+    #[must_use]
+    pub fn new(description: &Description, out: &Path) -> Self {
+        Self { out: out.to_owned(), module: description.module_name() }
+    }
+
+    /// The name of the checkpoint of a seed.
+    #[must_use]
+    pub fn checkpoint(seed: u64) -> String {
+        format!("checkpoint-seed{seed}.safetensors")
+    }
+
+    /// The graph of a form (`f32`, `int8`) of the network.
+    #[must_use]
+    pub fn graph(&self, form: &str) -> PathBuf {
+        self.out.join(self.graph_name(form))
+    }
+
+    fn graph_name(&self, form: &str) -> String {
+        format!("{}-{form}{FILE_ENDING}", self.module)
+    }
+
+    /// The folder of the module.
+    #[must_use]
+    pub fn module(&self) -> PathBuf {
+        self.out.join(&self.module)
+    }
+
+    /// Reads a graph that a run wrote.
+    ///
+    /// # Errors
+    /// When it is not there, or damaged.
+    pub fn read(&self, form: &str) -> Result<Graph, Error> {
+        let file = self.graph(form);
+        let bytes = std::fs::read(&file).map_err(|source| Error::Missing { file: file.clone(), source })?;
+        Graph::from_file(&bytes).map_err(|source| Error::File { file, source })
+    }
+
+    /// Writes everything. Returns the names of the files.
+    pub(super) fn write(
+        &self,
+        folder: &OutputFolder,
+        description: &Description,
+        text: &str,
+        float: &Graph,
+        quantized: Option<&Quantized>,
+        record: &RunRecord,
+        data: &Prepared,
+    ) -> Result<Vec<String>, Error> {
+        let last = quantized.map_or(float, |quantized| &quantized.graph);
+        let mut files: Vec<(String, Vec<u8>)> = vec![
+            (DESCRIPTION.to_owned(), text.as_bytes().to_vec()),
+            (self.graph_name("f32"), float.to_file()?),
+            (RESULTS.to_owned(), serde_json::to_vec_pretty(record)?),
+            (REPORT.to_owned(), report::html(record).into_bytes()),
+        ];
+        if let Some(quantized) = quantized {
+            let form = super::record::name(description, &quantized.graph);
+            files.push((self.graph_name(form), quantized.graph.to_file()?));
+        }
+        let first: Vec<usize> = (0..data.set.test.len().min(INPUT_COUNT)).collect();
+        let images = data.set.test.select(&first);
+        let inputs =
+            (0..images.len()).map(|index| evaluate::input(last, &data.scaling, images.image(index)).to_bytes());
+        files.push((INPUTS.to_owned(), inputs.flatten().collect()));
+        let outputs = evaluate::outputs(&Interpreter::new(last)?, last, &images, &data.scaling)?;
+        files.push((OUTPUTS.to_owned(), outputs.iter().flat_map(crate::graph::Numbers::to_bytes).collect()));
+
+        let names =
+            |files: &[(String, Vec<u8>)]| -> Vec<String> { files.iter().map(|(name, _)| name.clone()).collect() };
+        let mut all = names(&files);
+        let borrowed: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, content)| (&name[..], content.clone())).collect();
+        folder.write(&borrowed)?;
+        let pictures: Vec<(&str, Vec<u8>)> =
+            report::pictures(record).into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+        OutputFolder::open(&self.out.join(PICTURES))?.write(&pictures)?;
+        all.extend(pictures.iter().map(|(name, _)| format!("{PICTURES}/{name}")));
+        export(last, description, &self.module())?;
+        all.extend(["mod.rs", "weights.rs"].map(|name| format!("{}/{name}", self.module)));
+        Ok(all)
+    }
+}
+
+/// Writes a graph as a Rust module into a folder.
+///
+/// # Errors
+/// When an operator has no layer, or a file cannot be written.
+pub fn export(graph: &Graph, description: &Description, folder: &Path) -> Result<Module, Error> {
+    let plan = plan::Options { stream: description.target.rows, ..plan::Options::default() };
+    let module = generate::module(graph, &generate::Options { plan, ..generate::Options::default() })?;
+    let mut files = module.files();
+    // By it the module can be verified.
+    files.push((SOURCE, graph.to_file()?));
+    OutputFolder::open(folder)?.write(&files)?;
+    Ok(module)
+}
