@@ -154,7 +154,7 @@ fn layers_that_do_not_fit_say_what_would() {
             "{ kind = \"relu\", name = \"a\" },\n{ kind = \"max_pool\", window = 2 },\n{ kind = \"add\", from = \"a\" },".into(),
             8,
             "\"a\"",
-            ["14x14x1 and 28x28x1", "stride the height"],
+            ["14x14x1 and 28x28x1", "stride height"],
         ),
         ("{ kind = \"relu\" },\n{ kind = \"relu\", from = \"b\" },".into(), 7, "\"b\"", ["name `b`", "images, relu1"]),
         ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another `a`", "own"]),
