@@ -157,7 +157,7 @@ fn layers_that_do_not_fit_say_what_would() {
             ["14x14x1 and 28x28x1", "stride height"],
         ),
         ("{ kind = \"relu\" },\n{ kind = \"relu\", from = \"b\" },".into(), 7, "\"b\"", ["name `b`", "images, relu1"]),
-        ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another `a`", "own"]),
+        ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another layer has this name", "own"]),
         ("{ kind = \"relu\", name = \"A b\" },".into(), 6, "\"A b\"", ["no name", "lower-case"]),
         ("{ kind = \"relu\" },\n{ kind = \"tanh\", from = \"images\" },".into(), 6, "{ kind", ["nothing uses", "relu1"]),
         ("{ kind = \"relu\" },\n{ kind = \"add\" },".into(), 7, "{ kind", ["what it joins", "from = "]),
