@@ -324,22 +324,6 @@ impl<'a> Int8Filters<'a> {
     ) -> Self {
         Self { filters: weights.as_flattened(), bias, scales, input, output, activation }
     }
-
-    /// The numbers of a dense layer whose weights share one scale, with TensorFlow Lite's arithmetic for it: the product of
-    /// the input's and the weights' scale is rounded to `f32` before the multiplier is made of it. (With a scale for each
-    /// channel, and in convolutions, the product is exact.)
-    pub const fn dense_per_tensor<const O: usize, const N: usize>(
-        weights: &'a [[i8; N]; O],
-        bias: &'a [i32; O],
-        scale: f32,
-        input: Quantization,
-        output: Quantization,
-        activation: Activation,
-    ) -> Self {
-        // Of the input's scale nothing but its product with the weights' is used.
-        let input = Quantization::new(input.scale * scale, input.zero_point);
-        Self { filters: weights.as_flattened(), bias, scales: &[1.0; O], input, output, activation }
-    }
 }
 
 /// The numbers of a convolution of int16 values with int8 weights, in canonical order. Zero points are 0.
@@ -384,20 +368,6 @@ impl<'a> Int16Filters<'a> {
         activation: Activation,
     ) -> Self {
         Self { filters: weights.as_flattened(), bias, scales, input, output, activation }
-    }
-
-    /// The numbers of a dense layer whose weights share one scale, with TensorFlow Lite's arithmetic for it: as
-    /// [`Int8Filters::dense_per_tensor`].
-    pub const fn dense_per_tensor<const O: usize, const N: usize>(
-        weights: &'a [[i8; N]; O],
-        bias: &'a [i32; O],
-        scale: f32,
-        input: f32,
-        output: f32,
-        activation: Activation,
-    ) -> Self {
-        let input = input * scale;
-        Self { filters: weights.as_flattened(), bias, scales: &[1.0; O], input, output, activation }
     }
 
     /// Whether sums of these filters may need more than 32 bits, and so their layer those of
@@ -573,20 +543,6 @@ impl<'a> Int4Filters<'a> {
         activation: Activation,
     ) -> Self {
         Self { filters, bias, scales, input, output, activation }
-    }
-
-    /// The numbers of a dense layer whose weights share one scale, with TensorFlow Lite's arithmetic for it:
-    /// [`Int8Filters::dense_per_tensor`].
-    pub const fn dense_per_tensor<const O: usize, const BYTES: usize>(
-        weights: &'a [u8; BYTES],
-        bias: &'a [i32; O],
-        scale: f32,
-        input: Quantization,
-        output: Quantization,
-        activation: Activation,
-    ) -> Self {
-        let input = Quantization::new(input.scale * scale, input.zero_point);
-        Self { filters: weights, bias, scales: &[1.0; O], input, output, activation }
     }
 
     /// The same without the weights.

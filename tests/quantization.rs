@@ -155,29 +155,3 @@ fn the_two_roundings_of_tensorflow_lite() {
     // A shift to the left: 5 * 2 * 0.75.
     assert_eq!(multiply_by_quantized_multiplier(5, Multiplier { multiplier: 3 << 29, exponent: 1 }), 8);
 }
-
-/// TensorFlow Lite rounds the product of a dense layer's two scales to `f32` where the weights have one scale.
-#[test]
-fn a_dense_layer_of_one_scale_has_tensorflow_lites_multiplier() {
-    let mut different = 0;
-    for i in 1..200 {
-        let (from, weight, to) = (0.0371 / i as f32, 0.0093 * i as f32 / 7.0, 0.11 / (i % 13 + 1) as f32);
-        let [input, output] = [Quantization::new(from, 4), Quantization::new(to, -9)];
-        let words = |numbers: &Int8Filters<'_>| {
-            let common = pack::common_requantization(numbers, DoubleRounding::MODE);
-            let mut words = [0; 2];
-            pack::requantization_parameters(numbers, DoubleRounding::MODE, &common, 0, &mut words);
-            words.map(|word| word as i32)
-        };
-        let numbers = Int8Filters::dense_per_tensor(&[[1]], &[0], weight, input, output, Activation::Identity);
-        // frexp, and the significand rounded to 31 bits.
-        let real = f64::from(from * weight) / f64::from(to);
-        let exponent = real.log2().floor() as i32 + 1;
-        let significand = (real * 2f64.powi(31 - exponent)).round();
-        assert_eq!(words(&numbers), [significand as i32, exponent], "{from} {weight} {to}");
-        let scales = [weight];
-        let exact = Int8Filters::dense(&[[1]], &[0], &scales, input, output, Activation::Identity);
-        different += usize::from(words(&numbers) != words(&exact));
-    }
-    assert!(different > 100, "the rounding of the product made no difference in {different} of 199 cases");
-}

@@ -207,7 +207,7 @@ fn errors_show_the_line() {
     };
     let good = description(1);
     let message = run(&good.replace("window = 2", "window = 20"));
-    assert!(message.contains("net.toml:16:") && message.contains("input of 14x14x6"), "{message}");
+    assert!(message.contains("net.toml:15:") && message.contains("input of 14x14x6"), "{message}");
     assert!(message.contains("^^") && message.contains("at most 14x14 fits"), "{message}");
     let message = run(&good.replace("outputs = 10", "outputs = 9"));
     assert!(message.contains("10 classes") && message.contains("outputs = 10"), "{message}");

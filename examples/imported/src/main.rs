@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     let mut arena = Arena::<RAM_BYTES>::new();
     let mut input: Input = Tensor::filled(0);
     let mut outputs: Vec<u8> = Vec::new();
-    for values in inputs.chunks_exact(size_of::<Input>()) {
+    // A tensor may be longer than its elements: it begins and ends at words.
+    for values in inputs.chunks_exact(input.as_slice().len()) {
         input.as_mut_slice().copy_from_slice(bytemuck::cast_slice(values));
         outputs.extend(bytemuck::cast_slice::<i8, u8>(MODEL.infer(&input, &mut arena).as_slice()));
     }

@@ -28,7 +28,7 @@ global_asm!(
     "4: tail {main}",
     // The direct mode of mtvec wants a multiple of 4.
     ".balign 4",
-    "_trap: j {trap}",
+    "_trap: tail {trap}",
     ".popsection",
     main = sym main,
     trap = sym trap,

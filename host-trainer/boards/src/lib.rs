@@ -134,7 +134,8 @@ pub const AARCH64: Board = Board {
     forced: false,
     memory: "virt-aarch64",
     emulator: "qemu-system-aarch64",
-    machine: &["-M", "virt", "-cpu", "max"],
+    // Without a network card it needs no firmware of one, which is a package of its own.
+    machine: &["-M", "virt", "-cpu", "max", "-nic", "none"],
 };
 
 /// The boards with a core of Arm's Cortex-M family.

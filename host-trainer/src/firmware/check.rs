@@ -17,8 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The name of the crate and the program.
-const NAME: &str = "network-check";
+/// The name of the crate and the program of a module. Modules share a target directory, where Cargo would take the crate of
+/// one for that of another of the same name.
+fn program(module: &str) -> String {
+    format!("check-{module}")
+}
 
 /// The longest that an emulated core may run.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -72,6 +75,7 @@ pub struct Answer {
 /// A crate around a module.
 #[derive(Debug)]
 pub struct Check {
+    program: String,
     folder: PathBuf,
     target_dir: PathBuf,
 }
@@ -95,7 +99,7 @@ impl Check {
         let target_dir = fs::canonicalize(target_dir).map_err(file(target_dir))?;
         let folder = target_dir.join(name);
         let mut all = vec![
-            ("Cargo.toml".to_owned(), manifest(&Library::for_crate(&folder)).into_bytes()),
+            ("Cargo.toml".to_owned(), manifest(&program(name), &Library::for_crate(&folder)).into_bytes()),
             ("src/main.rs".to_owned(), main(module).into_bytes()),
         ];
         for board in super::boards() {
@@ -106,7 +110,7 @@ impl Check {
         all.retain(|(name, text)| fs::read(folder.join(name)).ok().as_ref() != Some(text));
         let named: Vec<_> = all.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
         OutputFolder::open(&folder)?.write(&named)?;
-        Ok(Self { folder, target_dir: target_dir.join("build") })
+        Ok(Self { program: program(name), folder, target_dir: target_dir.join("build") })
     }
 
     /// Runs the module on this computer, by the best backend that it has.
@@ -124,7 +128,7 @@ impl Check {
         // Flags of the user's could choose a backend.
         cargo.env("RUSTFLAGS", "").args(["build", "--features", "std"]);
         self.build(cargo, place)?;
-        let elf = self.target_dir.join("release").join(format!("{NAME}{}", env::consts::EXE_SUFFIX));
+        let elf = self.target_dir.join("release").join(format!("{}{}", self.program, env::consts::EXE_SUFFIX));
         let folder = self.start("host", inputs)?;
         let program = Program { elf: &elf, arguments: &[], folder: &folder, plugin: None, limit: LIMIT };
         let finished = bareconv_boards::finish(Command::new(&elf), &program, ticks(&folder, tick));
@@ -143,7 +147,7 @@ impl Check {
             flags.extend(["-C".to_owned(), format!("link-arg={argument}")]);
         }
         self.build(toolchain.cargo_with("build", &flags), board.core)?;
-        let elf = self.target_dir.join(board.target).join("release").join(NAME);
+        let elf = self.target_dir.join(board.target).join("release").join(&self.program);
         let folder = self.start(board.short, inputs)?;
         let program = Program { elf: &elf, arguments: &[], folder: &folder, plugin: None, limit: LIMIT };
         let finished = board.emulate(&program, ticks(&folder, tick));
@@ -206,10 +210,10 @@ fn ticks(folder: &Path, mut tick: impl FnMut(u64)) -> impl FnMut() {
     move || tick(fs::metadata(&path).map_or(0, |file| file.len()))
 }
 
-fn manifest(library: &Library) -> String {
+fn manifest(name: &str, library: &Library) -> String {
     format!(
         "[package]
-name = \"{NAME}\"
+name = \"{name}\"
 version = \"0.0.0\"
 edition = \"2024\"
 publish = false

@@ -149,15 +149,15 @@ fn layers_that_do_not_fit_say_what_would() {
         ),
         ("{ kind = \"conv2d\", filters = 0, filter = 3 },".into(), 6, "{ kind", ["28x28x1", "at least 1"]),
         ("{ kind = \"max_pool\", window = 2, stride = 0 },".into(), 6, "{ kind", ["strides", "at least 1"]),
-        ("{ kind = \"dropout\", rate = 1.5 },".into(), 6, "1.5", ["rate is 1.5", "below 1"]),
+        ("{ kind = \"dropout\", rate = 1.5 },".into(), 6, "1.5", ["the rate is at least 0", "below 1"]),
         (
             "{ kind = \"relu\", name = \"a\" },\n{ kind = \"max_pool\", window = 2 },\n{ kind = \"add\", from = \"a\" },".into(),
             8,
             "\"a\"",
-            ["14x14x1 and 28x28x1", "stride the height"],
+            ["14x14x1 and 28x28x1", "stride height"],
         ),
         ("{ kind = \"relu\" },\n{ kind = \"relu\", from = \"b\" },".into(), 7, "\"b\"", ["name `b`", "images, relu1"]),
-        ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another `a`", "own"]),
+        ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another layer has this name", "own"]),
         ("{ kind = \"relu\", name = \"A b\" },".into(), 6, "\"A b\"", ["no name", "lower-case"]),
         ("{ kind = \"relu\" },\n{ kind = \"tanh\", from = \"images\" },".into(), 6, "{ kind", ["nothing uses", "relu1"]),
         ("{ kind = \"relu\" },\n{ kind = \"add\" },".into(), 7, "{ kind", ["what it joins", "from = "]),
@@ -244,7 +244,13 @@ fn the_documentation_is_complete() {
         let known = known_fields(text);
         assert!(!known.is_empty());
         for field in known.iter().filter(|field| !["recipe", "options", "none"].contains(&&field[..])) {
-            let quoted = [format!("`{field}`"), format!("\"{field}\""), format!("{field} ="), format!("[{field}]")];
+            let quoted = [
+                format!("`{field}`"),
+                format!("\"{field}\""),
+                format!("{field} ="),
+                format!("[{field}]"),
+                format!(".{field}]"),
+            ];
             let within = [format!("{{ {field}"), format!(", {field}")];
             assert!(quoted.iter().chain(&within).any(|form| SCHEMA.contains(form)), "{field} of {known:?}");
             documented += 1;

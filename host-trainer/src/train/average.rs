@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which average of the parameters is the result of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Average {
     /// The parameters of the last step.
     #[default]

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// The rule. `g` is the gradient, `p` the parameter, `t` the number of the step from 1, `r` its learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Optimizer {
     /// Stochastic gradient descent with momentum: `g' = g + weight_decay * p`, `v = momentum * v + g'`, `p -= r * v`;
     /// with Nesterov's momentum `p -= r * (g' + momentum * v)` (I. Sutskever et al., *On the importance of

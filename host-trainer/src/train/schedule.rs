@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Each begins with a linear rise from 0 over the share `warm_up` of the steps, 0 for none (P. Goyal et al., *Accurate,
 /// Large Minibatch SGD*, 2017). Below, `x` is the position in what follows the rise, from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// The same rate to the end.
     Constant {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn reads_from_toml_and_names_what_is_wrong() {
         let read = |text: &str| toml::from_str::<Schedule>(text);
-        let schedule = read("kind = 'one-cycle'\npeak = 0.1").unwrap();
+        let schedule = read("kind = 'one_cycle'\npeak = 0.1").unwrap();
         assert_eq!(schedule, Schedule::OneCycle { peak: 0.1, warm_up: 0.3, first: 0.04, last: 4e-6 });
         let step = read("kind = 'step'\npeak = 0.1\nat = [0.5, 0.75]").unwrap();
         assert_eq!(step, Schedule::Step { peak: 0.1, warm_up: 0.0, at: vec![0.5, 0.75], factor: 0.1 });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is seen beyond the edge of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Border {
     /// Level 0.
     #[default]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the object is told from its background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Foreground {
     /// The object is in the middle, as in most photographs: inside of the ellipse of 60 % of the image's height and
     /// width it is certain, beyond that of 90 % it ends, and it fades in between.
