@@ -46,6 +46,8 @@ pub trait Real:
     fn add_scaled<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: Self);
     /// `sums += a * b`, lane by lane, each rounded once.
     fn add_product<S: Simd>(simd: S, sums: &mut [Self; LANES], a: &[Self; LANES], b: &[Self; LANES]);
+    /// Exchanges images and elements of [`LANES`] elements.
+    fn transpose<S: Simd>(simd: S, square: &mut [Lanes<Self>; LANES]);
     /// The nearest whole number, ties to even.
     fn round(self) -> Self;
     /// The exponential function, by `libm`: the same bits on every machine.
@@ -63,7 +65,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $arch:expr, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident, $exp:ident, $tanh:ident, $pow:ident) => {
+    ($type:ty, $arch:expr, $vectors:ident, $vectors_mut:ident, $splat:ident, $mul_add:ident, $transpose:ident, $exp:ident, $tanh:ident, $pow:ident) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             #[inline]
@@ -86,6 +88,10 @@ macro_rules! real {
                 for (sum, (a, b)) in S::$vectors_mut(sums).0.iter_mut().zip(factors) {
                     *sum = simd.$mul_add(*a, *b, *sum);
                 }
+            }
+            #[inline(always)]
+            fn transpose<S: Simd>(simd: S, square: &mut [Lanes<Self>; LANES]) {
+                $transpose(simd, square);
             }
             #[inline(always)]
             fn round(self) -> Self {
@@ -116,8 +122,50 @@ macro_rules! real {
         }
     };
 }
-real!(f32, Arch::new(), as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s, expf, tanhf, powf);
-real!(f64, Arch::Scalar, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s, exp, tanh, pow);
+real!(f32, Arch::new(), as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s, transpose_f32, expf, tanhf, powf);
+real!(f64, Arch::Scalar, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s, transpose_any, exp, tanh, pow);
+
+#[inline(always)]
+fn transpose_any<S: Simd, T: Real>(_: S, square: &mut [Lanes<T>; LANES]) {
+    for row in 1..LANES {
+        for column in 0..row {
+            let (above, below) = square.split_at_mut(row);
+            std::mem::swap(&mut above[column].0[row], &mut below[0].0[column]);
+        }
+    }
+}
+
+/// Where a vector is a row: quarters of blocks change places, of blocks of 16, 8, 4 and 2.
+#[inline(always)]
+fn transpose_f32<S: Simd>(simd: S, square: &mut [Lanes<f32>; LANES]) {
+    if S::F32_LANES != LANES {
+        return transpose_any(simd, square);
+    }
+    let mut rows = [simd.splat_f32s(0.0); LANES];
+    for row in 0..LANES {
+        rows[row] = S::as_simd_f32s(&square[row].0).0[0];
+    }
+    macro_rules! exchange {
+        ($distance:literal) => {
+            let left: [f32; LANES] = std::array::from_fn(|lane| if lane & $distance == 0 { 1.0 } else { 0.0 });
+            let left = simd.equal_f32s(S::as_simd_f32s(&left).0[0], simd.splat_f32s(1.0));
+            for row in 0..LANES {
+                if row & $distance == 0 {
+                    let (a, b) = (rows[row], rows[row + $distance]);
+                    rows[row] = simd.select_f32s(left, a, simd.rotate_right_f32s(b, $distance));
+                    rows[row + $distance] = simd.select_f32s(left, simd.rotate_left_f32s(a, $distance), b);
+                }
+            }
+        };
+    }
+    exchange!(8);
+    exchange!(4);
+    exchange!(2);
+    exchange!(1);
+    for row in 0..LANES {
+        S::as_mut_simd_f32s(&mut square[row].0).0[0] = rows[row];
+    }
+}
 
 /// One element of a tensor in [`LANES`] images.
 #[derive(Clone, Copy, Debug, PartialEq)]
