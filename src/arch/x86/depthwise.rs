@@ -223,10 +223,12 @@ impl DepthwiseKernel for FloatAvx2 {
 
     unsafe fn load_rows(load: &Load<Self>) {
         // Copies of constant size are vectors.
-        // SAFETY: the caller's promise.
         match load.channels {
+            // SAFETY: the caller's promise.
             LANES => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) }),
+            // SAFETY: the caller's promise.
             HALF => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, HALF) }),
+            // SAFETY: the caller's promise.
             channels => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, channels) }),
         }
     }
