@@ -55,6 +55,7 @@ pub(super) fn word(operator: &Operator) -> &'static str {
             Function::PRelu { .. } => "prelu",
             Function::HardSwish => "hard_swish",
             Function::HardSigmoid { .. } => "hard_sigmoid",
+            Function::LocalResponse { .. } => "local_response",
             Function::Table { .. } => "table",
             Function::Sigmoid => "sigmoid",
             Function::Tanh => "tanh",
