@@ -7,6 +7,7 @@ mod forward;
 mod gradients;
 mod graphs;
 mod initial;
+mod normalize;
 mod pytorch;
 mod threads;
 
