@@ -170,6 +170,8 @@ struct Writer<'g> {
     roots: Vec<ValueId>,
     /// The names of values, in lower case; of the network's inputs and outputs as the function has them.
     values: Vec<String>,
+    /// The names of the network's outputs.
+    outputs: Vec<String>,
     /// One for each node; a reshape's is empty.
     layers: Vec<Layer>,
     /// Constant values, by their number, and their text.
@@ -226,7 +228,14 @@ impl<'g> Writer<'g> {
             quantizations[node.output.0] = layer.quantization.clone();
             all.push(layer);
         }
-        let writer = Self { graph, plan, roots, values, layers: all, constants };
+        let output = |(number, &ValueId(id)): (usize, &ValueId)| match &values[id] {
+            _ if graph.outputs.len() == 1 => "output".to_owned(),
+            // Outputs that are inputs, constants or outputs already.
+            name if plan.copies.iter().any(|&(copied, _)| copied == number) => names.claim(&format!("{name}_{number}")),
+            name => name.clone(),
+        };
+        let outputs = graph.outputs.iter().enumerate().map(output).collect();
+        let writer = Self { graph, plan, roots, values, outputs, layers: all, constants };
         Ok(writer)
     }
 
@@ -235,7 +244,7 @@ impl<'g> Writer<'g> {
         let bytes = self.graph.value(id).bytes();
         match self.plan.places[id.0] {
             Place::Arena(start) => Some(("arena".to_owned(), start..start + bytes)),
-            Place::Borrowed(output, start) => Some((self.output_name(output), start..start + bytes)),
+            Place::Borrowed(output, start) => Some((self.outputs[output].clone(), start..start + bytes)),
             _ => None,
         }
     }
@@ -343,8 +352,7 @@ impl<'g> Writer<'g> {
 
     /// The network's outputs.
     fn outputs(&self) -> Vec<End> {
-        let named = self.graph.outputs.iter().enumerate().map(|(number, &id)| (id, self.output_name(number)));
-        self.ends_of("output", named.collect())
+        self.ends_of("output", self.graph.outputs.iter().copied().zip(self.outputs.iter().cloned()).collect())
     }
 
     fn ends_of(&self, what: &str, named: Vec<(ValueId, String)>) -> Vec<End> {
@@ -355,21 +363,6 @@ impl<'g> Writer<'g> {
             End { name, type_name, shape: value.shape, element: value.element }
         };
         named.into_iter().map(end).collect()
-    }
-
-    /// What the function calls an output.
-    fn output_name(&self, number: usize) -> String {
-        if self.graph.outputs.len() == 1 {
-            return "output".to_owned();
-        }
-        let id = self.graph.outputs[number];
-        let name = &self.values[id.0];
-        // Outputs that are inputs, constants or outputs already.
-        if self.plan.copies.iter().any(|&(copied, _)| copied == number) {
-            format!("{name}_{number}")
-        } else {
-            name.clone()
-        }
     }
 
     fn arena_is_used(&self) -> bool {
@@ -429,7 +422,7 @@ impl<'g> Writer<'g> {
             .map(|End { name, type_name, .. }| format!("        {name}: &{type_name},\n"))
             .collect();
         let outputs: Vec<_> = self.outputs().into_iter().map(|end| end.type_name).collect();
-        let names: Vec<_> = (0..outputs.len()).map(|number| self.output_name(number)).collect();
+        let names = &self.outputs;
         let tuple =
             |parts: &[String]| if parts.len() == 1 { parts[0].clone() } else { format!("({})", parts.join(", ")) };
         let arena = if self.arena_is_used() { "arena" } else { "_arena" };
@@ -470,7 +463,7 @@ impl<'g> Writer<'g> {
             let from = self.access(value, false, false);
             let _ = writeln!(text, "        {}.as_mut_slice().copy_from_slice({from}.as_slice());", names[number]);
         }
-        let _ = write!(text, "\n        {}\n    }}\n}}\n", tuple(&names));
+        let _ = write!(text, "\n        {}\n    }}\n}}\n", tuple(names));
     }
 
     /// The expression of a view of a value that is where the plan says. `types` says that the layer's type leaves the
@@ -493,7 +486,7 @@ impl<'g> Writer<'g> {
             place => {
                 let (name, shape) = match place {
                     Place::Output(number) => {
-                        (self.output_name(number), self.graph.value(self.graph.outputs[number]).shape)
+                        (self.outputs[number].clone(), self.graph.value(self.graph.outputs[number]).shape)
                     }
                     Place::Constant => (format!("weights::{}", self.values[id.0].to_ascii_uppercase()), root.shape),
                     _ => (self.values[id.0].clone(), root.shape),
@@ -522,31 +515,38 @@ impl<'g> Writer<'g> {
             slots.push((format!("mut {}", self.values[output.0]), range));
         }
         slots.push(("mut scratch".to_owned(), ("arena".to_owned(), step.scratch..usize::MAX)));
-        text.push('\n');
-        lend_slots(text, &slots);
+        let mut lines = String::new();
+        lend_slots(&mut lines, &slots);
         let mut memory = "scratch.words()";
         for (number, layer) in layers.iter().enumerate() {
             let words = layer.stream.as_deref().unwrap_or("0");
             let rest = if number + 1 == layers.len() { "_" } else { "rest" };
-            let _ = writeln!(text, "        let ({}_stream, {rest}) = {memory}.split_at_mut({words});", layer.name);
+            let _ = writeln!(lines, "        let ({}_stream, {rest}) = {memory}.split_at_mut({words});", layer.name);
             memory = "rest";
         }
         for layer in layers {
             let (name, upper) = (&layer.name, layer.name.to_ascii_uppercase());
-            let _ = writeln!(text, "        let mut {name}_stream = {upper}.stream({name}_stream);");
+            let _ = writeln!(lines, "        let mut {name}_stream = {upper}.stream({name}_stream);");
         }
-        let _ = writeln!(text, "        let mut rows = {}.rows();", self.access(output, true, true));
-        let _ = writeln!(text, "        for row in {}.rows() {{", self.access(input, false, true));
+        let _ = writeln!(lines, "        let mut rows = {}.rows();", self.access(output, true, true));
+        let _ = writeln!(lines, "        for row in {}.rows() {{", self.access(input, false, true));
         let mut indent = 3;
         for layer in layers {
-            let _ = writeln!(text, "{}{}_stream.push(row, |row| {{", "    ".repeat(indent), layer.name);
+            let _ = writeln!(lines, "{}{}_stream.push(row, |row| {{", "    ".repeat(indent), layer.name);
             indent += 1;
         }
         let inner = "    ".repeat(indent);
-        let _ = writeln!(text, "{inner}if let Some(mut to) = rows.next() {{\n{inner}    to.copy_from(row);\n{inner}}}");
+        let _ =
+            writeln!(lines, "{inner}if let Some(mut to) = rows.next() {{\n{inner}    to.copy_from(row);\n{inner}}}");
         for _ in layers {
             indent -= 1;
-            let _ = writeln!(text, "{}}});", "    ".repeat(indent));
+            let _ = writeln!(lines, "{}}});", "    ".repeat(indent));
+        }
+        lines.push_str("        }\n");
+        // A block: the iterator over the output's rows borrows the arena until it is dropped.
+        text.push_str("\n        {\n");
+        for line in lines.lines() {
+            let _ = writeln!(text, "    {line}");
         }
         text.push_str("        }\n");
     }

@@ -910,6 +910,12 @@ macro_rules! words {
     };
 }
 
+/// How rows that layers keep are counted: in 16 bits, which the cores with `SMLAD` widen them to. Counted in eight, chains
+/// would be chosen that take more there than they spare.
+fn widened(element: Element) -> Element {
+    if matches!(element, Element::Int8(_)) { Element::Int16(1.0) } else { element }
+}
+
 impl PortableWords {
     /// Words of flash of a node's weights, biases and requantization parameters, packed; `None` for a node that has none.
     #[must_use]
@@ -981,9 +987,11 @@ impl Words for PortableWords {
                 row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int4<DoubleRounding>>(shape)
             }
             Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
-                row + words!(element, conv2d, scratch_words_by_rows, shape)
+                row + words!(widened(element), conv2d, scratch_words_by_rows, shape)
             }
-            Operator::Depthwise { shape, .. } => row + words!(element, depthwise, scratch_words_by_rows, shape),
+            Operator::Depthwise { shape, .. } => {
+                row + words!(widened(element), depthwise, scratch_words_by_rows, shape)
+            }
             Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => match element {
                 Element::Int8(_) => shape.stream_words::<i8>(),
                 Element::Int16(_) => shape.stream_words::<i16>(),

@@ -313,7 +313,7 @@ impl Declaration<'_> {
             (Operator::Function(Function::Tanh), Element::Int8(_)) => Some("Int8Table::TANH_OUTPUT"),
             _ => None,
         };
-        layer.quantization = format!("{}_OUTPUT", self.upper());
+        layer.quantization = format!("{}_QUANTIZATION", self.upper());
         match (known, to) {
             (Some(known), _) => layer.quantization = known.to_owned(),
             (None, Element::Int8(of)) => {

@@ -4,8 +4,19 @@ use crate::graph::{Function, Operator};
 use std::collections::{HashMap, HashSet};
 
 /// What is appended to a layer's name for its constants.
-const SUFFIXES: [&str; 9] =
-    ["", "_SHAPE", "_OUTPUT", "_WEIGHTS", "_BIAS", "_SCALES", "_SLOPES", "_ACTIVATION", "_STREAM"];
+const SUFFIXES: [&str; 11] = [
+    "",
+    "_SHAPE",
+    "_QUANTIZATION",
+    "_INPUT",
+    "_OUTPUT",
+    "_WEIGHTS",
+    "_BIAS",
+    "_SCALES",
+    "_SLOPES",
+    "_ACTIVATION",
+    "_STREAM",
+];
 
 /// Longer ones are names for machines.
 const LONGEST: usize = 40;

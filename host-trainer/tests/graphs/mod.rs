@@ -216,6 +216,46 @@ pub fn some(random: &mut Random, element: Element, count: usize) -> Numbers {
     }
 }
 
+/// A graph of layers that can run row by row over a large first tensor, with a dense layer behind them, and inputs for it.
+#[allow(dead_code, reason = "not every test has it")]
+pub fn chain(seed: u64) -> (Graph, Vec<Numbers>) {
+    let mut builder = Builder::new(seed, Rounding::TensorFlowLiteMicro);
+    let shape = [40 + builder.random.below(6), 10 + builder.random.below(6), 1 + builder.random.below(3)];
+    let element = [Element::Int8(Quantization::new(0.05, -3)), Element::Int16(0.0002), Element::F32][seed as usize % 3];
+    let input = builder.input(shape, element);
+    let mut last = input;
+    for layer in 0..3 + builder.random.below(3) {
+        let from = builder.graph.value(last).shape;
+        let padding = [(); 4].map(|()| builder.random.below(2));
+        let (operator, shape) = match (layer + seed as usize) % 3 {
+            0 => {
+                let filters = 2 * from[2] + builder.random.below(3);
+                let stride = [1 + builder.random.below(2), 1];
+                let shape = Conv2dShape { padding, stride, ..Conv2dShape::new(from, filters, [3, 2]) };
+                let weights = builder.weights(element, filters * shape.filter_len(), filters);
+                (Operator::Conv2d { shape, weights, activation: builder.activation() }, shape.output())
+            }
+            1 => {
+                let shape = DepthwiseConv2dShape { padding, ..DepthwiseConv2dShape::new(from, 1, [3, 3]) };
+                let weights = builder.weights(element, 9 * from[2], from[2]);
+                (Operator::Depthwise { shape, weights, activation: builder.activation() }, shape.output())
+            }
+            _ => {
+                let shape = Pool2dShape::new(from, [2, 1]);
+                (Operator::MaxPool { shape, activation: builder.activation() }, shape.output())
+            }
+        };
+        last = builder.node(operator, &[last], shape, element);
+    }
+    let values = builder.graph.value(last).shape.iter().product();
+    let weights = builder.weights(element, 3 * values, 3);
+    let dense = Operator::Dense { shape: Conv2dShape::dense(values, 3), weights, activation: Activation::Identity };
+    let output = builder.node(dense, &[last], [1, 1, 3], element);
+    builder.graph.outputs = vec![output];
+    let inputs = vec![some(&mut builder.random, element, shape.iter().product())];
+    (builder.graph, inputs)
+}
+
 /// A graph of a few operators with one input and one to three outputs, and inputs for it.
 pub fn random(seed: u64) -> (Graph, Vec<Numbers>) {
     let roundings = [Rounding::TensorFlowLiteMicro, Rounding::TensorFlowLiteMicro, Rounding::Single];

@@ -1,0 +1,247 @@
+//! Generated modules, compiled: they give the bytes of the interpreter, and of TensorFlow Lite Micro.
+//!
+//! One program holds a module of every small network of the tests and of random graphs, each also with its layers run row by
+//! row where the plan differs then. It is built for this computer, where `bareconv` takes the best backend.
+
+mod graphs;
+
+use bareconv_boards::shell::without_outer_cargo;
+use host_trainer::firmware::Library;
+use host_trainer::generate::{self, Module};
+use host_trainer::graph::optimize::{self, optimize};
+use host_trainer::graph::{Element, Graph, Numbers, Operator, Scales, Weights};
+use host_trainer::import;
+use host_trainer::output::OutputFolder;
+use host_trainer::plan;
+use host_trainer::run::Interpreter;
+use std::fmt::Write;
+use std::mem::take;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// Random graphs that are compiled.
+const RANDOM: usize = 120;
+
+/// A network, inputs for it, and what is right.
+struct Case {
+    name: String,
+    graph: Graph,
+    inputs: Vec<u8>,
+    outputs: Vec<u8>,
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// All bytes that the interpreter computes.
+fn interpret(graph: &Graph, inputs: &[u8]) -> Option<Vec<u8>> {
+    let bytes = graph.inputs.iter().map(|&input| graph.value(input).bytes()).sum();
+    let interpreter = Interpreter::new(graph).ok()?;
+    Some(inputs.chunks(bytes).flat_map(|input| interpreter.run_bytes(input).unwrap()).collect())
+}
+
+/// The networks of a folder, with passes over them. For integers TensorFlow Lite Micro's outputs are right; where functions of
+/// `f32` differ by what `tflite.rs` bounds, and onnxruntime by what `onnx.rs` does, the interpreter's before the passes.
+fn files(folder: &str, suffix: &str, cases: &mut Vec<Case>) {
+    let mut paths: Vec<_> = fs::read_dir(tests().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == suffix));
+    paths.sort();
+    for path in paths {
+        let mut graph = import::file(&path).unwrap_or_else(|error| panic!("{error}"));
+        let inputs = fs::read(path.with_extension("in")).unwrap();
+        let outputs = match suffix {
+            "tflite" if graph.values.iter().all(|value| value.element != Element::F32) => {
+                fs::read(path.with_extension("out")).unwrap()
+            }
+            _ => interpret(&graph, &inputs).unwrap(),
+        };
+        optimize(&mut graph, &optimize::Options::default()).unwrap();
+        let name = format!("{suffix}_{}", path.file_stem().unwrap().to_str().unwrap());
+        cases.push(Case { name, graph, inputs, outputs });
+    }
+}
+
+/// Random graphs with the interpreter's bytes, before passes over them. Every second has weights of four bits where layers
+/// can; what is right then is what the same weights give as int8.
+fn random(cases: &mut Vec<Case>) {
+    let mut int4 = 0;
+    for seed in 0.. {
+        let (mut graph, inputs) = graphs::random(seed);
+        if seed % 2 == 0 {
+            narrow(&mut graph);
+        }
+        let inputs: Vec<u8> = inputs.iter().flat_map(Numbers::to_bytes).collect();
+        // What the library's arithmetic does not hold is another test's matter.
+        let Some(outputs) = interpret(&graph, &inputs) else { continue };
+        if seed % 2 == 0 {
+            int4 += four_bits(&mut graph);
+        }
+        optimize(&mut graph, &optimize::Options::default()).unwrap();
+        cases.push(Case { name: format!("random_{seed}"), graph, inputs, outputs });
+        if cases.iter().filter(|case| case.name.starts_with("random")).count() == RANDOM {
+            break;
+        }
+    }
+    assert!(int4 > RANDOM / 10, "{int4} layers of int4");
+}
+
+/// Layers that can run row by row, over tensors that are worth it.
+fn chains(cases: &mut Vec<Case>) {
+    for seed in 0..30 {
+        let (graph, inputs) = graphs::chain(seed);
+        let inputs: Vec<u8> = inputs.iter().flat_map(Numbers::to_bytes).collect();
+        let outputs = interpret(&graph, &inputs).unwrap();
+        cases.push(Case { name: format!("chain_{seed}"), graph, inputs, outputs });
+    }
+}
+
+/// The weights of convolutions and dense layers of int8 values, one scale for each output channel.
+fn int8_weights(graph: &mut Graph) -> impl Iterator<Item = &mut Weights> {
+    let Graph { nodes, values, .. } = graph;
+    nodes.iter_mut().filter_map(|node| {
+        let int8 = matches!(values[node.inputs.first()?.0].element, Element::Int8(_));
+        match &mut node.operator {
+            Operator::Conv2d { weights, .. } | Operator::Dense { weights, .. } if int8 => Some(weights),
+            _ => None,
+        }
+    })
+}
+
+/// Makes weights fit four bits.
+fn narrow(graph: &mut Graph) {
+    for weights in int8_weights(graph) {
+        if let Weights::Int8 { weights, .. } = weights {
+            weights.iter_mut().for_each(|weight| *weight = (*weight).clamp(-8, 7));
+        }
+    }
+}
+
+/// Stores weights that fit as int4, and says of how many layers.
+fn four_bits(graph: &mut Graph) -> usize {
+    let mut count = 0;
+    for weights in int8_weights(graph) {
+        if let Weights::Int8 { weights: numbers, scales: Scales::PerChannel(scales), bias, .. } = weights {
+            *weights = Weights::Int4 { weights: take(numbers), scales: take(scales), bias: take(bias) };
+            count += 1;
+        }
+    }
+    count
+}
+
+fn modules(case: &Case) -> Vec<(String, Module)> {
+    let module = |stream| {
+        let plan = plan::Options { stream, ..plan::Options::default() };
+        generate::module(&case.graph, &generate::Options { plan, ..generate::Options::default() })
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name))
+    };
+    let (plain, rows) = (module(false), module(true));
+    let mut modules = Vec::new();
+    if rows != plain {
+        modules.push((format!("{}_rows", case.name), rows));
+    }
+    modules.push((case.name.clone(), plain));
+    modules
+}
+
+/// A module of a Rust program that runs a network's module over inputs in a file.
+fn runner(name: &str, module: &Module) -> String {
+    let mut text =
+        format!("mod {name};\npub fn run_{name}(mut inputs: &[u8]) -> Vec<u8> {{\n    use {name} as model;\n");
+    text.push_str("    let mut arena = Box::new(bareconv::Arena::<{ model::RAM_BYTES }>::new());\n");
+    text.push_str("    let mut outputs = Vec::new();\n    while !inputs.is_empty() {\n");
+    let mut names = String::new();
+    for (number, input) in module.inputs.iter().enumerate() {
+        let zero = if input.element == Element::F32 { "0.0" } else { "0" };
+        let _ = writeln!(
+            text,
+            "        let mut input_{number} = model::{}::filled({zero});\n        take(&mut inputs, input_{number}.as_mut_slice());",
+            input.type_name
+        );
+        let _ = write!(names, "&input_{number}, ");
+    }
+    let outputs: Vec<_> = (0..module.outputs.len()).map(|number| format!("output_{number}")).collect();
+    let pattern = if outputs.len() == 1 { outputs[0].clone() } else { format!("({})", outputs.join(", ")) };
+    let _ = writeln!(text, "        let {pattern} = model::MODEL.infer({names}&mut arena);");
+    for output in outputs {
+        let _ = writeln!(text, "        outputs.extend_from_slice(bytemuck::cast_slice({output}.as_slice()));");
+    }
+    text.push_str("    }\n    outputs\n}\n");
+    text
+}
+
+const HEAD: &str = "//! Runs each module over the inputs in the file `NAME.in`, and writes the outputs to `NAME.out`.
+
+fn take<T: bytemuck::Pod>(inputs: &mut &[u8], to: &mut [T]) {
+    let to: &mut [u8] = bytemuck::cast_slice_mut(to);
+    let (from, rest) = inputs.split_at(to.len());
+    to.copy_from_slice(from);
+    *inputs = rest;
+}
+
+";
+
+const MANIFEST: &str = r#"[package]
+name = "modules"
+version = "0.0.0"
+edition = "2024"
+
+[dependencies]
+LIBRARY
+bytemuck = "1.25"
+
+[profile.dev]
+debug = false
+# A network's arrays are small; what costs time is to compile.
+opt-level = 0
+
+[profile.dev.package."*"]
+opt-level = 1
+
+[workspace]
+"#;
+
+#[test]
+fn modules_give_the_right_bytes() {
+    let mut cases = Vec::new();
+    files("models", "tflite", &mut cases);
+    files("onnx", "onnx", &mut cases);
+    random(&mut cases);
+    chains(&mut cases);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules");
+    let library = Library::for_crate(&folder).dependency();
+    let mut files = vec![("Cargo.toml".to_owned(), MANIFEST.replace("LIBRARY", &library).into_bytes())];
+    let (mut runners, mut calls, mut expected) = (HEAD.to_owned(), String::new(), Vec::new());
+    for case in &cases {
+        for (name, module) in modules(case) {
+            runners += &runner(&name, &module);
+            let _ = writeln!(
+                calls,
+                "    std::fs::write(\"{name}.got\", run_{name}(&std::fs::read(\"{name}.in\").unwrap())).unwrap();"
+            );
+            files.push((format!("{name}.in"), case.inputs.clone()));
+            files.extend(module.files().into_iter().map(|(file, text)| (format!("src/{name}/{file}"), text)));
+            expected.push((name, &case.outputs));
+        }
+    }
+    files.push(("src/main.rs".to_owned(), format!("{runners}\nfn main() {{\n{calls}}}\n").into_bytes()));
+    files.push(("Cargo.lock".to_owned(), fs::read(tests().join("../../Cargo.lock")).unwrap()));
+    // Cargo builds again what is newer: leave alone what is the same.
+    files.retain(|(name, text)| name == "Cargo.lock" || fs::read(folder.join(name)).ok().as_ref() != Some(text));
+    let named: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    OutputFolder::open(&folder).unwrap().write(&named).unwrap();
+    let outputs = expected.iter().map(|(name, _)| folder.join(format!("{name}.got")));
+    outputs.filter(|path| path.exists()).for_each(|path| fs::remove_file(path).unwrap());
+    let mut cargo = Command::new(env!("CARGO"));
+    without_outer_cargo(&mut cargo);
+    let status = cargo.args(["run", "--quiet", "--features", "bareconv/std"]).current_dir(&folder).status().unwrap();
+    assert!(status.success(), "the modules do not compile or run");
+    let mut rows = 0;
+    for (name, expected) in expected {
+        let got = fs::read(folder.join(format!("{name}.got"))).unwrap();
+        assert!(!got.is_empty() && got == *expected, "{name}");
+        rows += usize::from(name.ends_with("_rows"));
+    }
+    assert!(rows > 20, "{rows} modules run row by row");
+}
