@@ -8,6 +8,8 @@ use core::arch::x86_64::*;
 
 /// Channels of a block. All backends share the layout, because filters are packed before it is known which will run.
 const LANES: usize = 16;
+/// Those that a layer of eight channels has.
+const HALF: usize = 8;
 
 /// int8 with AVX2: VPMADDWD multiplies two taps of eight channels with their weights.
 ///
@@ -23,6 +25,7 @@ impl DepthwiseKernel for Int8Avx2 {
     type Activation = i16;
     type Accumulator = i32;
     const LAYOUT: Layout = Layout { lanes: LANES, planes: 0, group: 2, order: Order::Filter, scratch: 8192 };
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -51,10 +54,22 @@ impl DepthwiseKernel for Int8Avx2 {
 /// As [`DepthwiseKernel::load_rows`], with AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn load_rows<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Load<K>) {
-    load.for_each_pixel(|from, to| {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
-    });
+    match load.channels {
+        LANES => load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+        }),
+        HALF => load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { _mm_storeu_si128(to.cast(), _mm_cvtepi8_epi16(_mm_loadl_epi64(from.cast()))) }
+        }),
+        channels => load.for_each_pixel(|from, to| {
+            for c in 0..channels {
+                // SAFETY: see above.
+                unsafe { to.add(c).write((*from.add(c)).into()) }
+            }
+        }),
+    }
 }
 
 impl Lanes for Int8Avx2 {
@@ -107,6 +122,7 @@ impl DepthwiseKernel for Int8Avx512 {
     type Activation = i16;
     type Accumulator = i32;
     const LAYOUT: Layout = Int8Avx2::LAYOUT;
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -198,6 +214,7 @@ impl DepthwiseKernel for FloatAvx2 {
     type Activation = f32;
     type Accumulator = f32;
     const LAYOUT: Layout = Layout { lanes: LANES, planes: 0, group: 1, order: Order::Filter, scratch: 8192 };
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: f32) -> f32 {
@@ -205,8 +222,15 @@ impl DepthwiseKernel for FloatAvx2 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        // SAFETY: the caller's promise.
-        load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
+        // Copies of constant size are vectors.
+        match load.channels {
+            // SAFETY: the caller's promise.
+            LANES => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) }),
+            // SAFETY: the caller's promise.
+            HALF => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, HALF) }),
+            // SAFETY: the caller's promise.
+            channels => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, channels) }),
+        }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
