@@ -421,15 +421,8 @@ impl DepthwiseKernel for Int8Sse2 {
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {
-        // The lanes are constants in each.
         // SAFETY: the caller's promise.
-        unsafe {
-            if band.lanes == LANES {
-                in_lanes::<Self, 4>(&Band { lanes: LANES, ..*band }, accumulators);
-            } else {
-                in_lanes::<Self, 4>(&Band { lanes: HALF, ..*band }, accumulators);
-            }
-        }
+        unsafe { in_lanes::<Self, 4>(band, accumulators) }
     }
 }
 
