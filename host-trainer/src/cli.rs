@@ -1,5 +1,6 @@
 //! The commands about networks: imported ones, and those trained by a description.
 
+mod checkpoint;
 mod description;
 pub mod evaluate;
 pub mod export;

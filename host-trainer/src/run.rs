@@ -48,8 +48,8 @@ use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int4,
-    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, PowerOfTwo, ReducedRounding, Region,
-    ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
+    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, LocalResponse, PowerOfTwo,
+    ReducedRounding, Region, ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -708,6 +708,14 @@ fn function<'g>(function: &'g Function, input: &Value, output: &Value) -> Step<'
         (&Function::HardSigmoid { alpha, beta }, ..) => {
             unary(len, move |input, output| reference::hard_sigmoid_f32(alpha, beta, input, output))
         }
+        (&Function::LocalResponse { size, alpha, beta, k }, Element::Int8(from), Element::Int8(to)) => {
+            let norm = reference::LocalResponseInt8::new(LocalResponse::new(size, alpha, beta, k), from, to);
+            unary(len, move |input, output| reference::local_response_i8(&norm, channels, input, output))
+        }
+        (&Function::LocalResponse { size, alpha, beta, k }, ..) => {
+            let norm = LocalResponse::new(size, alpha, beta, k);
+            unary(len, move |input, output| reference::local_response_f32(&norm, channels, input, output))
+        }
         (Function::Table { outputs, .. }, ..) => table(Int8Table::new(**outputs)),
         (Function::Sigmoid, Element::Int8(from), _) => table(Int8Table::sigmoid(from)),
         (Function::Sigmoid, Element::Int16(from), _) => {
@@ -902,6 +910,12 @@ macro_rules! words {
     };
 }
 
+/// How rows that layers keep are counted: in 16 bits, which the cores with `SMLAD` widen them to. Counted in eight, chains
+/// would be chosen that take more there than they spare.
+fn widened(element: Element) -> Element {
+    if matches!(element, Element::Int8(_)) { Element::Int16(1.0) } else { element }
+}
+
 impl PortableWords {
     /// Words of flash of a node's weights, biases and requantization parameters, packed; `None` for a node that has none.
     #[must_use]
@@ -973,9 +987,11 @@ impl Words for PortableWords {
                 row + dynamic::conv2d::scratch_words_by_rows::<Portable, Int4<DoubleRounding>>(shape)
             }
             Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => {
-                row + words!(element, conv2d, scratch_words_by_rows, shape)
+                row + words!(widened(element), conv2d, scratch_words_by_rows, shape)
             }
-            Operator::Depthwise { shape, .. } => row + words!(element, depthwise, scratch_words_by_rows, shape),
+            Operator::Depthwise { shape, .. } => {
+                row + words!(widened(element), depthwise, scratch_words_by_rows, shape)
+            }
             Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => match element {
                 Element::Int8(_) => shape.stream_words::<i8>(),
                 Element::Int16(_) => shape.stream_words::<i16>(),

@@ -44,7 +44,21 @@ pub enum Order {
     /// Only taps that lie side by side in a row share a group; missing ones are zeros. Where
     /// [`folds`] says so, a row of three taps is packed as the pairs `0 1` and `2 1` instead.
     Rows,
+    /// Where [`fits_window`] says so, all taps of a channel side by side, four by four places `[column][row]`. Filters of
+    /// fewer rows leave the first place of a column free: moved by one place, they begin with it. Other filters as in
+    /// [`Filter`](Self::Filter).
+    Windows,
 }
+
+/// Whether a filter is packed as a window of four by four taps in [`Order::Windows`]: it has no more, side by side, and a
+/// horizontal stride of 1 or 2.
+pub const fn fits_window(shape: &DepthwiseConv2dShape) -> bool {
+    let ([height, width], [down, across]) = (shape.filter, shape.dilation);
+    height <= WINDOW && width <= WINDOW && down == 1 && across == 1 && shape.stride[1] <= 2
+}
+
+/// Height and width of a window.
+const WINDOW: usize = 4;
 
 /// Whether a filter is packed as pairs `0 1` and `2 1` of each row in [`Order::Rows`]: three by three taps, not dilated
 /// across, and a horizontal stride of 1 or 2.
@@ -63,6 +77,8 @@ struct Taps {
     width: usize,
     /// Places in all.
     count: usize,
+    /// Groups, and the places of each.
+    groups: [usize; 2],
     pattern: Pattern,
 }
 
@@ -75,18 +91,27 @@ enum Pattern {
     Apart(usize),
     /// 0 1 2 1.
     Folded,
+    /// Rows are columns, and a column begins so many places in.
+    Window(usize),
 }
 
 impl Taps {
     const fn new(shape: &DepthwiseConv2dShape, layout: &Layout) -> Self {
         let filter = shape.filter;
         let (width, pattern) = match layout.order {
-            Order::Filter => (filter[1], Pattern::Plain),
+            Order::Windows if fits_window(shape) => {
+                let skipped = if filter[0] < WINDOW { 1 } else { 0 };
+                let pattern = Pattern::Window(skipped);
+                let places = WINDOW * WINDOW;
+                return Self { filter, width: WINDOW, count: places, groups: [1, places], pattern };
+            }
+            Order::Filter | Order::Windows => (filter[1], Pattern::Plain),
             Order::Rows if folds(shape) => (4, Pattern::Folded),
             Order::Rows if shape.dilation[1] == 1 => (filter[1].next_multiple_of(layout.group), Pattern::Plain),
             Order::Rows => (filter[1] * layout.group, Pattern::Apart(layout.group)),
         };
-        Self { filter, width, count: (filter[0] * width).next_multiple_of(layout.group), pattern }
+        let groups = (filter[0] * width).div_ceil(layout.group);
+        Self { filter, width, count: groups * layout.group, groups: [groups, layout.group], pattern }
     }
 
     /// Row and column of the tap at a place, or `None` where one is missing.
@@ -103,6 +128,10 @@ impl Taps {
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
+            Pattern::Window(skipped) => {
+                let taken = within >= skipped && within - skipped < self.filter[0] && row < self.filter[1];
+                return if taken { Some([within - skipped, row]) } else { None };
+            }
         };
         if row < self.filter[0] && column < self.filter[1] { Some([row, column]) } else { None }
     }
@@ -189,7 +218,7 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// * `activations + taps[t] + row * row_step + column * pixel_step` is valid for reads of `lanes` values for every
     ///   place `t` of a tap; with planes of a group, aligned to an activation, and the whole band is as
     ///   [`DepthwiseKernel::load_rows`] left it.
-    /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
+    /// * `weights` are `groups * lanes * group` packed values, aligned to a word, and a word more with windows; `bias` holds `lanes` values.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
 
@@ -244,7 +273,7 @@ impl<K: DepthwiseKernel> Load<K> {
             for _ in 0..self.pixels {
                 pixel(from, to);
                 from = from.wrapping_add(self.from_pixel);
-                to = to.wrapping_add(K::LAYOUT.lanes);
+                to = to.wrapping_add(lanes::<K>(self.lanes));
             }
             row = row.wrapping_add(self.from_row);
             to_row = to_row.wrapping_add(self.to_row);
@@ -261,7 +290,7 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub weights: *const K::Weight,
     /// What the sums start with.
     pub bias: *const K::Accumulator,
-    /// Offsets of the taps, in activations, in the order of the weights; a missing tap has another's.
+    /// Offsets of the taps, in activations, in the order of the weights; a missing tap has another's. Not for windows.
     pub taps: *const u32,
     /// Groups of taps.
     pub groups: usize,
@@ -281,6 +310,12 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub filter: [usize; 2],
     /// The lanes of a pixel.
     pub lanes: usize,
+}
+
+/// The lanes of a pixel: a constant where all layers have as many.
+#[inline(always)]
+const fn lanes<K: DepthwiseKernel + ?Sized>(lanes: usize) -> usize {
+    if K::NARROW == K::LAYOUT.lanes { K::LAYOUT.lanes } else { lanes }
 }
 
 /// The instructions that [`in_lanes`] needs.
@@ -328,7 +363,7 @@ pub trait Lanes: DepthwiseKernel {
 #[inline(always)]
 pub unsafe fn in_lanes<L: Lanes, const PIXELS: usize>(band: &Band<L>, mut accumulators: *mut L::Accumulator) {
     const { assert!(L::LAYOUT.planes == 0 && L::LAYOUT.lanes % L::COUNT == 0 && L::LAYOUT.group <= 2) };
-    let lanes = L::LAYOUT.lanes;
+    let lanes = lanes::<L>(band.lanes);
     for row in 0..band.rows {
         // SAFETY: the caller's promise, for the pixels of this row.
         unsafe {
@@ -365,7 +400,7 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
     lane: usize,
     accumulators: *mut L::Accumulator,
 ) {
-    let Layout { lanes, group, .. } = L::LAYOUT;
+    let (lanes, group) = (lanes::<L>(band.lanes), L::LAYOUT.group);
     // SAFETY: the caller's promise; the last step of the weights may leave them, so it wraps and is not followed.
     unsafe {
         let mut sums = [L::start(band.bias.add(lane)); PIXELS];
@@ -466,7 +501,9 @@ impl Plan {
         let output = shape.output();
         let per_word = 4 / size_of::<K::Activation>();
         let lanes = if output[2] <= K::NARROW { K::NARROW } else { layout.lanes };
-        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4);
+        // Windows are read from their second place on, too.
+        let spare = if let Pattern::Window(_) = taps.pattern { 1 } else { 0 };
+        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4) + spare;
 
         let width = shape.input[1] + shape.padding[1] + shape.padding[3];
         let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (lanes, 1) };
@@ -859,7 +896,7 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     scratch: *mut u32,
 ) {
     let Depthwise { shape, plan, .. } = convolution;
-    let Layout { planes, group, .. } = K::LAYOUT;
+    let planes = K::LAYOUT.planes;
     let lanes = plan.lanes;
     let [_, out_w, out_c] = plan.output;
     let &Span { bands, rows: [first_row, end_row], row } = span;
@@ -875,14 +912,17 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
         if matches!(row, None | Some(0)) {
             rows.clear(len);
         }
-        write_offsets(shape, plan, scratch);
+        // Windows need none.
+        if !matches!((K::LAYOUT.order, plan.taps.pattern), (Order::Windows, Pattern::Window(_))) {
+            write_offsets(shape, plan, scratch);
+        }
     }
     let mut job = Band::<K> {
         activations: band,
         weights: packed.cast(),
         bias: packed.cast(),
         taps: scratch,
-        groups: plan.taps.count / group,
+        groups: plan.taps.groups[0],
         columns: out_w,
         pixel_step: shape.stride[1] * plan.step,
         rows: plan.rows,
@@ -1224,7 +1264,7 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         o += 1;
     }
     let common = common(numbers, mode, activations);
-    let group = K::LAYOUT.group;
+    let group = plan.taps.groups[1];
     let lanes = plan.lanes;
     let mut at = 0;
     while at < packed.len() {
@@ -1340,13 +1380,13 @@ mod tests {
     );
     kernel!(
         /// Helium: activations of a byte.
-        Wide, i8, Layout { lanes: 16, planes: 0, group: 1, order: Order::Filter, scratch: 1024 }
+        Wide, i8, Layout { lanes: 16, planes: 0, group: 1, order: Order::Windows, scratch: 1024 }
     );
 
     /// No sum of a shape reads past the band, and no row is loaded or moved past it; sums have room.
     fn stays_inside<K: DepthwiseKernel>(shape: &DepthwiseConv2dShape) {
         let plan = Plan::for_kernel::<K>(shape, 1);
-        let Layout { lanes, planes, group, .. } = K::LAYOUT;
+        let (lanes, Layout { planes, group, .. }) = (plan.lanes, K::LAYOUT);
         let (per_word, parts) = (4 / size_of::<K::Activation>(), planes.max(1));
         let mut offsets = [0; 128];
         assert!(plan.taps.count <= offsets.len());

@@ -66,6 +66,7 @@ pub(super) fn word(operator: &Operator) -> &'static str {
             Function::PRelu { .. } => "prelu",
             Function::HardSwish => "hard_swish",
             Function::HardSigmoid { .. } => "hard_sigmoid",
+            Function::LocalResponse { .. } => "local_response",
             Function::Table { .. } => "table",
             Function::Sigmoid => "sigmoid",
             Function::Tanh => "tanh",
