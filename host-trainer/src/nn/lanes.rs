@@ -271,3 +271,35 @@ impl<T: Real> Lanes<T> {
         v[0]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::array::from_fn;
+
+    struct Transpose<'a, T>(&'a mut [Lanes<T>; LANES]);
+
+    impl<T: Real> WithSimd for Transpose<'_, T> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            T::transpose(simd, self.0);
+        }
+    }
+
+    fn exchanged<T: Real>() {
+        let value = |row: usize, lane: usize| T::from_f64((row * LANES + lane) as f64);
+        let mut square = from_fn(|row| Lanes(from_fn(|lane| value(row, lane))));
+        T::run(Transpose(&mut square));
+        for (row, lanes) in square.iter().enumerate() {
+            assert_eq!(lanes.0, from_fn(|lane| value(lane, row)), "row {row}");
+        }
+    }
+
+    #[test]
+    fn images_and_elements_change_places() {
+        exchanged::<f32>();
+        exchanged::<f64>();
+    }
+}

@@ -103,7 +103,9 @@ impl WeightGradient {
 
     /// Lanes of the input with its padding, of the sums and of a band of turned errors.
     fn parts(&self) -> [usize; 3] {
-        let padded = if self.copied.is_some() { self.input[0] * self.width * self.channels[0] } else { 0 };
+        let rows = if self.few_outputs() { self.output[0] } else { self.band };
+        let rows = ((rows - 1) * self.stride[0] + (self.filter[0] - 1) * self.dilation[0] + 1).min(self.input[0]);
+        let padded = if self.copied.is_some() { rows * self.width * self.channels[0] } else { 0 };
         if self.few_outputs() {
             [padded, self.outputs[0] * self.taps(), 0]
         } else {
@@ -154,8 +156,8 @@ impl WeightGradient {
         let (padded, rest) = lanes.split_at_mut(padded);
         let (sums, turned) = rest.split_at_mut(sums);
         sums.fill(Lanes::ZERO);
-        let x = self.copied.map_or(x, |left| self.pad(x, padded, left));
         if self.few_outputs() {
+            let x = self.seen(x, 0..self.output[0], padded);
             sums.par_chunks_mut(self.outputs[1] * self.taps()).enumerate().for_each(|(group, sums)| {
                 sums.par_chunks_mut(OUTPUTS * self.taps()).enumerate().for_each(|(block, sums)| {
                     let first = group * self.outputs[1] + block * OUTPUTS;
@@ -173,7 +175,7 @@ impl WeightGradient {
                 .par_chunks_mut(self.turned_row())
                 .zip(source)
                 .for_each(|(turned, dy)| T::run(Turn { gradient: self, dy, turned }));
-            let dy = &*turned;
+            let (x, dy) = (self.seen(x, rows.clone(), padded), &*turned);
             sums.par_chunks_mut(run * self.vectors()).enumerate().for_each(|(number, sums)| {
                 let (column, row, group) =
                     (number % runs, number / runs % self.filter[0], number / runs / self.filter[0]);
@@ -182,17 +184,22 @@ impl WeightGradient {
         }
     }
 
-    /// Copies the columns of the input between zeros.
-    fn pad<'a, T: Real>(&self, x: &[Lanes<T>], padded: &'a mut [Lanes<T>], left: usize) -> &'a [Lanes<T>] {
+    /// What output rows see of a chunk's input: all of it, or a copy of its rows between zeros.
+    fn seen<'a, T: Real>(&self, x: &'a [Lanes<T>], outputs: Range<usize>, copy: &'a mut [Lanes<T>]) -> Seen<'a, T> {
+        let Some(left) = self.copied else { return Seen { x, first: 0 } };
+        let first = (outputs.start * self.stride[0]).saturating_sub(self.before[0]).min(self.input[0]);
+        let last = (outputs.end - 1) * self.stride[0] + (self.filter[0] - 1) * self.dilation[0] + 1;
+        let last = last.saturating_sub(self.before[0]).clamp(first, self.input[0]);
         let channels = self.channels[0];
-        let (left, row) = (left * channels, self.width * channels);
-        padded.par_chunks_mut(row).zip(x.par_chunks(self.input[1] * channels)).for_each(|(padded, x)| {
+        let (left, row, source) = (left * channels, self.width * channels, self.input[1] * channels);
+        let copy = &mut copy[..(last - first) * row];
+        copy.par_chunks_mut(row).zip(x[first * source..].par_chunks(source)).for_each(|(copy, x)| {
             let used = x.len().min(row - left);
-            padded[..left].fill(Lanes::ZERO);
-            padded[left..][..used].copy_from_slice(&x[..used]);
-            padded[left + used..].fill(Lanes::ZERO);
+            copy[..left].fill(Lanes::ZERO);
+            copy[left..][..used].copy_from_slice(&x[..used]);
+            copy[left + used..].fill(Lanes::ZERO);
         });
-        padded
+        Seen { x: copy, first }
     }
 
     /// The row of the input that a row of the filter sees from an output row, or none in the padding.
@@ -206,6 +213,13 @@ impl WeightGradient {
         let column = output * self.stride[1] + filter * self.dilation[1] - self.before[1];
         (row * self.width + column) * self.channels[0] + group * self.channels[1]
     }
+}
+
+/// Rows of the input of a chunk, from `first` on.
+#[derive(Clone, Copy)]
+struct Seen<'a, T> {
+    x: &'a [Lanes<T>],
+    first: usize,
 }
 
 /// Turns a row of errors: for each pixel and block of vectors of outputs `[image][vector]`.
@@ -242,7 +256,7 @@ impl<T: Real> WithSimd for Turn<'_, T> {
 /// The weights of a run, vectors running over outputs.
 struct Weights<'a, T> {
     gradient: &'a WeightGradient,
-    x: &'a [Lanes<T>],
+    x: Seen<'a, T>,
     /// Turned errors of these output rows.
     dy: &'a [Lanes<T>],
     rows: Range<usize>,
@@ -267,10 +281,10 @@ impl<T: Real> Weights<'_, T> {
         let columns = g.inside[self.column].clone();
         for (number, output) in self.rows.clone().enumerate() {
             let Some(row) = g.input_row(output, self.row).filter(|_| !columns.is_empty()) else { continue };
-            let mut place = g.place(row, columns.start, self.column, self.group) + tap;
+            let mut place = g.place(row - self.x.first, columns.start, self.column, self.group) + tap;
             let dy = &self.dy[number * g.turned_row()..][columns.start * pixel..columns.end * pixel];
             for dy in dy.chunks_exact(pixel) {
-                let x = &self.x[place..][..TB];
+                let x = &self.x.x[place..][..TB];
                 let dy = &dy[(self.group * vectors + vector) * LANES..][..V * LANES];
                 let dy = &dy.as_chunks::<V>().0[..LANES];
                 for image in 0..LANES {
@@ -311,7 +325,7 @@ impl<T: Real> WithSimd for Weights<'_, T> {
 /// The weights of a few outputs, vectors running over images.
 struct Images<'a, T> {
     gradient: &'a WeightGradient,
-    x: &'a [Lanes<T>],
+    x: Seen<'a, T>,
     dy: &'a [Lanes<T>],
     group: usize,
     first: usize,
@@ -334,9 +348,9 @@ impl<T: Real> Images<'_, T> {
         let columns = g.inside[column].clone();
         for (number, dy) in self.dy.chunks_exact(g.output[1] * g.outputs[0]).enumerate() {
             let Some(input) = g.input_row(number, row).filter(|_| !columns.is_empty()) else { continue };
-            let mut place = g.place(input, columns.start, column, self.group) + tap;
+            let mut place = g.place(input - self.x.first, columns.start, column, self.group) + tap;
             for dy in dy[columns.start * g.outputs[0]..columns.end * g.outputs[0]].chunks_exact(g.outputs[0]) {
-                let (x, dy) = (&self.x[place..][..TB], &dy[self.first + output..][..OB]);
+                let (x, dy) = (&self.x.x[place..][..TB], &dy[self.first + output..][..OB]);
                 for o in 0..OB {
                     for t in 0..TB {
                         sums[o][t].add_product(simd, &dy[o], &x[t]);

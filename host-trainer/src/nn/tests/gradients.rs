@@ -114,3 +114,25 @@ fn fake_quantization_rounds_to_the_grid_and_passes_gradients_inside_it() {
     engine.backward(&[2.0; 5], &mut values, &mut |_, gradient, _| passed.extend_from_slice(gradient));
     assert_eq!(passed, [0.0, 2.0, 2.0, 2.0, 2.0]);
 }
+
+#[test]
+fn vectors_give_the_gradients_of_f64() {
+    for (number, (name, network)) in networks().into_iter().enumerate() {
+        let case = Case::new(network, 19, 10 * number as u64 + 5);
+        let exact = case.gradient(&mut Engine::new(&case.network, 40, Mode::Training));
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<_>>();
+        let mut parameters = narrow(&case.parameters);
+        let mut engine = Engine::<f32>::new(&case.network, 40, Mode::Training);
+        engine.load(&narrow(&case.pixels));
+        engine.forward_training(&parameters, &mut vec![0.5; case.network.state()], SEED);
+        let mut gradient = vec![f32::NAN; parameters.len()];
+        engine.backward(&narrow(&case.weighting), &mut parameters, &mut |range, part, _| {
+            gradient[range].copy_from_slice(part);
+        });
+        let greatest = exact.iter().fold(0.0f64, |greatest, value| greatest.max(value.abs()));
+        for (index, (value, exact)) in gradient.iter().zip(&exact).enumerate() {
+            let distance = (f64::from(*value) - exact).abs();
+            assert!(distance < 1e-4 * greatest, "{name}, parameter {index}: {value} for {exact}, of {greatest}");
+        }
+    }
+}
