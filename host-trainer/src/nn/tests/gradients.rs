@@ -52,7 +52,7 @@ impl Case {
 
 #[test]
 fn gradients_are_finite_differences() {
-    for (number, (name, network)) in networks().into_iter().enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
         // One chunk and a part of another.
         let case = Case::new(network, 19, 10 * number as u64);
         let mut engine = Engine::new(&case.network, 40, Mode::Training);
@@ -80,7 +80,7 @@ fn gradients_are_finite_differences() {
 /// What was computed before, for more images, leaves no trace.
 #[test]
 fn batches_of_any_size_and_order_give_the_same() {
-    for (number, (name, network)) in networks().into_iter().enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
         let small = Case::new(network, 5, 10 * number as u64);
         let large = Case::new(small.network.clone(), 33, 10 * number as u64);
         let mut fresh = Engine::new(&small.network, 5, Mode::Training);
@@ -117,7 +117,7 @@ fn fake_quantization_rounds_to_the_grid_and_passes_gradients_inside_it() {
 
 #[test]
 fn vectors_give_the_gradients_of_f64() {
-    for (number, (name, network)) in networks().into_iter().enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
         let case = Case::new(network, 19, 10 * number as u64 + 5);
         let exact = case.gradient(&mut Engine::new(&case.network, 40, Mode::Training));
         let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<_>>();
