@@ -133,6 +133,10 @@ impl Progress {
 /// its layers use. Its parameters are a [`Strip`] and the accumulators.
 pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());
 
+/// What a backend finishes strips of int8 outputs with, chosen as a [`Routine`] is: sums, what their channels share, and
+/// where the outputs go.
+pub type Requantization = unsafe fn(&Sums<i32>, &crate::quant::CommonRequantization, *mut i8);
+
 /// What a strip reads; laid out for assembly.
 #[repr(C)]
 pub struct Strip<K: MicroKernel + ?Sized> {

@@ -194,7 +194,16 @@ impl<R: Rounding> Convolution<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
-        convolution
+        convolution.requantized()
+    }
+
+    /// The same with what the backend has for its numbers.
+    const fn requantized(self) -> Self {
+        let plain = self.part.pool[0] == 1 && self.part.pool[1] == 1 && self.plan.runs.phases == 1;
+        match crate::arch::finish(&self.common, R::MODE, self.dense) {
+            Some(finish) if plain => Self { finish: [finish; 2], ..self },
+            _ => self,
+        }
     }
 
     /// An int8 convolution on the native backend whose every output pixel has filters of its own.
@@ -202,7 +211,7 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false))
+        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false)).requantized()
     }
 }
 

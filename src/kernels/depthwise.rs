@@ -659,6 +659,9 @@ impl<R: Rounding> Depthwise<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
+        if let Some(finish) = crate::arch::finish(&common, R::MODE, false) {
+            convolution.finish = finish;
+        }
         convolution
     }
 }
