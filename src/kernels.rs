@@ -129,6 +129,29 @@ impl Progress {
     }
 }
 
+/// Writes a value and steps on. Not inlined, because a loop with a call in it is not unrolled: this is for little code.
+///
+/// # Safety
+/// `at` is valid for the write.
+#[inline(never)]
+pub(crate) unsafe fn push(at: *mut u32, value: u32) -> *mut u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        at.write(value);
+        at.add(1)
+    }
+}
+
+/// Fills memory with a value. Not inlined: layers of all kinds share it.
+///
+/// # Safety
+/// `to` is valid for writes of `len` values.
+#[inline(never)]
+pub(crate) unsafe fn fill<T: Copy>(to: *mut T, len: usize, value: T) {
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts_mut(to, len) }.fill(value);
+}
+
 /// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what
 /// its layers use. Its parameters are a [`Strip`] and the accumulators.
 pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());

@@ -1,12 +1,14 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip};
+use super::{
+    Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip, fill, push,
+};
 use crate::arch::{Native, routine, routine_i16};
 use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::{Conv2dShape, Shape, ShapeError};
-use core::hint::assert_unchecked;
+use core::hint::{assert_unchecked, black_box};
 use core::marker::PhantomData;
 
 /// Whether an output row has one pixel, as that of a dense layer.
@@ -546,6 +548,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
+    // Not known here: the compiler would make copies of this for some of a network's layers.
+    let convolution = black_box(convolution);
     let Convolution { part: shape, plan, .. } = convolution;
     // SAFETY: a filter has a phase. Divisions by it need no test then, and so no panic.
     unsafe { assert_unchecked(plan.runs.phases > 0) };
@@ -563,7 +567,9 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     // SAFETY: the unpacked weights are behind the ring.
     let unpacked = unsafe { scratch.add(plan.table + plan.sums + plan.ring) };
     let mut rows = Rows::<K> { shape, input, ring, plan, span, first: 0, next: span.next };
-    if span.next == 0 && shape.padding != [0; 4] {
+    // Not a comparison of arrays, which links `memcmp`.
+    let padded = (shape.padding[0] | shape.padding[1] | shape.padding[2] | shape.padding[3]) > 0;
+    if span.next == 0 && padded {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
     }
@@ -690,10 +696,10 @@ impl<K: MicroKernel> Rows<'_, K> {
     ///
     /// # Safety
     /// The ring is valid for writes of the plan's words.
-    unsafe fn clear(&mut self, fill: K::Input) {
+    unsafe fn clear(&mut self, padding: K::Input) {
         let len = self.plan.ring * (4 / size_of::<K::Activation>());
         // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(self.ring, len) }.fill(K::widen(fill));
+        unsafe { fill(self.ring, len, K::widen(padding)) };
     }
 
     /// Loads the input rows that output row `out_y` sees, of those that there are, and writes the offsets of its runs.
@@ -750,10 +756,7 @@ impl<K: MicroKernel> Rows<'_, K> {
                     for part in 0..runs.parts {
                         let offset = start + j * step + part * runs.taps;
                         // SAFETY: the table has `pool[0] * filter[0] * columns * parts` words.
-                        unsafe {
-                            at.write(offset as u32);
-                            at = at.add(1);
-                        }
+                        at = unsafe { push(at, offset as u32) };
                     }
                 }
             }

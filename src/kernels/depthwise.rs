@@ -9,7 +9,7 @@
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
-use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, sealed::Sealed};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, fill, push, sealed::Sealed};
 use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
 use crate::pack::{
     Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
@@ -18,7 +18,7 @@ use crate::pack::{
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
 use bytemuck::Pod;
-use core::hint::assert_unchecked;
+use core::hint::{assert_unchecked, black_box};
 use core::marker::PhantomData;
 
 /// How a kernel wants a band and its weights.
@@ -116,15 +116,10 @@ impl Taps {
 
     /// Row and column of the tap at a place, or `None` where one is missing.
     const fn at(&self, place: usize) -> Option<[usize; 2]> {
-        self.tap(place / self.width, place % self.width)
-    }
-
-    /// Row and column of the tap at a place of a row, or `None` where one is missing.
-    const fn tap(&self, row: usize, within: usize) -> Option<[usize; 2]> {
+        let (row, within) = (place / self.width, place % self.width);
         let column = match self.pattern {
             Pattern::Plain => within,
-            // Never 0; the test leaves no panic behind.
-            Pattern::Apart(group) if group > 0 && within.is_multiple_of(group) => within / group,
+            Pattern::Apart(group) if within.is_multiple_of(group) => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
@@ -892,6 +887,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
+    // Not known here: the compiler would make copies of this for some of a network's layers.
+    let convolution = black_box(convolution);
     let Depthwise { shape, plan, .. } = convolution;
     let planes = K::LAYOUT.planes;
     let lanes = plan.lanes;
@@ -1014,18 +1011,30 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
 /// # Safety
 /// `table` is valid for writes of a word for each place.
 unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u32) {
-    let (mut offset, mut row, mut within) = (0, 0, 0);
-    for place in 0..plan.taps.count {
-        // A place without a tap has the offset of one before it.
-        if let Some([row, column]) = plan.taps.tap(row, within) {
-            offset = row * shape.dilation[0] * plan.pitch + column * shape.dilation[1] * plan.step;
+    let Taps { filter, width, count, pattern } = plan.taps;
+    let step = shape.dilation[1] * plan.step;
+    let apart = if let Pattern::Apart(group) = pattern { group } else { 1 };
+    let (mut at, mut row, mut offset) = (table, 0, 0);
+    for _ in 0..filter[0] {
+        offset = row;
+        for column in 0..filter[1] {
+            offset = row + column * step;
+            for _ in 0..apart {
+                // SAFETY: the caller's promise.
+                at = unsafe { push(at, offset as u32) };
+            }
         }
+        // A place without a tap has the offset of one before it; in a folded row it is the middle tap once more.
+        offset -= if pattern == Pattern::Folded { step } else { 0 };
+        for _ in filter[1] * apart..width {
+            // SAFETY: the caller's promise.
+            at = unsafe { push(at, offset as u32) };
+        }
+        row += shape.dilation[0] * plan.pitch;
+    }
+    for _ in filter[0] * width..count {
         // SAFETY: the caller's promise.
-        unsafe { table.add(place).write(offset as u32) };
-        within += 1;
-        if within == plan.taps.width {
-            (row, within) = (row + 1, 0);
-        }
+        at = unsafe { push(at, offset as u32) };
     }
 }
 
@@ -1077,8 +1086,8 @@ unsafe fn move_down(mut from: *const u32, mut to: *mut u32, words: usize) {
     }
     for _ in 0..words % TOGETHER {
         // SAFETY: as above.
-        unsafe { to.write(*from) };
-        (from, to) = (from.wrapping_add(1), to.wrapping_add(1));
+        to = unsafe { push(to, *from) };
+        from = from.wrapping_add(1);
     }
 }
 
@@ -1100,7 +1109,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
     unsafe fn clear(&self, words: usize) {
         let len = words * (4 / size_of::<K::Activation>());
         // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(self.band, len) }.fill(self.fill);
+        unsafe { fill(self.band, len, self.fill) };
     }
 
     /// Moves rows that were needed before and are again to the front of the band, and fills those that lie outside of the
@@ -1132,13 +1141,12 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).max(kept).min(all));
         let left = shape.padding[1] * plan.step;
         // Where one band is the whole picture, they stay what they were filled with at first.
-        let [above, below] = if bands.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
-        for row in above.chain(below) {
+        let padded = if bands.rows < plan.output[0] { kept..all } else { 0..0 };
+        for row in padded.filter(|row| !(begin..end).contains(row)) {
             for part in 0..parts {
                 // SAFETY: the row lies in the band, its padding on both sides.
                 unsafe {
-                    let to = self.band.add(row * plan.pitch + left + part * bands.plane);
-                    core::slice::from_raw_parts_mut(to, width * plan.step).fill(self.fill);
+                    fill(self.band.add(row * plan.pitch + left + part * bands.plane), width * plan.step, self.fill);
                 }
             }
         }
