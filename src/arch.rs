@@ -314,9 +314,13 @@ pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Option<Routine> {
 
 /// What the native backend finishes int8 outputs with, where it has a way of its own for these numbers: strips without
 /// pooling and phases, of one pixel each where the layer is dense.
-pub(crate) const fn finish(common: &CommonRequantization, mode: RoundingMode, dense: bool) -> Option<Requantization> {
+pub(crate) const fn requantization(
+    common: &CommonRequantization,
+    mode: RoundingMode,
+    dense: bool,
+) -> Option<Requantization> {
     #[cfg(bareconv_native = "armv7em")]
-    return armv7em::finish(common, mode, dense);
+    return armv7em::requantization(common, mode, dense);
     #[cfg(not(bareconv_native = "armv7em"))]
     {
         let _ = (common, mode, dense);

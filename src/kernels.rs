@@ -19,7 +19,7 @@ use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
 use depthwise::DepthwiseKernel;
-use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
+use finish::{ClampSums, Finish, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
     /// Backends are the crate's own: their unsafe contracts are not for others to sign.
@@ -218,6 +218,12 @@ pub trait Epilogue: sealed::Epilogue + Copy + 'static {
         common: &Self::Common,
         output: *mut Self::Output,
     );
+
+    /// What `B` finishes plain strips with, as [`Requantize::requantization`] has it.
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        let _ = (common, dense);
+        None
+    }
 }
 
 impl<R: crate::quant::Rounding> sealed::Epilogue for R {}
@@ -239,6 +245,10 @@ impl<R: crate::quant::Rounding> Epilogue for R {
     unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
         // SAFETY: the caller's promise.
         unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        B::Int8::requantization(common, R::MODE, dense)
     }
 }
 
@@ -382,6 +392,10 @@ impl<R: crate::quant::Rounding> Epilogue for Int4<R> {
     unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
         // SAFETY: the caller's promise.
         unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        B::Int8::requantization(common, R::MODE, dense)
     }
 }
 

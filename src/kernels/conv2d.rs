@@ -4,7 +4,7 @@ use super::finish::{Finish, Sums, finish};
 use super::{
     Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip, fill, push,
 };
-use crate::arch::{Native, routine, routine_i16};
+use crate::arch::{Native, requantization, routine, routine_i16};
 use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::{Conv2dShape, Shape, ShapeError};
@@ -196,16 +196,7 @@ impl<R: Rounding> Convolution<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
-        convolution.requantized()
-    }
-
-    /// The same with what the backend has for its numbers.
-    const fn requantized(self) -> Self {
-        let plain = self.part.pool[0] == 1 && self.part.pool[1] == 1 && self.plan.runs.phases == 1;
-        match crate::arch::finish(&self.common, R::MODE, self.dense) {
-            Some(finish) if plain => Self { finish: [finish; 2], ..self },
-            _ => self,
-        }
+        convolution.finished(requantization(&common, R::MODE, convolution.dense))
     }
 
     /// An int8 convolution on the native backend whose every output pixel has filters of its own.
@@ -213,7 +204,8 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false)).requantized()
+        let convolution = Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false));
+        convolution.finished(requantization(&common, R::MODE, true))
     }
 }
 
@@ -223,7 +215,8 @@ impl<R: Rounding> Convolution<Native, Int4<R>> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int4(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::new(shape, zero_point, common, routine(&shape.part(), false))
+        let convolution = Self::new(shape, zero_point, common, routine(&shape.part(), false));
+        convolution.finished(requantization(&common, R::MODE, convolution.dense))
     }
 }
 
@@ -286,7 +279,17 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
-        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()))
+        let convolution = Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()));
+        convolution.finished(E::requantization::<B>(&common, convolution.dense))
+    }
+
+    /// The same with what the backend finishes its numbers with, if its strips are plain.
+    const fn finished(self, finish: Option<Finish<E>>) -> Self {
+        let plain = self.part.pool[0] == 1 && self.part.pool[1] == 1 && self.plan.runs.phases == 1;
+        match finish {
+            Some(finish) if plain => Self { finish: [finish; 2], ..self },
+            _ => self,
+        }
     }
 
     /// The routine is the one that the backend chooses for the shape.

@@ -10,7 +10,7 @@
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
 use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, fill, push, sealed::Sealed};
-use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
+use crate::arch::{DepthwiseInt16, Native, depthwise_routine, requantization};
 use crate::pack::{
     Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
     requantization_parameters,
@@ -654,10 +654,7 @@ impl<R: Rounding> Depthwise<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
-        if let Some(finish) = crate::arch::finish(&common, R::MODE, false) {
-            convolution.finish = finish;
-        }
-        convolution
+        convolution.finished(requantization(&common, R::MODE, false))
     }
 }
 
@@ -688,6 +685,15 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common) -> Self {
         Self::new(shape, fill, common, E::Depthwise::<B>::routine(&shape))
+            .finished(E::requantization::<B>(&common, false))
+    }
+
+    /// The same with what the backend finishes its numbers with.
+    const fn finished(self, finish: Option<Finish<E>>) -> Self {
+        match finish {
+            Some(finish) => Self { finish, ..self },
+            None => self,
+        }
     }
 
     /// The routine is the one that the backend chooses for the shape.

@@ -21,7 +21,11 @@ const DOUBLE_WIDE: usize = 3;
 
 /// What finishes strips without pooling and phases, of one pixel each where the layer is dense; `None` where the numbers
 /// want another way.
-pub(crate) const fn finish(common: &CommonRequantization, mode: RoundingMode, dense: bool) -> Option<Requantization> {
+pub(crate) const fn requantization(
+    common: &CommonRequantization,
+    mode: RoundingMode,
+    dense: bool,
+) -> Option<Requantization> {
     if common.low != -128 || common.high != 127 {
         return None;
     }
@@ -44,7 +48,7 @@ fn terms<const MODE: usize>(common: &CommonRequantization) -> (i32, u32) {
 }
 
 /// # Safety
-/// As [`Finish`](crate::kernels::finish::Finish), with neither pooling nor phases; `MODE` and `common` are what [`finish`] speaks of.
+/// As `Finish` of [`kernels::finish`](crate::kernels::finish), with neither pooling nor phases; `MODE` and `common` are what [`requantization`] speaks of.
 unsafe fn finish_channels<const MODE: usize>(strip: &Sums<i32>, common: &CommonRequantization, output: *mut i8) {
     let (term, shift) = terms::<MODE>(common);
     // SAFETY: the caller's promise.
