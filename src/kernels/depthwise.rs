@@ -436,7 +436,8 @@ unsafe fn load_channel<K: DepthwiseKernel + ?Sized>(
 /// offsets of taps, then sums of a band, then the band. In a layer it is a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    taps: Taps,
+    /// Places of taps, as [`Taps`] counts them.
+    taps: usize,
     /// Height, width and channels of the output.
     output: Shape,
     /// Output channels whose weights lie side by side.
@@ -511,7 +512,7 @@ impl Plan {
             panic!("{}", ShapeError::TooLarge.message());
         }
         Self {
-            taps,
+            taps: taps.count,
             output,
             lanes,
             unit,
@@ -534,7 +535,7 @@ impl Plan {
 
     /// Words of scratch memory.
     pub const fn scratch_words(&self) -> usize {
-        self.taps.count + self.sums + self.band
+        self.taps + self.sums + self.band
     }
 
     /// Words of scratch memory of a convolution that runs row by row: it keeps the rows of all blocks. The most there are
@@ -545,7 +546,7 @@ impl Plan {
         let (all, most) =
             if K::LAYOUT.planes > 0 { (shape.input[2], K::LAYOUT.planes) } else { (self.output[2], self.lanes) };
         let rows = all.div_ceil(most) as u64 * (streamed.block / per_word) as u64;
-        let words = (self.taps.count + streamed.sums) as u64 + rows + 1 + K::OVERREAD as u64;
+        let words = (self.taps + streamed.sums) as u64 + rows + 1 + K::OVERREAD as u64;
         if words > 1 << 29 { usize::MAX } else { words as usize }
     }
 
@@ -897,24 +898,25 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     let convolution = black_box(convolution);
     let Depthwise { shape, plan, .. } = convolution;
     let planes = K::LAYOUT.planes;
+    let taps = Taps::new(shape, &K::LAYOUT);
     let lanes = plan.lanes;
     let [_, out_w, out_c] = plan.output;
     let &Span { bands, rows: [first_row, end_row], row } = span;
     // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
     let (sums, band) = unsafe {
-        let sums = scratch.add(plan.taps.count);
+        let sums = scratch.add(plan.taps);
         (sums.cast::<K::Accumulator>(), sums.add(bands.sums).cast::<K::Activation>())
     };
     let mut rows = Rows::<K> { shape, plan, bands, input, band, fill: K::widen(convolution.fill) };
-    let len = if row.is_some() { convolution.stream - plan.taps.count - bands.sums } else { plan.band };
+    let len = if row.is_some() { convolution.stream - plan.taps - bands.sums } else { plan.band };
     // SAFETY: as above; the table has a word for each place of a tap.
     unsafe {
         if matches!(row, None | Some(0)) {
             rows.clear(len);
         }
         // Windows need none.
-        if !matches!((K::LAYOUT.order, plan.taps.pattern), (Order::Windows, Pattern::Window(_))) {
-            write_offsets(shape, plan, scratch);
+        if !matches!((K::LAYOUT.order, taps.pattern), (Order::Windows, Pattern::Window(_))) {
+            write_offsets(shape, &taps, plan, scratch);
         }
     }
     let mut job = Band::<K> {
@@ -922,7 +924,7 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
         weights: packed.cast(),
         bias: packed.cast(),
         taps: scratch,
-        groups: plan.taps.groups[0],
+        groups: taps.groups[0],
         columns: out_w,
         pixel_step: shape.stride[1] * plan.step,
         rows: plan.rows,
@@ -1016,8 +1018,8 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
 ///
 /// # Safety
 /// `table` is valid for writes of a word for each place.
-unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u32) {
-    let Taps { filter, width, count, pattern } = plan.taps;
+unsafe fn write_offsets(shape: &DepthwiseConv2dShape, taps: &Taps, plan: &Plan, table: *mut u32) {
+    let &Taps { filter, width, count, pattern, .. } = taps;
     let step = shape.dilation[1] * plan.step;
     let apart = if let Pattern::Apart(group) = pattern { group } else { 1 };
     let (mut at, mut row, mut offset) = (table, 0, 0);
@@ -1275,7 +1277,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         o += 1;
     }
     let common = common(numbers, mode, activations);
-    let group = plan.taps.groups[1];
+    let taps = Taps::new(shape, &K::LAYOUT);
+    let group = taps.groups[1];
     let lanes = plan.lanes;
     let mut at = 0;
     while at < packed.len() {
@@ -1300,8 +1303,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
         packed[unit + lane] = (folded + folded_term(numbers, mode, o) as i64) as u32;
         let mut place = 0;
-        while place < plan.taps.count {
-            if let Some([row, column]) = plan.taps.at(place) {
+        while place < plan.taps {
+            if let Some([row, column]) = taps.at(place) {
                 let weight = numbers.filters[(row * shape.filter[1] + column) * channels + o] as i32 as u32;
                 let index = (place / group * lanes + lane) * group + place % group;
                 let bits = 8 * size_of::<K::Weight>();
@@ -1400,9 +1403,9 @@ mod tests {
         let Layout { lanes, planes, group, .. } = K::LAYOUT;
         let (per_word, parts) = (4 / size_of::<K::Activation>(), planes.max(1));
         let mut offsets = [0; 128];
-        assert!(plan.taps.count <= offsets.len());
+        assert!(plan.taps <= offsets.len());
         // SAFETY: the table has a word for each place.
-        unsafe { write_offsets(shape, &plan, offsets.as_mut_ptr()) };
+        unsafe { write_offsets(shape, &Taps::new(shape, &K::LAYOUT), &plan, offsets.as_mut_ptr()) };
         let farthest = offsets.into_iter().max().expect("there are taps") as usize;
         let read = if planes > 0 { group } else { lanes };
         let [stride, extent] = [shape.stride[0], shape.extent(0)];
@@ -1414,7 +1417,7 @@ mod tests {
             (Bands { rows: plan.rows, plane: plan.plane, block: 0, sums: plan.sums }, 1, plan.scratch_words()),
             (streamed, blocks, stream_words),
         ] {
-            let activations = (words - plan.taps.count - bands.sums) * per_word;
+            let activations = (words - plan.taps - bands.sums) * per_word;
             let last = (blocks - 1) * bands.block + (parts - 1) * bands.plane;
             let columns = (plan.output[1] - 1) * shape.stride[1] * plan.step;
             let end = last + (bands.rows - 1) * stride * plan.pitch + columns + farthest + read;

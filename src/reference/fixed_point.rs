@@ -4,7 +4,7 @@ use crate::quant::{rounding_divide_by_power_of_two as divide_by_power_of_two, sa
 
 /// Not inlined: the functions here are chains of it, and this is for little code.
 #[inline(never)]
-const fn high_mul(a: i32, b: i32) -> i32 {
+pub(super) const fn high_mul(a: i32, b: i32) -> i32 {
     saturating_rounding_doubling_high_mul(a, b)
 }
 
