@@ -268,7 +268,7 @@ impl<K: DepthwiseKernel> Load<K> {
             for _ in 0..self.pixels {
                 pixel(from, to);
                 from = from.wrapping_add(self.from_pixel);
-                to = to.wrapping_add(K::LAYOUT.lanes);
+                to = to.wrapping_add(lanes::<K>(self.lanes));
             }
             row = row.wrapping_add(self.from_row);
             to_row = to_row.wrapping_add(self.to_row);
@@ -305,6 +305,12 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub filter: [usize; 2],
     /// The lanes of a pixel.
     pub lanes: usize,
+}
+
+/// The lanes of a pixel: a constant where all layers have as many.
+#[inline(always)]
+const fn lanes<K: DepthwiseKernel + ?Sized>(lanes: usize) -> usize {
+    if K::NARROW == K::LAYOUT.lanes { K::LAYOUT.lanes } else { lanes }
 }
 
 /// The instructions that [`in_lanes`] needs.
@@ -352,7 +358,7 @@ pub trait Lanes: DepthwiseKernel {
 #[inline(always)]
 pub unsafe fn in_lanes<L: Lanes, const PIXELS: usize>(band: &Band<L>, mut accumulators: *mut L::Accumulator) {
     const { assert!(L::LAYOUT.planes == 0 && L::LAYOUT.lanes % L::COUNT == 0 && L::LAYOUT.group <= 2) };
-    let lanes = L::LAYOUT.lanes;
+    let lanes = lanes::<L>(band.lanes);
     for row in 0..band.rows {
         // SAFETY: the caller's promise, for the pixels of this row.
         unsafe {
@@ -389,7 +395,7 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
     lane: usize,
     accumulators: *mut L::Accumulator,
 ) {
-    let Layout { lanes, group, .. } = L::LAYOUT;
+    let (lanes, group) = (lanes::<L>(band.lanes), L::LAYOUT.group);
     // SAFETY: the caller's promise; the last step of the weights may leave them, so it wraps and is not followed.
     unsafe {
         let mut sums = [L::start(band.bias.add(lane)); PIXELS];
@@ -1400,7 +1406,7 @@ mod tests {
     /// No sum of a shape reads past the band, and no row is loaded or moved past it; sums have room.
     fn stays_inside<K: DepthwiseKernel>(shape: &DepthwiseConv2dShape) {
         let plan = Plan::for_kernel::<K>(shape, 1);
-        let Layout { lanes, planes, group, .. } = K::LAYOUT;
+        let (lanes, Layout { planes, group, .. }) = (plan.lanes, K::LAYOUT);
         let (per_word, parts) = (4 / size_of::<K::Activation>(), planes.max(1));
         let mut offsets = [0; 128];
         assert!(plan.taps <= offsets.len());
