@@ -65,7 +65,7 @@ pub(super) fn record(
     }
     record.weights = weights(float, quantized);
     let settings = description.quantization.clone().unwrap_or_default();
-    record.activations = activations(float, quantized, &settings, data)?;
+    record.activations = activations(network, float, quantized, &settings, data)?;
     Ok(record)
 }
 
@@ -191,6 +191,7 @@ fn weights(float: &Graph, quantized: Option<&Quantized>) -> Vec<Histogram> {
 
 /// A histogram of the input and of each layer's output, over some training images.
 fn activations(
+    network: &nn::Network,
     float: &Graph,
     quantized: Option<&Quantized>,
     settings: &Quantization,
@@ -208,11 +209,13 @@ fn activations(
             Element::F32 => None,
         }
     };
+    // A layer of the network may be several nodes: the one of its name has its output.
+    let own = |node: &&crate::graph::Node| network.nodes().iter().any(|layer| layer.name == node.name);
     let named = float
         .inputs
         .iter()
         .map(|&id| (id, "input"))
-        .chain(float.nodes.iter().map(|node| (node.output, &node.name[..])));
+        .chain(float.nodes.iter().filter(own).map(|node| (node.output, &node.name[..])));
     let one = |(id, name): (crate::graph::ValueId, &str)| {
         let mut values = Vec::new();
         for run in &runs {
