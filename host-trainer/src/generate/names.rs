@@ -51,7 +51,7 @@ impl Names {
 }
 
 /// The word for an operator: a name where the file has none that serves, and what to look for in those it has.
-pub(super) fn word(operator: &Operator) -> &'static str {
+pub(crate) fn word(operator: &Operator) -> &'static str {
     match operator {
         Operator::Conv2d { .. } => "conv",
         Operator::Dense { .. } => "dense",

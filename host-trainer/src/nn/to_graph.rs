@@ -3,6 +3,7 @@
 use super::fold::{FoldError, Folded};
 use super::layer::{Layer, Pool2d, Shape, size};
 use super::network::{Network, Node};
+use crate::generate::word;
 use crate::graph::{
     Element, Function, Graph, GraphError, Node as GraphNode, Numbers, Operator, Rounding, Value as GraphValue, ValueId,
     Weights,
@@ -83,7 +84,7 @@ impl Builder<'_> {
 
     fn add(&mut self, name: &str, operator: Operator, inputs: &[ValueId], output: Shape) -> ValueId {
         let value = self.value(name, output, None);
-        let place = format!("layer {}", self.nodes.len());
+        let place = format!("layer {} ({})", self.nodes.len(), word(&operator));
         let inputs = inputs.to_vec();
         self.nodes.push(GraphNode { name: name.to_owned(), place, operator, inputs, output: value });
         value
