@@ -71,6 +71,18 @@ fn residual(rate: f32) -> Network {
     net.finish(x).unwrap()
 }
 
+/// Convolutions with rows so long that weight gradients take them in bands.
+fn long_rows() -> [(&'static str, Network); 2] {
+    let conv = Conv2d::new;
+    [
+        ("long rows", single([5, 140, 1], conv(9, [3, 3]).padding(1))),
+        (
+            "long rows of many channels",
+            single([4, 130, 9], Conv2d { stride: [2, 1], padding: [1; 4], ..conv(9, [2, 2]) }),
+        ),
+    ]
+}
+
 /// Networks of awkward shapes that between them have every layer, and a name.
 fn networks() -> Vec<(&'static str, Network)> {
     let conv = Conv2d::new;
