@@ -143,7 +143,9 @@ fn median(runs: &mut [Run]) -> Option<Run> {
 }
 
 fn table(speeds: &[Speed], version: Option<&str>) -> String {
-    let rival = version.map_or("no PyTorch".to_owned(), |version| format!("PyTorch {version}"));
+    // Without what it was built for, as in `2.15.0+cpu`.
+    let number = version.and_then(|version| version.split('+').next());
+    let rival = number.map_or("no PyTorch".to_owned(), |number| format!("PyTorch {number}"));
     let mut text = format!(
         "\n{:10}{:>6}{:>11}{rival:>19}{:>8}{:>9}{:>9}{:>8}\n",
         "training", "batch", "images/s", "ratio", "MiB", "PyTorch", "ratio"
@@ -211,7 +213,7 @@ mod tests {
     fn tables_fit_a_terminal_and_a_missing_rival_is_null() {
         let other = Run { images_per_second: 12_000.0, peak_bytes: 1530 << 20 };
         let full = table(&[speed(Some((other, FORMATS[0])))], Some("2.15.0+cpu"));
-        assert!(full.contains("2.50"), "{full}");
+        assert!(full.contains(" PyTorch 2.15.0 ") && full.contains(" 2.50 "), "{full}");
         let alone = table(&[speed(None)], None);
         for line in full.lines().chain(alone.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
