@@ -68,7 +68,8 @@ mod wasm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub use wasm::Simd128;
 
-use crate::kernels::{Backend, Routine};
+use crate::kernels::{Backend, Requantization, Routine};
+use crate::quant::{CommonRequantization, RoundingMode};
 use crate::shape::{Conv2dShape, DepthwiseConv2dShape};
 
 #[cfg(target_endian = "big")]
@@ -307,6 +308,22 @@ pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Option<Routine> {
     #[cfg(not(bareconv_native = "armv7em"))]
     {
         let _ = shape;
+        None
+    }
+}
+
+/// What the native backend finishes int8 outputs with, where it has a way of its own for these numbers: strips without
+/// pooling and phases, of one pixel each where the layer is dense.
+pub(crate) const fn requantization(
+    common: &CommonRequantization,
+    mode: RoundingMode,
+    dense: bool,
+) -> Option<Requantization> {
+    #[cfg(bareconv_native = "armv7em")]
+    return armv7em::requantization(common, mode, dense);
+    #[cfg(not(bareconv_native = "armv7em"))]
+    {
+        let _ = (common, mode, dense);
         None
     }
 }

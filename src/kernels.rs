@@ -19,7 +19,7 @@ use crate::shape::Conv2dShape;
 use bytemuck::Pod;
 use core::fmt::Debug;
 use depthwise::DepthwiseKernel;
-use finish::{ClampSums, IntegerEpilogue, Requantize, Sums};
+use finish::{ClampSums, Finish, IntegerEpilogue, Requantize, Sums};
 
 pub(crate) mod sealed {
     /// Backends are the crate's own: their unsafe contracts are not for others to sign.
@@ -129,9 +129,36 @@ impl Progress {
     }
 }
 
+/// Writes a value and steps on. Not inlined, because a loop with a call in it is not unrolled: this is for little code.
+///
+/// # Safety
+/// `at` is valid for the write.
+#[inline(never)]
+pub(crate) unsafe fn push(at: *mut u32, value: u32) -> *mut u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        at.write(value);
+        at.add(1)
+    }
+}
+
+/// Fills memory with a value. Not inlined: layers of all kinds share it.
+///
+/// # Safety
+/// `to` is valid for writes of `len` values.
+#[inline(never)]
+pub(crate) unsafe fn fill<T: Copy>(to: *mut T, len: usize, value: T) {
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts_mut(to, len) }.fill(value);
+}
+
 /// A routine that a backend chooses for the shape of a layer, in constant evaluation, so that firmware links only what
 /// its layers use. Its parameters are a [`Strip`] and the accumulators.
 pub type Routine = unsafe extern "C" fn(strip: *const (), accumulators: *mut ());
+
+/// What a backend finishes strips of int8 outputs with, chosen as a [`Routine`] is: sums, what their channels share, and
+/// where the outputs go.
+pub type Requantization = unsafe fn(&Sums<i32>, &crate::quant::CommonRequantization, *mut i8);
 
 /// What a strip reads; laid out for assembly.
 #[repr(C)]
@@ -191,6 +218,12 @@ pub trait Epilogue: sealed::Epilogue + Copy + 'static {
         common: &Self::Common,
         output: *mut Self::Output,
     );
+
+    /// What `B` finishes plain strips with, as [`Requantize::requantization`] has it.
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        let _ = (common, dense);
+        None
+    }
 }
 
 impl<R: crate::quant::Rounding> sealed::Epilogue for R {}
@@ -212,6 +245,10 @@ impl<R: crate::quant::Rounding> Epilogue for R {
     unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
         // SAFETY: the caller's promise.
         unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        B::Int8::requantization(common, R::MODE, dense)
     }
 }
 
@@ -355,6 +392,10 @@ impl<R: crate::quant::Rounding> Epilogue for Int4<R> {
     unsafe fn finish_strip<B: Backend>(strip: &Sums<i32>, common: &Self::Common, output: *mut i8) {
         // SAFETY: the caller's promise.
         unsafe { B::Int8::requantize::<R>(strip, common, output) }
+    }
+
+    fn requantization<B: Backend>(common: &Self::Common, dense: bool) -> Option<Finish<Self>> {
+        B::Int8::requantization(common, R::MODE, dense)
     }
 }
 

@@ -762,8 +762,10 @@ pub(crate) const fn common(
     let zero_point = numbers.output.zero_point as i32;
     let [low, high] = numbers.activation.integer_bounds(numbers.output.scale, zero_point, activations.range());
     match mode {
-        RoundingMode::Double | RoundingMode::PowerOfTwo => {
-            CommonRequantization { shift: 0, offset: 0, zero_point, low, high }
+        RoundingMode::PowerOfTwo => CommonRequantization { shift: 0, offset: 0, zero_point, low, high },
+        RoundingMode::Double => {
+            let shift = if matches!(activations, Activations::Int8) { shifts_right(numbers) } else { 0 };
+            CommonRequantization { shift, offset: 0, zero_point, low, high }
         }
         RoundingMode::Reduced => {
             let (mut shift, mut o) = (1, 0);
@@ -792,6 +794,37 @@ pub(crate) const fn common(
             CommonRequantization { shift, offset, zero_point, low, high }
         }
     }
+}
+
+/// The multiplier of [`DoubleRounding`](crate::DoubleRounding). What becomes zero has a shift to the right, too.
+const fn twice(real: f64) -> Multiplier {
+    match Multiplier::from_real(real) {
+        Multiplier { multiplier: 0, .. } => Multiplier { multiplier: 0, exponent: -1 },
+        multiplier => multiplier,
+    }
+}
+
+/// 1 if all multipliers are below a half, 2 if in addition no sum of int8 activations reaches 2^30, otherwise 0. The sums are
+/// bounded by the number of taps, whatever the weights are.
+const fn shifts_right(numbers: &Int8Filters<'_>) -> u32 {
+    let channels = numbers.scales.len();
+    if channels == 0 || numbers.bias.len() != channels {
+        return 0;
+    }
+    // A weight, and an activation less its zero point. Weights of int4 are not here.
+    let products = (numbers.filters.len() / channels) as i64 * 127 * 256;
+    let mut shift = if products == 0 { 1 } else { 2 };
+    let mut o = 0;
+    while o < channels {
+        if twice(multiplier(numbers, o)).exponent >= 0 {
+            return 0;
+        }
+        if (numbers.bias[o] as i64).abs() + products >= 1 << 30 {
+            shift = 1;
+        }
+        o += 1;
+    }
+    shift
 }
 
 /// From this shift on a reduced multiplier can be moved to the left until its product's high word holds the result.
@@ -829,7 +862,7 @@ pub const fn requantization_parameters(
     let real = multiplier(numbers, o);
     match mode {
         RoundingMode::Double => {
-            let multiplier = Multiplier::from_real(real);
+            let multiplier = twice(real);
             words[0] = multiplier.multiplier as u32;
             words[1] = multiplier.exponent as u32;
         }

@@ -158,7 +158,8 @@ impl ProductRounding for DoubleRounding {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CommonRequantization {
     /// [`SingleRounding`]: the shift to the right, 1..=54. [`ReducedRounding`]: 1 if every channel's multiplier is below
-    /// a quarter, which is the usual case and has a shorter way, otherwise 0. 0 for the others.
+    /// a quarter, which is the usual case and has a shorter way, otherwise 0. [`DoubleRounding`] of an int8 layer: 1 if every
+    /// channel's multiplier is below a half, 2 if in addition every sum is below 2^30, otherwise 0. 0 for the others.
     pub shift: u32,
     /// [`SingleRounding`]: half a unit of the result plus the output's zero point, at the scale of the product. 0 for
     /// the others.

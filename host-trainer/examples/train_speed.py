@@ -1,6 +1,6 @@
 """The same networks and steps as `train_speed.rs`, in PyTorch.
 
-    train_speed.py lenet5|resnet8|alexnet BATCH SECONDS
+    train_speed.py lenet|resnet8|alexnet BATCH SECONDS channels_last|contiguous
 """
 
 import json
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 
-def lenet5():
+def lenet():
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
@@ -55,12 +55,13 @@ def alexnet():
 
 def main():
     name, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    memory_format = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}[sys.argv[4]]
     torch.set_num_threads(2)
     torch.manual_seed(1)
-    model, shape = {"lenet5": lenet5, "resnet8": resnet8, "alexnet": alexnet}[name]()
-    model = model.to(memory_format=torch.channels_last)
+    model, shape = {"lenet": lenet, "resnet8": resnet8, "alexnet": alexnet}[name]()
+    model = model.to(memory_format=memory_format)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
-    images = torch.rand(batch, *shape).to(memory_format=torch.channels_last)
+    images = torch.rand(batch, *shape).to(memory_format=memory_format)
     labels = torch.arange(batch) % 10
 
     def step():

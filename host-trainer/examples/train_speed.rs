@@ -2,7 +2,7 @@
 //! `train_speed.py` does the same in PyTorch.
 //!
 //! ```text
-//! train_speed lenet5|resnet8|alexnet BATCH SECONDS
+//! train_speed lenet|resnet8|alexnet BATCH SECONDS
 //! ```
 
 use host_trainer::lenet;
@@ -77,13 +77,13 @@ fn peak_bytes() -> Result<usize, String> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, batch, seconds] = &arguments[..] else {
-        return Err("usage: train_speed lenet5|resnet8|alexnet BATCH SECONDS".into());
+        return Err("usage: train_speed lenet|resnet8|alexnet BATCH SECONDS".into());
     };
     let network = match &name[..] {
-        "lenet5" => Network::new(lenet::INPUT, &lenet::LAYERS)?,
+        "lenet" => Network::new(lenet::INPUT, &lenet::LAYERS)?,
         "resnet8" => resnet8()?,
         "alexnet" => alexnet()?,
-        _ => return Err(format!("no network `{name}`: lenet5, resnet8 or alexnet").into()),
+        _ => return Err(format!("no network `{name}`: lenet, resnet8 or alexnet").into()),
     };
     let (batch, seconds) = (batch.parse::<usize>()?, seconds.parse::<f64>()?);
     let mut parameters = network.initialize(Initialization::He, 1);

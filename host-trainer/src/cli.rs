@@ -1,5 +1,6 @@
 //! The commands about networks: imported ones, and those trained by a description.
 
+mod checkpoint;
 mod description;
 pub mod evaluate;
 pub mod export;
@@ -27,7 +28,10 @@ pub fn read(path: &Path) -> Result<Graph, Failure> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         return Ok(Graph::from_file(&bytes).map_err(|error| format!("{}: {error}", path.display()))?);
     }
-    Ok(importers::file(path)?)
+    importers::file(path).map_err(|error| match error {
+        importers::FileError::Format { .. } => format!("{error}, or {FILE_ENDING} if it was trained here").into(),
+        error => error.into(),
+    })
 }
 
 /// The folder that a module is written to if none is named: the file's name without its extension, as an identifier.

@@ -23,7 +23,7 @@ use crate::plan::{self, Form, Place, Plan};
 use crate::run;
 use layers::Layer;
 use names::Names;
-pub(crate) use names::identifier;
+pub(crate) use names::{identifier, word};
 use std::fmt::Write;
 use std::ops::Range;
 

@@ -323,6 +323,18 @@ pub enum Function {
         /// The factor of the exponent.
         beta: f32,
     },
+    /// Local response normalization of each pixel's channels, of int8 and `f32`: `x / (k + alpha * sum of x^2)^beta`, the sum
+    /// over `size` channels.
+    LocalResponse {
+        /// Channels that take part, an odd number.
+        size: usize,
+        /// The factor of the sum.
+        alpha: f32,
+        /// The exponent.
+        beta: f32,
+        /// The summand.
+        k: f32,
+    },
     /// Any function of int8 values.
     Table {
         /// What it is a table of, for people.

@@ -63,7 +63,8 @@ enum Command {
     },
     /// Writes a network of another tool as a Rust module: constant arrays and a function that runs them.
     Import(cli::import::Options),
-    /// Shows a network of another tool: operators, shapes, multiply-accumulates, memory; or what is not supported and why.
+    /// Shows a network: operators, shapes, multiply-accumulates, memory; or what is not supported and why; or where a
+    /// training stands, by its checkpoint.
     Inspect(cli::inspect::Options),
     /// Compares an imported network's outputs, every byte: on this computer and on emulated cores.
     Verify(cli::verify::Options),

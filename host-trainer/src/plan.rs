@@ -446,7 +446,7 @@ fn candidates(graph: &Graph, chains: &[Range<usize>]) -> Vec<Range<usize>> {
 fn runs_in_place(graph: &Graph, node: &Node) -> bool {
     match &node.operator {
         Operator::Add(_) | Operator::Subtract(_) | Operator::Multiply(_) => true,
-        Operator::Function(Function::Softmax { .. }) => false,
+        Operator::Function(Function::Softmax { .. } | Function::LocalResponse { .. }) => false,
         Operator::Function(_) => true,
         Operator::Requantize => {
             let size = |id: ValueId| graph.value(id).element.size();

@@ -48,8 +48,8 @@ use bareconv::kernels::depthwise::DepthwiseEpilogue;
 use bareconv::reference::{self, MeanParameters, ProductParameters, RequantizeParameters, SumParameters};
 use bareconv::{
     Activation, Clamp, Conv2dShape, DepthwiseConv2dShape, DoubleRounding, F32Filters, HardSigmoidF32, Int4,
-    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, PowerOfTwo, ReducedRounding, Region,
-    ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
+    Int4Filters, Int8Filters, Int8Table, Int16Filters, Int16x8, Int16x8Wide, LocalResponse, PowerOfTwo,
+    ReducedRounding, Region, ShapeError, SingleRounding, TransposedConv2dShape, dynamic,
 };
 
 /// A graph that is ready to run: checked, its filters packed.
@@ -707,6 +707,14 @@ fn function<'g>(function: &'g Function, input: &Value, output: &Value) -> Step<'
         }
         (&Function::HardSigmoid { alpha, beta }, ..) => {
             unary(len, move |input, output| reference::hard_sigmoid_f32(alpha, beta, input, output))
+        }
+        (&Function::LocalResponse { size, alpha, beta, k }, Element::Int8(from), Element::Int8(to)) => {
+            let norm = reference::LocalResponseInt8::new(LocalResponse::new(size, alpha, beta, k), from, to);
+            unary(len, move |input, output| reference::local_response_i8(&norm, channels, input, output))
+        }
+        (&Function::LocalResponse { size, alpha, beta, k }, ..) => {
+            let norm = LocalResponse::new(size, alpha, beta, k);
+            unary(len, move |input, output| reference::local_response_f32(&norm, channels, input, output))
         }
         (Function::Table { outputs, .. }, ..) => table(Int8Table::new(**outputs)),
         (Function::Sigmoid, Element::Int8(from), _) => table(Int8Table::sigmoid(from)),

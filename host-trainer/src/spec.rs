@@ -11,7 +11,7 @@ mod training;
 pub use error::{Problem, SpecError, Step};
 pub use layer::{IMAGES, Layer, Operator, Padding, Pair};
 pub use network::{InputScale, Network};
-pub use target::{Method, Quantization, Target};
+pub use target::{AwareTraining, Method, Quantization, Target};
 pub use training::Training;
 
 use crate::data::DataSource;
@@ -132,7 +132,7 @@ fn name_variants(document: &mut DeTable<'_>) -> Result<(), Unnamed> {
             let span = table.span();
             if let DeValue::Table(table) = table.get_mut() {
                 let mut outer = DeTable::new();
-                for field in own {
+                for &field in own {
                     if let Some((key, value)) = table.remove_entry(field) {
                         outer.insert(key, value);
                     }
@@ -169,7 +169,7 @@ fn name_variants(document: &mut DeTable<'_>) -> Result<(), Unnamed> {
 }
 
 /// Tables of a document that are two here: the fields of the outer one, and the name of the inner one, which has all else.
-const PARTS: [(&str, [&str; 2], &str); 2] =
+const PARTS: [(&str, &[&str], &str); 2] =
     [("training", training::OWN_FIELDS, "recipe"), ("quantization", target::OWN_FIELDS, "options")];
 
 fn name_variant(value: &mut Spanned<DeValue<'_>>) -> Result<(), Unnamed> {

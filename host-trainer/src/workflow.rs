@@ -53,6 +53,7 @@ pub mod evaluate;
 pub mod files;
 pub mod integer;
 mod record;
+mod training;
 
 pub use data::Prepared;
 pub use files::Files;
@@ -62,13 +63,14 @@ use crate::generate::GenerateError;
 use crate::graph::{FileError, Graph, GraphError};
 use crate::nn::ToGraphError;
 use crate::output::{OutputError, OutputFolder};
-use crate::quantize::{QuantizeError, Quantized};
+use crate::quantize::{AwareError, AwareNetwork, QuantizeError, Quantized};
 use crate::report::RunRecord;
-use crate::spec::{Description, Problem};
-use crate::train::{self, Ending, Sequential, TrainError, Trained, Trainer, TrainingData, best_of};
+use crate::spec::{Description, Method, Problem};
+use crate::train::{self, TrainError, Trained};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use training::Course;
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -92,6 +94,10 @@ pub enum Event<'a> {
         seed: u64,
         /// Parameters of the network.
         parameters: usize,
+        /// Epochs that it takes at most.
+        epochs: usize,
+        /// Whether it goes on with weights and activations rounded.
+        quantization_aware: bool,
     },
     /// News of the training.
     Train(train::Event<'a>),
@@ -133,6 +139,9 @@ pub enum Error {
     /// Quantization.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// Quantization-aware training.
+    #[error(transparent)]
+    Aware(#[from] AwareError),
     /// A rule of graphs.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -192,57 +201,50 @@ pub fn train(
     events(Event::Phase("loading images"));
     let data = Prepared::load(description, &options.base)?;
     let network = description.build(data.set.train.shape(), data.set.classes.len())?;
-    // What cannot be exported is found before training, not after it.
+    // What cannot be exported or quantized is found before training, not after it.
     let initial = network.initialize(description.network.initialization, 1);
-    network.to_graph(&initial, &network.initial_state(), &description.name)?;
+    let (exported, initial, _) = description.network.input.exported(&data.scaling, &network, &initial);
+    exported.to_graph(&initial, &network.initial_state(), &description.name)?;
+    if let Some(quantization) = &description.quantization
+        && quantization.method == Method::Aware
+    {
+        AwareNetwork::new(&exported, &initial, &network.initial_state())?;
+    }
     let folder = OutputFolder::open(&options.out)?;
     let files = Files::new(description, &options.out);
 
-    let mut from_seed = |seed: u64| -> Result<_, TrainError> {
-        events(Event::Start { data: &data, seed, parameters: network.parameters() });
-        let part = TrainingData {
-            train: &data.train,
-            validation: data.validation.as_ref(),
-            test: Some(&data.set.test),
-            scaling: &data.scaling,
-        };
-        let parameters = network.initialize(description.network.initialization, seed);
-        let recipe = description.training.recipe.clone();
-        let mut trainer = Trainer::new(Sequential::new(&network, None), part, parameters, recipe, seed)?;
-        let checkpoint = Files::checkpoint(seed);
-        trainer.keep_checkpoint(OutputFolder::open(&options.out)?, &checkpoint);
-        let path = options.out.join(&checkpoint);
-        if options.resume && path.exists() {
-            trainer.resume(&path)?;
-        }
-        match trainer.run(stop, &mut |event| events(Event::Train(event)))? {
-            Ending::Stopped => Ok(None),
-            Ending::Complete | Ending::Early => Ok(Some(trainer.finish())),
-        }
-    };
-    // A single network needs no images held out to be the best.
-    let trained = match description.training.seeds[..] {
-        [seed] => from_seed(seed)?.map(|trained| (seed, trained)),
-        ref seeds => best_of(seeds, from_seed)?,
-    };
-    let Some((seed, Trained { parameters, model, history, best })) = trained else { return Ok(None) };
-    let seconds = start.elapsed().as_secs_f64();
-
+    let course = Course { description, data: &data, options, stop };
+    let Some((seed, trained)) = course.float(&network, events)? else { return Ok(None) };
+    let Trained { parameters, model, history, best } = trained;
+    let (network, parameters, _) = description.network.input.exported(&data.scaling, &network, &parameters);
     let float = network.to_graph(&parameters, model.averages(), &description.name)?;
+    let mut epochs = record::epochs(&history, false);
+    let mut kept = best.map(|best| ("epoch that was kept", best)).into_iter().collect::<Vec<_>>();
     let quantized = match &description.quantization {
         None => None,
-        Some(quantization) => {
-            events(Event::Phase("quantizing"));
-            Some(integer::quantize(&float, quantization, &data.train, &data.scaling)?)
-        }
+        Some(quantization) => Some(match quantization.aware_recipe(&description.training.recipe) {
+            None => {
+                events(Event::Phase("quantizing"));
+                integer::quantize(&float, quantization, &data.train, &data.exported)?
+            }
+            Some(recipe) => {
+                let aware = AwareNetwork::new(&network, &parameters, model.averages())?;
+                let Some(aware) = course.aware(aware, &float, quantization, recipe, seed, events)? else {
+                    return Ok(None);
+                };
+                epochs.extend(record::epochs(&aware.history, true));
+                kept.extend(aware.best.map(|best| ("epoch with quantization that was kept", best)));
+                aware.quantized
+            }
+        }),
     };
+    let seconds = start.elapsed().as_secs_f64();
     events(Event::Phase("evaluating"));
     let mut record = record::record(description, text, &data, &network, &float, quantized.as_ref())?;
-    (record.seed, record.seconds) = (seed, seconds);
-    record.epochs = record::epochs(&history);
-    if let Some((epoch, evaluation)) = best {
+    (record.seed, record.seconds, record.epochs) = (seed, seconds, epochs);
+    for (name, (epoch, evaluation)) in kept {
         let value = format!("{} ({:.2} % of the images held out)", epoch + 1, 100.0 * evaluation.accuracy);
-        record.facts.push(("epoch that was kept".to_owned(), value));
+        record.facts.push((name.to_owned(), value));
     }
     events(Event::Phase("writing"));
     let files = files.write(&folder, description, text, &float, quantized.as_ref(), &record, &data)?;

@@ -5,14 +5,18 @@
 
 mod graphs;
 
+use bareconv::BlurPadding;
 use bareconv_boards::shell::without_outer_cargo;
 use host_trainer::firmware::Library;
 use host_trainer::generate::{self, Module};
 use host_trainer::graph::optimize::{self, optimize};
 use host_trainer::graph::{Element, Graph, Numbers, Operator, Scales, Weights};
 use host_trainer::import;
+use host_trainer::nn::{Conv2d, Initialization, Layer, Network};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan;
+use host_trainer::quantize::{Options, post_training, to_element};
+use host_trainer::random::Random;
 use host_trainer::run::Interpreter;
 use std::fmt::Write;
 use std::mem::take;
@@ -94,6 +98,30 @@ fn chains(cases: &mut Vec<Case>) {
         let inputs: Vec<u8> = inputs.iter().flat_map(Numbers::to_bytes).collect();
         let outputs = interpret(&graph, &inputs).unwrap();
         cases.push(Case { name: format!("chain_{seed}"), graph, inputs, outputs });
+    }
+}
+
+/// Networks of this crate's layers that files of other tools do not have, in `f32` and in int8.
+fn trained(cases: &mut Vec<Case>) {
+    let layers = [
+        Conv2d::new(4, [3, 3]).into(),
+        Layer::LocalResponse { size: 3, alpha: 0.1, beta: 0.75, k: 2.0 },
+        Layer::BlurPool2d { max: 2, taps: 4, stride: 2, padding: BlurPadding::Reflect },
+        Layer::SpatialPyramidPool { levels: vec![1, 2, 3], average: false },
+        Layer::SpatialPyramidPool { levels: vec![1], average: true },
+        Layer::dense(5),
+    ];
+    let network = Network::new([12, 11, 3], &layers).unwrap();
+    let float = network.to_graph(&network.initialize(Initialization::He, 1), &[], "trained").unwrap();
+    let mut random = Random::new(7, 0);
+    let inputs: Vec<Vec<Numbers>> =
+        (0..8).map(|_| vec![graphs::some(&mut random, Element::F32, 12 * 11 * 3)]).collect();
+    let integers = post_training(&float, &inputs, &Options::default()).unwrap().graph;
+    for (name, graph) in [("trained_f32", float), ("trained_int8", integers)] {
+        let element = graph.value(graph.inputs[0]).element;
+        let inputs: Vec<u8> = inputs.iter().flatten().flat_map(|input| to_element(element, input).to_bytes()).collect();
+        let outputs = interpret(&graph, &inputs).unwrap();
+        cases.push(Case { name: name.to_owned(), graph, inputs, outputs });
     }
 }
 
@@ -209,6 +237,7 @@ fn modules_give_the_right_bytes() {
     files("onnx", "onnx", &mut cases);
     random(&mut cases);
     chains(&mut cases);
+    trained(&mut cases);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules");
     let library = Library::for_crate(&folder).dependency();
     let mut files = vec![("Cargo.toml".to_owned(), MANIFEST.replace("LIBRARY", &library).into_bytes())];

@@ -182,3 +182,16 @@ fn tables_and_hard_sigmoids_are_functions_of_each_value() {
     let hard = Operator::Function(Function::HardSigmoid { alpha: 0.25, beta: 0.5 });
     assert_eq!(floats(hard, &[([1, 1, 4], &[-3.0, -1.0, 1.0, 3.0])], [1, 1, 4]), [0.0, 0.25, 0.75, 1.0]);
 }
+
+/// The sums of squares are 36, 40, 49 and 13.
+#[test]
+fn local_responses_are_divided_by_what_their_neighbours_are() {
+    let operator = Operator::Function(Function::LocalResponse { size: 3, alpha: 1.0, beta: 0.5, k: 1.0 });
+    let expected = [0.0, 6.0 / 41f32.sqrt(), -2.0 / 50f32.sqrt(), 3.0 / 14f32.sqrt()];
+    let got = floats(operator.clone(), &[([1, 1, 4], &[0.0, 6.0, -2.0, 3.0])], [1, 1, 4]);
+    assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-6), "{got:?}");
+    let elements = [Quantization::new(0.5, 0), Quantization::new(1.0 / 128.0, 0)].map(Element::Int8);
+    let graph = graph(operator, &elements.map(|element| ([1, 1, 4], element)));
+    let output = Interpreter::new(&graph).unwrap().run(&[Numbers::Int8(vec![0, 12, -4, 6])]).unwrap();
+    assert_eq!(output, [Numbers::Int8(expected.iter().map(|x| (128.0 * x).round() as i8).collect())]);
+}

@@ -1,7 +1,7 @@
 //! Training by a description, as a user runs it.
 
 use host_trainer::data::DataSet;
-use host_trainer::graph::{Graph, Numbers};
+use host_trainer::graph::{Graph, Numbers, Operator, Weights};
 use host_trainer::quantize::first_greatest;
 use host_trainer::run::Interpreter;
 use std::collections::BTreeMap;
@@ -27,8 +27,22 @@ layers = [
 ]
 "#;
 
+/// How the network is quantized: after training.
+const AFTER: &str = "[quantization]\ncalibration_images = 100\n";
+
+/// In training, for as many epochs as the test needs to stop it there.
+const AWARE: &str = r#"
+[quantization]
+method = "aware"
+calibration_images = 100
+
+[quantization.aware]
+epochs = 6
+schedule = { kind = "cosine", peak = 0.001 }
+"#;
+
 /// A description of `epochs` over the digits beside it.
-fn description(epochs: usize) -> String {
+fn description(epochs: usize, quantization: &str) -> String {
     format!(
         r#"
 [data]
@@ -49,9 +63,7 @@ average = {{ kind = "exponential", decay = 0.95 }}
 shift = 1.0
 rotation = 8.0
 
-[quantization]
-calibration_images = 100
-"#
+{quantization}"#
     )
 }
 
@@ -104,21 +116,28 @@ fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_digits(&folder.join("digits"), 2000, 200);
-    fs::write(folder.join("net.toml"), description(6)).unwrap();
+    let description = description(6, AWARE).replace("[network]\n", "[network]\ninput = \"standard_per_channel\"\n");
+    fs::write(folder.join("net.toml"), &description).unwrap();
     good(host_trainer(folder, &["train", "net.toml", "--out", "whole", "--threads", "1"]).output().unwrap());
 
-    // Twice, in the middle of an epoch: after the line of the epoch before. Another number of threads each time.
+    // Three times, in the middle of an epoch, the last time in one with quantization: after the line of the epoch before.
+    // Another number of threads each time.
     let mut arguments = vec!["train", "net.toml", "--out", "parts", "--json", "--threads", "2"];
-    for threads in ["3", "1"] {
+    for (threads, aware) in [("3", false), ("2", false), ("1", true)] {
         let mut child = host_trainer(folder, &arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        assert!(first["epoch"]["epoch"].is_u64(), "{first}");
+        let mut parsed = lines.by_ref().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+        let reached = parsed.find(|line| line["quantization_aware"] == aware).expect("an epoch of this kind");
+        assert!(reached["epoch"]["epoch"].is_u64(), "{reached}");
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         let last: serde_json::Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
         assert_eq!(last["stopped"], true, "{last}");
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(folder.join("parts/checkpoint-seed3.safetensors").exists());
+        assert_eq!(folder.join("parts/checkpoint-seed3-aware.safetensors").exists(), aware);
+        let name =
+            if aware { "parts/checkpoint-seed3-aware.safetensors" } else { "parts/checkpoint-seed3.safetensors" };
+        inspect(folder, name, reached["epoch"]["epoch"].as_u64().unwrap() + 1);
         assert!(!folder.join("parts/report.html").exists());
         arguments.extend(if arguments.contains(&"--resume") { vec![] } else { vec!["--resume"] });
         let place = arguments.iter().position(|argument| *argument == "--threads").unwrap() + 1;
@@ -132,11 +151,71 @@ fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
         assert!(*bytes == parts[name], "{name} differs");
     }
 
-    // The checkpoint of another recipe is refused, by name.
-    fs::write(folder.join("net.toml"), description(6).replace("peak = 0.01", "peak = 0.02")).unwrap();
-    let output = host_trainer(folder, &arguments).output().unwrap();
+    // What is reported of the integers is theirs, by an independent count.
+    let results = results(&folder.join("whole"));
+    let epochs = results["epochs"].as_array().unwrap();
+    assert_eq!(epochs.iter().filter(|epoch| epoch["quantization_aware"] == true).count(), 6);
+    assert_eq!(epochs.len(), 12);
+    let right = right(&folder.join("whole"), 200);
+    assert_eq!(results["results"][1]["accuracy"], right as f64 / 200.0);
+    assert!(right > 120, "{right}");
+
+    // Quantization after training would be another network.
+    let output = host_trainer(folder, &["quantize", "net.toml", "--out", "whole"]).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && message.contains("recipe.schedule.peak"), "{message}");
+    assert!(!output.status.success() && message.contains("method = \"post_training\""), "{message}");
+
+    // The checkpoint of another recipe is refused, by name; and that of quantization to other integers.
+    for (from, to, name) in [
+        ("peak = 0.01", "peak = 0.02", "recipe.schedule.peak"),
+        ("_images = 100", "_images = 100\nweights = \"int4\"", "Int4"),
+    ] {
+        fs::write(folder.join("net.toml"), description.replace(from, to)).unwrap();
+        let output = host_trainer(folder, &arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(name), "{message}");
+    }
+}
+
+/// The checkpoint of a training that was stopped after so many epochs, or in the middle of the next ones, as people and
+/// machines see it.
+fn inspect(folder: &Path, checkpoint: &str, epochs: u64) {
+    let text = good(host_trainer(folder, &["inspect", checkpoint, "--json"]).output().unwrap());
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let history = json["epochs"].as_array().unwrap();
+    assert!((epochs..=6).contains(&(history.len() as u64)), "{text}");
+    // 1,799 images (a tenth of each class is held out) in steps of 32, the last one smaller.
+    let (steps, images) = (json["steps"].as_u64().unwrap(), json["images"].as_u64().unwrap());
+    assert_eq!(steps, 57 * history.len() as u64 + images.div_ceil(32), "{text}");
+    assert_eq!(json["recipe"]["batch"], 32);
+    let seed = if checkpoint.contains("aware") { 3 + (1_u64 << 32) } else { 3 };
+    assert_eq!(json["seed"], seed);
+    let table = good(host_trainer(folder, &["inspect", checkpoint]).output().unwrap());
+    assert!(table.contains(&format!("{} of 6", history.len())) && table.contains("1799 of [28, 28, 1]"), "{table}");
+    assert!(table.contains("state.moving_averages") != checkpoint.contains("aware"), "{table}");
+    assert!(table.contains("state.activation_ranges") == checkpoint.contains("aware"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+fn results(out: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(out.join("results.json")).unwrap()).unwrap()
+}
+
+/// How many of the first test digits the int8 graph of `net.toml` in a folder gets right; its outputs are the folder's.
+fn right(out: &Path, count: usize) -> usize {
+    let graph = Graph::from_file(&fs::read(out.join("net-int8.graph")).unwrap()).unwrap();
+    let interpreter = Interpreter::new(&graph).unwrap();
+    let test = DataSet::embedded().test;
+    let outputs = fs::read(out.join("test-outputs.bin")).unwrap();
+    let is_right = |&index: &usize| {
+        // In firmware: the levels less 128.
+        let input = test.image(index).iter().map(|&level| (i16::from(level) - 128) as i8).collect();
+        let output = interpreter.run(&[Numbers::Int8(input)]).unwrap().swap_remove(0);
+        assert_eq!(output.to_bytes(), outputs[10 * index..][..10]);
+        let Numbers::Int8(scores) = output else { panic!("not int8") };
+        first_greatest(&scores) == usize::from(test.labels[index])
+    };
+    (0..count).filter(is_right).count()
 }
 
 #[test]
@@ -144,28 +223,28 @@ fn from_a_description_to_a_module() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_digits(&folder.join("digits"), 1500, 300);
-    fs::write(folder.join("net.toml"), description(3)).unwrap();
+    let pruned = "validation_share = 0.1\npruning = { sparsity = 0.5, end = 0.3 }\n";
+    let description = description(3, AFTER).replace("validation_share = 0.1\n", pruned);
+    fs::write(folder.join("net.toml"), description).unwrap();
     let text = good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
     assert!(text.contains("epoch   3") && text.contains("int8"), "{text}");
     let out = folder.join("out/net");
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("What was taken for what") && report.contains("kind = &quot;add&quot;"));
 
-    // The files hold what the results say, by an independent count.
-    let results: serde_json::Value = serde_json::from_slice(&fs::read(out.join("results.json")).unwrap()).unwrap();
-    let graph = Graph::from_file(&fs::read(out.join("net-int8.graph")).unwrap()).unwrap();
-    let interpreter = Interpreter::new(&graph).unwrap();
-    let test = DataSet::embedded().test;
-    let mut right = 0;
-    let outputs = fs::read(out.join("test-outputs.bin")).unwrap();
-    for index in 0..300 {
-        // In firmware: the levels less 128.
-        let input = test.image(index).iter().map(|&level| (i16::from(level) - 128) as i8).collect();
-        let output = interpreter.run(&[Numbers::Int8(input)]).unwrap().swap_remove(0);
-        assert_eq!(output.to_bytes(), outputs[10 * index..][..10]);
-        let Numbers::Int8(scores) = output else { panic!("not int8") };
-        right += usize::from(first_greatest(&scores) == usize::from(test.labels[index]));
+    // The files hold what the results say.
+    let graph = Graph::from_file(&fs::read(out.join("net-f32.graph")).unwrap()).unwrap();
+    let (mut zeros, mut all) = (0, 0);
+    for node in &graph.nodes {
+        if let Operator::Conv2d { weights: Weights::F32 { weights, .. }, .. }
+        | Operator::Dense { weights: Weights::F32 { weights, .. }, .. } = &node.operator
+        {
+            (zeros, all) = (zeros + weights.iter().filter(|&&weight| weight == 0.0).count(), all + weights.len());
+        }
     }
+    assert_eq!(zeros, all / 2, "of {all} weights");
+    let results = results(&out);
+    let right = right(&out, 300);
     let accuracies: Vec<f64> =
         results["results"].as_array().unwrap().iter().map(|result| result["accuracy"].as_f64().unwrap()).collect();
     assert_eq!(accuracies[1], right as f64 / 300.0);
@@ -205,7 +284,7 @@ fn errors_show_the_line() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let good = description(1);
+    let good = description(1, AFTER);
     let message = run(&good.replace("window = 2", "window = 20"));
     assert!(message.contains("net.toml:15:") && message.contains("input of 14x14x6"), "{message}");
     assert!(message.contains("^^") && message.contains("at most 14x14 fits"), "{message}");
@@ -213,6 +292,10 @@ fn errors_show_the_line() {
     assert!(message.contains("10 classes") && message.contains("outputs = 10"), "{message}");
     let message = run(&good.replace("\"digits\"", "\"nowhere\""));
     assert!(message.contains("nowhere"), "{message}");
+    fs::write(folder.join("half.safetensors"), [9; 100]).unwrap();
+    let output = host_trainer(folder, &["inspect", "half.safetensors"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains("half.safetensors is not a whole checkpoint"), "{message}");
     assert!(!folder.join("out").exists(), "nothing is written before the description is known to be good");
     let output = host_trainer(folder, &["evaluate", "net.toml"]).output().unwrap();
     assert!(!output.status.success());

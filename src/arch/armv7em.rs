@@ -2,11 +2,14 @@
 
 mod conv;
 mod depthwise;
+mod finish;
 
 #[cfg(bareconv_native = "armv7em")]
 pub(crate) use conv::{routine, routine_i16};
 #[cfg(bareconv_native = "armv7em")]
 pub(crate) use depthwise::routine as depthwise_routine;
+#[cfg(bareconv_native = "armv7em")]
+pub(crate) use finish::requantization;
 mod elementwise;
 
 use super::portable::depthwise::{Float, Plain};

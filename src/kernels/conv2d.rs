@@ -1,12 +1,14 @@
 //! The body of every 2-D convolution, dense layers included.
 
 use super::finish::{Finish, Sums, finish};
-use super::{Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip};
-use crate::arch::{Native, routine, routine_i16};
+use super::{
+    Backend, Clamp, Epilogue, Int4, Int16x8, Int16x8Wide, MicroKernel, Progress, Routine, Saturate, Strip, fill, push,
+};
+use crate::arch::{Native, requantization, routine, routine_i16};
 use crate::pack::{Format, Layout, Runs, unpack};
 use crate::quant::{CommonRequantization, Rounding};
 use crate::shape::{Conv2dShape, Shape, ShapeError};
-use core::hint::assert_unchecked;
+use core::hint::{assert_unchecked, black_box};
 use core::marker::PhantomData;
 
 /// Whether an output row has one pixel, as that of a dense layer.
@@ -194,7 +196,7 @@ impl<R: Rounding> Convolution<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>(&shape, &convolution.plan.runs);
         }
-        convolution
+        convolution.finished(requantization(&common, R::MODE, convolution.dense))
     }
 
     /// An int8 convolution on the native backend whose every output pixel has filters of its own.
@@ -202,7 +204,8 @@ impl<R: Rounding> Convolution<Native, R> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn unshared_int8(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false))
+        let convolution = Self::unshared(shape, zero_point, common, routine(&shape.pixel(), false));
+        convolution.finished(requantization(&common, R::MODE, true))
     }
 }
 
@@ -212,7 +215,8 @@ impl<R: Rounding> Convolution<Native, Int4<R>> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub const fn int4(shape: Conv2dShape, zero_point: i8, common: CommonRequantization) -> Self {
-        Self::new(shape, zero_point, common, routine(&shape.part(), false))
+        let convolution = Self::new(shape, zero_point, common, routine(&shape.part(), false));
+        convolution.finished(requantization(&common, R::MODE, convolution.dense))
     }
 }
 
@@ -275,7 +279,17 @@ impl<B: Backend, E: Epilogue> Convolution<B, E> {
     /// # Panics
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: Conv2dShape, fill: E::Input, common: E::Common) -> Self {
-        Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()))
+        let convolution = Self::new(shape, fill, common, E::Kernel::<B>::routine(&shape.part()));
+        convolution.finished(E::requantization::<B>(&common, convolution.dense))
+    }
+
+    /// The same with what the backend finishes its numbers with, if its strips are plain.
+    const fn finished(self, finish: Option<Finish<E>>) -> Self {
+        let plain = self.part.pool[0] == 1 && self.part.pool[1] == 1 && self.plan.runs.phases == 1;
+        match finish {
+            Some(finish) if plain => Self { finish: [finish; 2], ..self },
+            _ => self,
+        }
     }
 
     /// The routine is the one that the backend chooses for the shape.
@@ -537,6 +551,8 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
+    // Not known here: the compiler would make copies of this for some of a network's layers.
+    let convolution = black_box(convolution);
     let Convolution { part: shape, plan, .. } = convolution;
     // SAFETY: a filter has a phase. Divisions by it need no test then, and so no panic.
     unsafe { assert_unchecked(plan.runs.phases > 0) };
@@ -554,7 +570,9 @@ unsafe fn body<B: Backend, E: Epilogue, K: MicroKernel<Input = E::Input, Accumul
     // SAFETY: the unpacked weights are behind the ring.
     let unpacked = unsafe { scratch.add(plan.table + plan.sums + plan.ring) };
     let mut rows = Rows::<K> { shape, input, ring, plan, span, first: 0, next: span.next };
-    if span.next == 0 && shape.padding != [0; 4] {
+    // Not a comparison of arrays, which links `memcmp`.
+    let padded = (shape.padding[0] | shape.padding[1] | shape.padding[2] | shape.padding[3]) > 0;
+    if span.next == 0 && padded {
         // SAFETY: as above.
         unsafe { rows.clear(convolution.fill) };
     }
@@ -681,10 +699,10 @@ impl<K: MicroKernel> Rows<'_, K> {
     ///
     /// # Safety
     /// The ring is valid for writes of the plan's words.
-    unsafe fn clear(&mut self, fill: K::Input) {
+    unsafe fn clear(&mut self, padding: K::Input) {
         let len = self.plan.ring * (4 / size_of::<K::Activation>());
         // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(self.ring, len) }.fill(K::widen(fill));
+        unsafe { fill(self.ring, len, K::widen(padding)) };
     }
 
     /// Loads the input rows that output row `out_y` sees, of those that there are, and writes the offsets of its runs.
@@ -741,10 +759,7 @@ impl<K: MicroKernel> Rows<'_, K> {
                     for part in 0..runs.parts {
                         let offset = start + j * step + part * runs.taps;
                         // SAFETY: the table has `pool[0] * filter[0] * columns * parts` words.
-                        unsafe {
-                            at.write(offset as u32);
-                            at = at.add(1);
-                        }
+                        at = unsafe { push(at, offset as u32) };
                     }
                 }
             }

@@ -9,8 +9,8 @@
 //! * *planes*: the pixels of a channel side by side, so that one instruction multiplies neighbouring taps.
 
 use super::finish::{Finish, IntegerEpilogue, Sums};
-use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, sealed::Sealed};
-use crate::arch::{DepthwiseInt16, Native, depthwise_routine};
+use super::{Backend, Clamp, Epilogue, Int16x8, MicroKernel, Progress, Routine, Saturate, fill, push, sealed::Sealed};
+use crate::arch::{DepthwiseInt16, Native, depthwise_routine, requantization};
 use crate::pack::{
     Activations, F32Filters, Int8Filters, check_reach, check_scales, common, folded_term, parameter_words,
     requantization_parameters,
@@ -18,7 +18,7 @@ use crate::pack::{
 use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::{DepthwiseConv2dShape, Shape, ShapeError};
 use bytemuck::Pod;
-use core::hint::assert_unchecked;
+use core::hint::{assert_unchecked, black_box};
 use core::marker::PhantomData;
 
 /// How a kernel wants a band and its weights.
@@ -44,7 +44,21 @@ pub enum Order {
     /// Only taps that lie side by side in a row share a group; missing ones are zeros. Where
     /// [`folds`] says so, a row of three taps is packed as the pairs `0 1` and `2 1` instead.
     Rows,
+    /// Where [`fits_window`] says so, all taps of a channel side by side, four by four places `[column][row]`. Filters of
+    /// fewer rows leave the first place of a column free: moved by one place, they begin with it. Other filters as in
+    /// [`Filter`](Self::Filter).
+    Windows,
 }
+
+/// Whether a filter is packed as a window of four by four taps in [`Order::Windows`]: it has no more, side by side, and a
+/// horizontal stride of 1 or 2.
+pub const fn fits_window(shape: &DepthwiseConv2dShape) -> bool {
+    let ([height, width], [down, across]) = (shape.filter, shape.dilation);
+    height <= WINDOW && width <= WINDOW && down == 1 && across == 1 && shape.stride[1] <= 2
+}
+
+/// Height and width of a window.
+const WINDOW: usize = 4;
 
 /// Whether a filter is packed as pairs `0 1` and `2 1` of each row in [`Order::Rows`]: three by three taps, not dilated
 /// across, and a horizontal stride of 1 or 2.
@@ -63,6 +77,8 @@ struct Taps {
     width: usize,
     /// Places in all.
     count: usize,
+    /// Groups, and the places of each.
+    groups: [usize; 2],
     pattern: Pattern,
 }
 
@@ -75,34 +91,42 @@ enum Pattern {
     Apart(usize),
     /// 0 1 2 1.
     Folded,
+    /// Rows are columns, and a column begins so many places in.
+    Window(usize),
 }
 
 impl Taps {
     const fn new(shape: &DepthwiseConv2dShape, layout: &Layout) -> Self {
         let filter = shape.filter;
         let (width, pattern) = match layout.order {
-            Order::Filter => (filter[1], Pattern::Plain),
+            Order::Windows if fits_window(shape) => {
+                let skipped = if filter[0] < WINDOW { 1 } else { 0 };
+                let pattern = Pattern::Window(skipped);
+                let places = WINDOW * WINDOW;
+                return Self { filter, width: WINDOW, count: places, groups: [1, places], pattern };
+            }
+            Order::Filter | Order::Windows => (filter[1], Pattern::Plain),
             Order::Rows if folds(shape) => (4, Pattern::Folded),
             Order::Rows if shape.dilation[1] == 1 => (filter[1].next_multiple_of(layout.group), Pattern::Plain),
             Order::Rows => (filter[1] * layout.group, Pattern::Apart(layout.group)),
         };
-        Self { filter, width, count: (filter[0] * width).next_multiple_of(layout.group), pattern }
+        let groups = (filter[0] * width).div_ceil(layout.group);
+        Self { filter, width, count: groups * layout.group, groups: [groups, layout.group], pattern }
     }
 
     /// Row and column of the tap at a place, or `None` where one is missing.
     const fn at(&self, place: usize) -> Option<[usize; 2]> {
-        self.tap(place / self.width, place % self.width)
-    }
-
-    /// Row and column of the tap at a place of a row, or `None` where one is missing.
-    const fn tap(&self, row: usize, within: usize) -> Option<[usize; 2]> {
+        let (row, within) = (place / self.width, place % self.width);
         let column = match self.pattern {
             Pattern::Plain => within,
-            // Never 0; the test leaves no panic behind.
-            Pattern::Apart(group) if group > 0 && within.is_multiple_of(group) => within / group,
+            Pattern::Apart(group) if within.is_multiple_of(group) => within / group,
             Pattern::Apart(_) => return None,
             Pattern::Folded if within == 3 => 1,
             Pattern::Folded => within,
+            Pattern::Window(skipped) => {
+                let taken = within >= skipped && within - skipped < self.filter[0] && row < self.filter[1];
+                return if taken { Some([within - skipped, row]) } else { None };
+            }
         };
         if row < self.filter[0] && column < self.filter[1] { Some([row, column]) } else { None }
     }
@@ -189,7 +213,7 @@ pub trait DepthwiseKernel: Sealed + 'static {
     /// * `activations + taps[t] + row * row_step + column * pixel_step` is valid for reads of `lanes` values for every
     ///   place `t` of a tap; with planes of a group, aligned to an activation, and the whole band is as
     ///   [`DepthwiseKernel::load_rows`] left it.
-    /// * `weights` are `groups * lanes * group` packed values, aligned to a word; `bias` holds `lanes` values.
+    /// * `weights` are `groups * lanes * group` packed values, aligned to a word, and a word more with windows; `bias` holds `lanes` values.
     /// * The backend is available on this machine, and `routine` was chosen by it for the shape.
     unsafe fn sums(band: &Band<Self>, accumulators: *mut Self::Accumulator);
 
@@ -244,7 +268,7 @@ impl<K: DepthwiseKernel> Load<K> {
             for _ in 0..self.pixels {
                 pixel(from, to);
                 from = from.wrapping_add(self.from_pixel);
-                to = to.wrapping_add(K::LAYOUT.lanes);
+                to = to.wrapping_add(lanes::<K>(self.lanes));
             }
             row = row.wrapping_add(self.from_row);
             to_row = to_row.wrapping_add(self.to_row);
@@ -261,7 +285,7 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub weights: *const K::Weight,
     /// What the sums start with.
     pub bias: *const K::Accumulator,
-    /// Offsets of the taps, in activations, in the order of the weights; a missing tap has another's.
+    /// Offsets of the taps, in activations, in the order of the weights; a missing tap has another's. Not for windows.
     pub taps: *const u32,
     /// Groups of taps.
     pub groups: usize,
@@ -281,6 +305,12 @@ pub struct Band<K: DepthwiseKernel + ?Sized> {
     pub filter: [usize; 2],
     /// The lanes of a pixel.
     pub lanes: usize,
+}
+
+/// The lanes of a pixel: a constant where all layers have as many.
+#[inline(always)]
+const fn lanes<K: DepthwiseKernel + ?Sized>(lanes: usize) -> usize {
+    if K::NARROW == K::LAYOUT.lanes { K::LAYOUT.lanes } else { lanes }
 }
 
 /// The instructions that [`in_lanes`] needs.
@@ -328,7 +358,7 @@ pub trait Lanes: DepthwiseKernel {
 #[inline(always)]
 pub unsafe fn in_lanes<L: Lanes, const PIXELS: usize>(band: &Band<L>, mut accumulators: *mut L::Accumulator) {
     const { assert!(L::LAYOUT.planes == 0 && L::LAYOUT.lanes % L::COUNT == 0 && L::LAYOUT.group <= 2) };
-    let lanes = L::LAYOUT.lanes;
+    let lanes = lanes::<L>(band.lanes);
     for row in 0..band.rows {
         // SAFETY: the caller's promise, for the pixels of this row.
         unsafe {
@@ -365,7 +395,7 @@ unsafe fn tile<L: Lanes, const PIXELS: usize>(
     lane: usize,
     accumulators: *mut L::Accumulator,
 ) {
-    let Layout { lanes, group, .. } = L::LAYOUT;
+    let (lanes, group) = (lanes::<L>(band.lanes), L::LAYOUT.group);
     // SAFETY: the caller's promise; the last step of the weights may leave them, so it wraps and is not followed.
     unsafe {
         let mut sums = [L::start(band.bias.add(lane)); PIXELS];
@@ -412,7 +442,8 @@ unsafe fn load_channel<K: DepthwiseKernel + ?Sized>(
 /// offsets of taps, then sums of a band, then the band. In a layer it is a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    taps: Taps,
+    /// Places of taps, as [`Taps`] counts them.
+    taps: usize,
     /// Height, width and channels of the output.
     output: Shape,
     /// Output channels whose weights lie side by side.
@@ -466,7 +497,9 @@ impl Plan {
         let output = shape.output();
         let per_word = 4 / size_of::<K::Activation>();
         let lanes = if output[2] <= K::NARROW { K::NARROW } else { layout.lanes };
-        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4);
+        // Windows are read from their second place on, too.
+        let spare = if let Pattern::Window(_) = taps.pattern { 1 } else { 0 };
+        let unit = lanes * (1 + parameter_words) + (taps.count * lanes * size_of::<K::Weight>()).div_ceil(4) + spare;
 
         let width = shape.input[1] + shape.padding[1] + shape.padding[3];
         let (step, planes) = if layout.planes > 0 { (1, layout.planes) } else { (lanes, 1) };
@@ -485,7 +518,7 @@ impl Plan {
             panic!("{}", ShapeError::TooLarge.message());
         }
         Self {
-            taps,
+            taps: taps.count,
             output,
             lanes,
             unit,
@@ -508,7 +541,7 @@ impl Plan {
 
     /// Words of scratch memory.
     pub const fn scratch_words(&self) -> usize {
-        self.taps.count + self.sums + self.band
+        self.taps + self.sums + self.band
     }
 
     /// Words of scratch memory of a convolution that runs row by row: it keeps the rows of all blocks. The most there are
@@ -519,7 +552,7 @@ impl Plan {
         let (all, most) =
             if K::LAYOUT.planes > 0 { (shape.input[2], K::LAYOUT.planes) } else { (self.output[2], self.lanes) };
         let rows = all.div_ceil(most) as u64 * (streamed.block / per_word) as u64;
-        let words = (self.taps.count + streamed.sums) as u64 + rows + 1 + K::OVERREAD as u64;
+        let words = (self.taps + streamed.sums) as u64 + rows + 1 + K::OVERREAD as u64;
         if words > 1 << 29 { usize::MAX } else { words as usize }
     }
 
@@ -628,7 +661,7 @@ impl<R: Rounding> Depthwise<Native, R> {
         if common.low == -128 && common.high == 127 {
             convolution.finish = finish::<Native, Saturate<R>>();
         }
-        convolution
+        convolution.finished(requantization(&common, R::MODE, false))
     }
 }
 
@@ -659,6 +692,15 @@ impl<B: Backend, E: DepthwiseEpilogue> Depthwise<B, E> {
     /// Where the shape breaks a rule.
     pub fn dynamic(shape: DepthwiseConv2dShape, fill: E::Input, common: E::Common) -> Self {
         Self::new(shape, fill, common, E::Depthwise::<B>::routine(&shape))
+            .finished(E::requantization::<B>(&common, false))
+    }
+
+    /// The same with what the backend finishes its numbers with.
+    const fn finished(self, finish: Option<Finish<E>>) -> Self {
+        match finish {
+            Some(finish) => Self { finish, ..self },
+            None => self,
+        }
     }
 
     /// The routine is the one that the backend chooses for the shape.
@@ -858,31 +900,37 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
     output: *mut E::Output,
     scratch: *mut u32,
 ) {
+    // Not known here: the compiler would make copies of this for some of a network's layers.
+    let convolution = black_box(convolution);
     let Depthwise { shape, plan, .. } = convolution;
-    let Layout { planes, group, .. } = K::LAYOUT;
+    let planes = K::LAYOUT.planes;
+    let taps = Taps::new(shape, &K::LAYOUT);
     let lanes = plan.lanes;
     let [_, out_w, out_c] = plan.output;
     let &Span { bands, rows: [first_row, end_row], row } = span;
     // SAFETY: table, sums and band follow each other in the scratch memory, which has room for them.
     let (sums, band) = unsafe {
-        let sums = scratch.add(plan.taps.count);
+        let sums = scratch.add(plan.taps);
         (sums.cast::<K::Accumulator>(), sums.add(bands.sums).cast::<K::Activation>())
     };
     let mut rows = Rows::<K> { shape, plan, bands, input, band, fill: K::widen(convolution.fill) };
-    let len = if row.is_some() { convolution.stream - plan.taps.count - bands.sums } else { plan.band };
+    let len = if row.is_some() { convolution.stream - plan.taps - bands.sums } else { plan.band };
     // SAFETY: as above; the table has a word for each place of a tap.
     unsafe {
         if matches!(row, None | Some(0)) {
             rows.clear(len);
         }
-        write_offsets(shape, plan, scratch);
+        // Windows need none.
+        if !matches!((K::LAYOUT.order, taps.pattern), (Order::Windows, Pattern::Window(_))) {
+            write_offsets(shape, &taps, plan, scratch);
+        }
     }
     let mut job = Band::<K> {
         activations: band,
         weights: packed.cast(),
         bias: packed.cast(),
         taps: scratch,
-        groups: plan.taps.count / group,
+        groups: taps.groups[0],
         columns: out_w,
         pixel_step: shape.stride[1] * plan.step,
         rows: plan.rows,
@@ -976,19 +1024,31 @@ unsafe fn body<B: Backend, E: DepthwiseEpilogue, K: DepthwiseKernel<Input = E::I
 ///
 /// # Safety
 /// `table` is valid for writes of a word for each place.
-unsafe fn write_offsets(shape: &DepthwiseConv2dShape, plan: &Plan, table: *mut u32) {
-    let (mut offset, mut row, mut within) = (0, 0, 0);
-    for place in 0..plan.taps.count {
-        // A place without a tap has the offset of one before it.
-        if let Some([row, column]) = plan.taps.tap(row, within) {
-            offset = row * shape.dilation[0] * plan.pitch + column * shape.dilation[1] * plan.step;
+unsafe fn write_offsets(shape: &DepthwiseConv2dShape, taps: &Taps, plan: &Plan, table: *mut u32) {
+    let &Taps { filter, width, count, pattern, .. } = taps;
+    let step = shape.dilation[1] * plan.step;
+    let apart = if let Pattern::Apart(group) = pattern { group } else { 1 };
+    let (mut at, mut row, mut offset) = (table, 0, 0);
+    for _ in 0..filter[0] {
+        offset = row;
+        for column in 0..filter[1] {
+            offset = row + column * step;
+            for _ in 0..apart {
+                // SAFETY: the caller's promise.
+                at = unsafe { push(at, offset as u32) };
+            }
         }
+        // A place without a tap has the offset of one before it; in a folded row it is the middle tap once more.
+        offset -= if pattern == Pattern::Folded { step } else { 0 };
+        for _ in filter[1] * apart..width {
+            // SAFETY: the caller's promise.
+            at = unsafe { push(at, offset as u32) };
+        }
+        row += shape.dilation[0] * plan.pitch;
+    }
+    for _ in filter[0] * width..count {
         // SAFETY: the caller's promise.
-        unsafe { table.add(place).write(offset as u32) };
-        within += 1;
-        if within == plan.taps.width {
-            (row, within) = (row + 1, 0);
-        }
+        at = unsafe { push(at, offset as u32) };
     }
 }
 
@@ -1040,8 +1100,8 @@ unsafe fn move_down(mut from: *const u32, mut to: *mut u32, words: usize) {
     }
     for _ in 0..words % TOGETHER {
         // SAFETY: as above.
-        unsafe { to.write(*from) };
-        (from, to) = (from.wrapping_add(1), to.wrapping_add(1));
+        to = unsafe { push(to, *from) };
+        from = from.wrapping_add(1);
     }
 }
 
@@ -1063,7 +1123,7 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
     unsafe fn clear(&self, words: usize) {
         let len = words * (4 / size_of::<K::Activation>());
         // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(self.band, len) }.fill(self.fill);
+        unsafe { fill(self.band, len, self.fill) };
     }
 
     /// Moves rows that were needed before and are again to the front of the band, and fills those that lie outside of the
@@ -1095,13 +1155,12 @@ impl<K: DepthwiseKernel> Rows<'_, K> {
         let [begin, end] = [begin, end].map(|row| row.saturating_sub(y * stride).max(kept).min(all));
         let left = shape.padding[1] * plan.step;
         // Where one band is the whole picture, they stay what they were filled with at first.
-        let [above, below] = if bands.rows < plan.output[0] { [kept..begin, end..all] } else { [0..0, 0..0] };
-        for row in above.chain(below) {
+        let padded = if bands.rows < plan.output[0] { kept..all } else { 0..0 };
+        for row in padded.filter(|row| !(begin..end).contains(row)) {
             for part in 0..parts {
                 // SAFETY: the row lies in the band, its padding on both sides.
                 unsafe {
-                    let to = self.band.add(row * plan.pitch + left + part * bands.plane);
-                    core::slice::from_raw_parts_mut(to, width * plan.step).fill(self.fill);
+                    fill(self.band.add(row * plan.pitch + left + part * bands.plane), width * plan.step, self.fill);
                 }
             }
         }
@@ -1224,7 +1283,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         o += 1;
     }
     let common = common(numbers, mode, activations);
-    let group = K::LAYOUT.group;
+    let taps = Taps::new(shape, &K::LAYOUT);
+    let group = taps.groups[1];
     let lanes = plan.lanes;
     let mut at = 0;
     while at < packed.len() {
@@ -1249,8 +1309,8 @@ pub(crate) const fn pack_integers<K: DepthwiseKernel>(
         let folded = numbers.bias[o] as i64 - numbers.input.zero_point as i64 * sum;
         packed[unit + lane] = (folded + folded_term(numbers, mode, o) as i64) as u32;
         let mut place = 0;
-        while place < plan.taps.count {
-            if let Some([row, column]) = plan.taps.at(place) {
+        while place < plan.taps {
+            if let Some([row, column]) = taps.at(place) {
                 let weight = numbers.filters[(row * shape.filter[1] + column) * channels + o] as i32 as u32;
                 let index = (place / group * lanes + lane) * group + place % group;
                 let bits = 8 * size_of::<K::Weight>();
@@ -1340,18 +1400,18 @@ mod tests {
     );
     kernel!(
         /// Helium: activations of a byte.
-        Wide, i8, Layout { lanes: 16, planes: 0, group: 1, order: Order::Filter, scratch: 1024 }
+        Wide, i8, Layout { lanes: 16, planes: 0, group: 1, order: Order::Windows, scratch: 1024 }
     );
 
     /// No sum of a shape reads past the band, and no row is loaded or moved past it; sums have room.
     fn stays_inside<K: DepthwiseKernel>(shape: &DepthwiseConv2dShape) {
         let plan = Plan::for_kernel::<K>(shape, 1);
-        let Layout { lanes, planes, group, .. } = K::LAYOUT;
+        let (lanes, Layout { planes, group, .. }) = (plan.lanes, K::LAYOUT);
         let (per_word, parts) = (4 / size_of::<K::Activation>(), planes.max(1));
         let mut offsets = [0; 128];
-        assert!(plan.taps.count <= offsets.len());
+        assert!(plan.taps <= offsets.len());
         // SAFETY: the table has a word for each place.
-        unsafe { write_offsets(shape, &plan, offsets.as_mut_ptr()) };
+        unsafe { write_offsets(shape, &Taps::new(shape, &K::LAYOUT), &plan, offsets.as_mut_ptr()) };
         let farthest = offsets.into_iter().max().expect("there are taps") as usize;
         let read = if planes > 0 { group } else { lanes };
         let [stride, extent] = [shape.stride[0], shape.extent(0)];
@@ -1363,7 +1423,7 @@ mod tests {
             (Bands { rows: plan.rows, plane: plan.plane, block: 0, sums: plan.sums }, 1, plan.scratch_words()),
             (streamed, blocks, stream_words),
         ] {
-            let activations = (words - plan.taps.count - bands.sums) * per_word;
+            let activations = (words - plan.taps - bands.sums) * per_word;
             let last = (blocks - 1) * bands.block + (parts - 1) * bands.plane;
             let columns = (plan.output[1] - 1) * shape.stride[1] * plan.step;
             let end = last + (bands.rows - 1) * stride * plan.pitch + columns + farthest + read;

@@ -3,9 +3,9 @@
 //! Cores without vectors finish output by output. Others bring vectors of neighbouring channels, for which the
 //! parameters of a block lie one word of all channels after the other.
 
-use super::{Backend, Epilogue, MicroKernel};
+use super::{Backend, Epilogue, MicroKernel, Requantization};
 use crate::pack::Runs;
-use crate::quant::{CommonRequantization, Rounding};
+use crate::quant::{CommonRequantization, Rounding, RoundingMode};
 use crate::shape::Conv2dShape;
 use core::hint::assert_unchecked;
 use core::mem::MaybeUninit;
@@ -45,6 +45,13 @@ pub trait IntegerEpilogue: Epilogue<Accumulator = i32, Common = CommonRequantiza
 
 /// Requantization of strips.
 pub trait Requantize: MicroKernel<Accumulator = i32> {
+    /// What finishes int8 outputs of strips without pooling and phases, of one pixel each where the layer is `dense`, if
+    /// the backend has a way of its own for these numbers: what constant evaluation chooses, here at run time.
+    fn requantization(common: &CommonRequantization, mode: RoundingMode, dense: bool) -> Option<Requantization> {
+        let _ = (common, mode, dense);
+        None
+    }
+
     /// Finishes a strip; called if the kernel [finishes strips](MicroKernel::FINISHES_STRIPS). Besides `E::Rounding`
     /// the size of `E::Output` tells what is wanted; whatever a backend has no vectors for goes to [`finish_any`].
     ///
@@ -175,7 +182,12 @@ unsafe fn write<V: SumVectors>(vector: V::Vector, parameters: &V::Parameters, to
         } else {
             let mut values = [MaybeUninit::<V::Output>::uninit(); 64];
             V::store(vector, parameters, values.as_mut_ptr().cast());
-            core::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, left);
+            if left == V::COUNT / 2 {
+                // Of constant length: no call.
+                core::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, V::COUNT / 2);
+            } else {
+                core::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, left);
+            }
         }
     }
 }

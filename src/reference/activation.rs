@@ -15,7 +15,7 @@ pub fn relu_i8(zero_point: i8, input: &[i8], output: &mut [i8]) {
     }
 }
 
-/// The rectified linear unit in `f32`: `0.0` where `x < 0`, otherwise `x`.
+/// The rectified linear unit in `f32`: `0.0` where `x < 0`, otherwise `x`; TensorFlow Lite's `RELU`.
 ///
 /// So a NaN passes, and -0.0 stays -0.0.
 ///
@@ -79,7 +79,8 @@ pub const fn six_i16(scale: f32) -> i16 {
     saturate_i16(round((6.0f32 / scale) as f64))
 }
 
-/// The leaky rectified linear unit in `f32`: `x` where `x >= 0`, otherwise `slope * x`.
+/// The leaky rectified linear unit (Maas et al., 2013) in `f32`: `x` where `x >= 0`, otherwise `slope * x`; TensorFlow
+/// Lite's `LEAKY_RELU`.
 ///
 /// So -0.0 stays -0.0 and a NaN stays a NaN.
 ///

@@ -53,9 +53,16 @@ fn pool<T: Copy + PartialOrd>(
 
 /// Convolution in int8, requantization, then maximum pooling.
 ///
-/// `accumulator = bias + sum (input - input_zero_point) * weight` in exact integers; padding counts as the real
-/// number 0, so it adds nothing. `filters` is `[filters][height][width][channels]`; `parameters` holds `R::WORDS`
-/// words for each output channel.
+/// ```text
+/// accumulator[y][x][o] = bias[o] + sum over i, j, c of
+///     (input[y * stride - top + i * dilation][x * stride - left + j * dilation][first + c] - input_zero_point)
+///     * filters[o][i][j][c]
+/// ```
+///
+/// in exact integers, `first` being the first channel of the filter's group; padding counts as the real number 0, so it
+/// adds nothing. `filters` is `[filters][height][width][channels]`; `parameters` holds `R::WORDS` words for each output
+/// channel. It is TensorFlow Lite's `CONV_2D`, of a single pixel `FULLY_CONNECTED`, by its quantization specification
+/// (<https://ai.google.dev/edge/litert/models/quantization_spec>).
 ///
 /// # Panics
 /// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.
@@ -140,7 +147,8 @@ pub fn conv2d_i16_wide(
     pool(shape, convolved, output);
 }
 
-/// Convolution in `f32`, clamped to `low..=high` (the activation), then maximum pooling.
+/// Convolution in `f32`, clamped to `low..=high` (the activation), then maximum pooling: the sum of [`conv2d_i8`] in real
+/// numbers, from the bias on, in the order filter row, filter column, channel.
 ///
 /// # Panics
 /// Where a slice's length is not the shape's.

@@ -1,8 +1,12 @@
 //! The fixed-point functions of gemmlowp (`fixedpoint.h`), and the exponential that tables are made of.
 
-use crate::quant::{
-    rounding_divide_by_power_of_two as divide_by_power_of_two, saturating_rounding_doubling_high_mul as high_mul,
-};
+use crate::quant::{rounding_divide_by_power_of_two as divide_by_power_of_two, saturating_rounding_doubling_high_mul};
+
+/// Not inlined: the functions here are chains of it, and this is for little code.
+#[inline(never)]
+pub(super) const fn high_mul(a: i32, b: i32) -> i32 {
+    saturating_rounding_doubling_high_mul(a, b)
+}
 
 /// `exp(a)` in Q0.31 of `a <= 0` with `INTEGER_BITS` (at most 5) integer bits; gemmlowp's `exp_on_negative_values`.
 pub(crate) const fn exp_on_negative_values<const INTEGER_BITS: u32>(a: i32) -> i32 {

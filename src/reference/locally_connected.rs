@@ -6,7 +6,8 @@ use crate::shape::Conv2dShape;
 /// A locally connected layer in int8, and requantization: a convolution whose every output pixel has filters of its own.
 ///
 /// `accumulator[y][x][o] = bias[y][x][o] + sum (input - input_zero_point) * filters[y][x][o][i][j][c]` over the pixels
-/// that a convolution of this shape sees, in exact integers. `parameters` holds `R::WORDS` words for each output value.
+/// that a convolution of this shape sees ([`conv2d_i8`](super::conv2d_i8)), in exact integers. `parameters` holds
+/// `R::WORDS` words for each output value. In real numbers it is the `LocallyConnected2D` of Keras 2.
 ///
 /// # Panics
 /// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.

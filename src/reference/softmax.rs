@@ -1,7 +1,6 @@
-use super::fixed_point::{exp, exp_on_negative_values, one_over_one_plus, round};
+use super::fixed_point::{exp, exp_on_negative_values, high_mul, one_over_one_plus, round};
 use crate::quant::{
     Multiplier, multiply_by_quantized_multiplier, rounding_divide_by_power_of_two as divide_by_power_of_two,
-    saturating_rounding_doubling_high_mul as high_mul,
 };
 
 /// Softmax in `f32` over all values: `exp(x - max) / sum of exp(x - max)`.

@@ -29,7 +29,8 @@ fn for_each_tap(shape: &TransposedConv2dShape, y: usize, x: usize, mut tap: impl
 ///
 /// `accumulator[y][x][o] = bias[o] + sum (input[i][j][c] - input_zero_point) * weight[o][ky][kx][c]` over all pixels and
 /// weights with `i * stride - top + ky = y` and `j * stride - left + kx = x`, in exact integers. `filters` is
-/// `[filters][height][width][channels]`; `parameters` holds `R::WORDS` words for each output channel.
+/// `[filters][height][width][channels]`; `parameters` holds `R::WORDS` words for each output channel. It is TensorFlow
+/// Lite's `TRANSPOSE_CONV`; see V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning" (2016).
 ///
 /// # Panics
 /// Where a slice's length is not the shape's, or an accumulator leaves 32 bits.

@@ -71,6 +71,7 @@ fn int8<B: Backend>(cases: &mut Cases<'_>, generator: &mut Generator, memory: &m
             *bias = generator.within(0, 10_000) as i32 - 5_000;
             *scale = generator.real(0.0001, 0.02);
         }
+        generator.large_bias(bias, scales);
         let input = space.take(shape.input.iter().product());
         let filters = space.take(shape.channels() * shape.filter_len());
         generator.int8(input, -128);

@@ -14,6 +14,7 @@ mod shell;
 mod simd;
 mod test;
 mod thumb;
+mod train_speed;
 mod wasm;
 
 use anyhow::Result;
@@ -63,14 +64,23 @@ enum Task {
     },
     /// Run the conformance cases on emulated cores and compare them with this computer's.
     Conformance(conformance::Options),
-    /// Count the instructions of well-known networks' layers, by SIMD and by plain Rust.
-    Bench(measure::BenchOptions),
+    /// Measure speed.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Import MLPerf Tiny's int8 networks, run them on emulated cores and compare all output bytes.
     Mlperf(mlperf::Options),
     /// Check that no layer can panic, and show the stack and the code that layers take.
     Layers,
     /// Run every test there is.
     Test(test::Options),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Count the instructions of well-known networks' layers, by SIMD and by plain Rust.
+    Kernels(measure::BenchOptions),
+    /// Train LeNet-5, ResNet-8 and AlexNet, in turn with PyTorch: images per second and memory.
+    Train(train_speed::Options),
 }
 
 fn main() -> ExitCode {
@@ -131,7 +141,8 @@ fn run(task: Task) -> Result<bool> {
         Task::Conformance(options) => conformance::run(&options),
         Task::Mlperf(options) => mlperf::run(&options),
         Task::Layers => measure::layers(),
-        Task::Bench(options) => measure::bench(&options),
+        Task::Bench(Bench::Kernels(options)) => measure::bench(&options),
+        Task::Bench(Bench::Train(options)) => train_speed::run(&options).map(|()| true),
         Task::Test(options) => test::run(&options),
     }
 }

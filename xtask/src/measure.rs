@@ -152,12 +152,9 @@ pub fn layers() -> Result<bool> {
     Ok(true)
 }
 
-/// Options of `cargo xtask bench`.
+/// Options of `cargo xtask bench kernels`.
 #[derive(clap::Args)]
 pub struct BenchOptions {
-    /// What to measure.
-    #[arg(value_parser = ["kernels"])]
-    what: String,
     /// The cores: m4 m7 m33 m55 rv64 a64, or any other that QEMU runs [default: m4 m7 m33 m55].
     cores: Vec<String>,
     /// Write the results here as JSON.

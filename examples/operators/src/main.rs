@@ -1,4 +1,4 @@
-//! One of every layer, in every type it has: a firmware to measure each one's stack, and to see that none can panic.
+//! One of every layer, in the types it has: a firmware to measure each one's stack, and to see that none can panic.
 //!
 //! With the feature `print` it prints a line for each: `operator=... stack_bytes=...`. Without, it has no other code than
 //! the layers', so that nothing in it may refer to a panic.
@@ -39,6 +39,14 @@ const Q: Quantization = Quantization::new(0.125, 3);
 
 const fn int8(filters: &'static [i8], bias: &'static [i32], scales: &'static [f32]) -> Int8Filters<'static> {
     Int8Filters { filters, bias, scales, input: Q, output: Q, activation: Activation::Relu }
+}
+
+const fn shorts(filters: &'static [i8], bias: &'static [i32], scales: &'static [f32]) -> Int16Filters<'static> {
+    Int16Filters { filters, bias, scales, input: 0.001, output: 0.001, activation: Activation::Relu }
+}
+
+const fn real(filters: &'static [f32], bias: &'static [f32]) -> F32Filters<'static> {
+    F32Filters { filters, bias, activation: Activation::Relu }
 }
 
 /// Runs `$run` on an input and an output of these types, and on scratch memory.
@@ -111,22 +119,16 @@ fn convolutions() {
         Dense::int8(DENSE, int8(&[1; 640], &[0; 10], &[0.125; 10]));
     measure!("dense-int8": I8<1, 1, 64> => I8<1, 1, 10>, DENSE.scratch_words::<SingleRounding>();
         |x, y, memory| FULLY.run(x.view(), y.view_mut(), memory));
+    static FULLY_F32: Dense<F32<1, 1, 64>, F32<1, 1, 10>, { DENSE.packed_words::<Clamp>() }, Clamp> = Dense::float(DENSE, real(&[0.5; 640], &[0.0; 10]));
+    measure!("dense-f32": F32<1, 1, 64> => F32<1, 1, 10>, DENSE.scratch_words::<Clamp>();
+        |x, y, memory| FULLY_F32.run(x.view(), y.view_mut(), memory));
 
-    const REAL: F32Filters<'static> =
-        F32Filters { filters: &[0.5; 8 * 36], bias: &[0.0; 8], activation: Activation::Relu };
     static FLOAT: Conv2d<F32<8, 8, 4>, F32<8, 8, 8>, { SHAPE.packed_words::<Clamp>() }, Clamp> =
-        Conv2d::float(SHAPE, REAL);
+        Conv2d::float(SHAPE, real(&[0.5; 8 * 36], &[0.0; 8]));
     measure!("conv2d-f32": F32<8, 8, 4> => F32<8, 8, 8>, SHAPE.scratch_words::<Clamp>();
         |x, y, memory| FLOAT.run(x.view(), y.view_mut(), memory));
 
-    const SHORTS: Int16Filters<'static> = Int16Filters {
-        filters: &[1; 8 * 36],
-        bias: &[0; 8],
-        scales: &SCALES,
-        input: 0.001,
-        output: 0.001,
-        activation: Activation::Relu,
-    };
+    const SHORTS: Int16Filters<'static> = shorts(&[1; 8 * 36], &[0; 8], &SCALES);
     macro_rules! int16 {
         ($name:literal, $rounding:ty) => {{
             static LAYER: Conv2d<
@@ -141,6 +143,15 @@ fn convolutions() {
     }
     int16!("conv2d-int16-single", SingleRounding);
     int16!("conv2d-int16-reduced", ReducedRounding);
+    int16!("conv2d-int16-double", DoubleRounding);
+    static SUMS_OF_64_BITS: Conv2d<
+        I16<8, 8, 4>,
+        I16<8, 8, 8>,
+        { SHAPE.packed_words::<Int16x8Wide>() },
+        Int16x8Wide,
+    > = Conv2d::int16_wide(SHAPE, SHORTS);
+    measure!("conv2d-int16-wide": I16<8, 8, 4> => I16<8, 8, 8>, SHAPE.scratch_words::<Int16x8Wide>();
+        |x, y, memory| SUMS_OF_64_BITS.run(x.view(), y.view_mut(), memory));
 
     const NIBBLES: Int4Filters<'static> = Int4Filters {
         filters: &[0x11; 4 * 36],
@@ -168,6 +179,25 @@ fn convolutions() {
     > = TransposedConv2d::int8(ENLARGED, int8(&[1; 64], &[0; 4], &[0.125; 4]));
     measure!("transposed-int8": I8<4, 4, 4> => I8<8, 8, 4>, ENLARGED.scratch_words::<SingleRounding>();
         |x, y, memory| TRANSPOSED.run(x.view(), y.view_mut(), memory));
+    static TRANSPOSED16: TransposedConv2d<
+        I16<4, 4, 4>,
+        I16<8, 8, 4>,
+        { ENLARGED.phases() },
+        { ENLARGED.packed_words::<Int16x8<SingleRounding>>() },
+        Int16x8<SingleRounding>,
+    > = TransposedConv2d::int16(ENLARGED, shorts(&[1; 64], &[0; 4], &[0.125; 4]));
+    measure!("transposed-int16": I16<4, 4, 4> => I16<8, 8, 4>,
+        ENLARGED.scratch_words::<Int16x8<SingleRounding>>();
+        |x, y, memory| TRANSPOSED16.run(x.view(), y.view_mut(), memory));
+    static TRANSPOSED_F32: TransposedConv2d<
+        F32<4, 4, 4>,
+        F32<8, 8, 4>,
+        { ENLARGED.phases() },
+        { ENLARGED.packed_words::<Clamp>() },
+        Clamp,
+    > = TransposedConv2d::float(ENLARGED, real(&[0.5; 64], &[0.0; 4]));
+    measure!("transposed-f32": F32<4, 4, 4> => F32<8, 8, 4>, ENLARGED.scratch_words::<Clamp>();
+        |x, y, memory| TRANSPOSED_F32.run(x.view(), y.view_mut(), memory));
 
     const LOCAL: Conv2dShape = Conv2dShape::new([5, 5, 2], 4, [3, 3]).stride(2);
     static LOCALLY: LocallyConnected2d<
@@ -178,6 +208,24 @@ fn convolutions() {
     measure!("locally-connected-int8": I8<5, 5, 2> => I8<2, 2, 4>,
         LOCAL.locally_connected_scratch_words::<SingleRounding>();
         |x, y, memory| LOCALLY.run(x.view(), y.view_mut(), memory));
+    static LOCALLY16: LocallyConnected2d<
+        I16<5, 5, 2>,
+        I16<2, 2, 4>,
+        { LOCAL.locally_connected_words::<Int16x8<SingleRounding>>() },
+        Int16x8<SingleRounding>,
+    > = LocallyConnected2d::int16(LOCAL, shorts(&[1; 16 * 18], &[0; 16], &[0.125; 16]));
+    measure!("locally-connected-int16": I16<5, 5, 2> => I16<2, 2, 4>,
+        LOCAL.locally_connected_scratch_words::<Int16x8<SingleRounding>>();
+        |x, y, memory| LOCALLY16.run(x.view(), y.view_mut(), memory));
+    static LOCALLY_F32: LocallyConnected2d<
+        F32<5, 5, 2>,
+        F32<2, 2, 4>,
+        { LOCAL.locally_connected_words::<Clamp>() },
+        Clamp,
+    > = LocallyConnected2d::float(LOCAL, real(&[0.5; 16 * 18], &[0.0; 16]));
+    measure!("locally-connected-f32": F32<5, 5, 2> => F32<2, 2, 4>,
+        LOCAL.locally_connected_scratch_words::<Clamp>();
+        |x, y, memory| LOCALLY_F32.run(x.view(), y.view_mut(), memory));
 
     const DEPTHWISE: DepthwiseConv2dShape = DepthwiseConv2dShape::new([8, 8, 8], 1, [3, 3]).padding(1);
     static DEEP: DepthwiseConv2d<I8<8, 8, 8>, I8<8, 8, 8>, { DEPTHWISE.packed_words::<SingleRounding>() }> =
@@ -192,11 +240,17 @@ fn convolutions() {
     > = DepthwiseConv2d::int8(DEPTHWISE, int8(&[1; 72], &[0; 8], &SCALES));
     measure!("depthwise-int8-double": I8<8, 8, 8> => I8<8, 8, 8>, DEPTHWISE.scratch_words::<DoubleRounding>();
         |x, y, memory| DEEP_DOUBLE.run(x.view(), y.view_mut(), memory));
+    static DEEP16: DepthwiseConv2d<
+        I16<8, 8, 8>,
+        I16<8, 8, 8>,
+        { DEPTHWISE.packed_words::<Int16x8<SingleRounding>>() },
+        Int16x8<SingleRounding>,
+    > = DepthwiseConv2d::int16(DEPTHWISE, shorts(&[1; 72], &[0; 8], &SCALES));
+    measure!("depthwise-int16": I16<8, 8, 8> => I16<8, 8, 8>,
+        DEPTHWISE.scratch_words::<Int16x8<SingleRounding>>();
+        |x, y, memory| DEEP16.run(x.view(), y.view_mut(), memory));
     static DEEP_FLOAT: DepthwiseConv2d<F32<8, 8, 8>, F32<8, 8, 8>, { DEPTHWISE.packed_words::<Clamp>() }, Clamp> =
-        DepthwiseConv2d::float(
-            DEPTHWISE,
-            F32Filters { filters: &[0.5; 72], bias: &[0.0; 8], activation: Activation::Relu },
-        );
+        DepthwiseConv2d::float(DEPTHWISE, real(&[0.5; 72], &[0.0; 8]));
     measure!("depthwise-f32": F32<8, 8, 8> => F32<8, 8, 8>, DEPTHWISE.scratch_words::<Clamp>();
         |x, y, memory| DEEP_FLOAT.run(x.view(), y.view_mut(), memory));
 }
@@ -263,16 +317,36 @@ fn pooling() {
         |x, y, memory| GlobalMaxPool2d.run(x.view(), y.view_mut()));
     measure!("global-average-pool-int8": I8<8, 8, 6> => I8<1, 1, 6>, 0;
         |x, y, memory| GlobalAveragePool2d.run(x.view(), y.view_mut()));
+    measure!("global-max-pool-int16": I16<8, 8, 6> => I16<1, 1, 6>, 0;
+        |x, y, memory| GlobalMaxPool2d.run(x.view(), y.view_mut()));
+    measure!("global-average-pool-int16": I16<8, 8, 6> => I16<1, 1, 6>, 0;
+        |x, y, memory| GlobalAveragePool2d.run(x.view(), y.view_mut()));
+    measure!("global-max-pool-f32": F32<8, 8, 6> => F32<1, 1, 6>, 0;
+        |x, y, memory| GlobalMaxPool2d.run(x.view(), y.view_mut()));
+    measure!("global-average-pool-f32": F32<8, 8, 6> => F32<1, 1, 6>, 0;
+        |x, y, memory| GlobalAveragePool2d.run(x.view(), y.view_mut()));
     const MEAN: Mean2d<I8<8, 8, 6>, I8<1, 1, 6>> = Mean2d::<I8<8, 8, 6>, I8<1, 1, 6>>::int8(Q, Q);
     measure!("mean-int8": I8<8, 8, 6> => I8<1, 1, 6>, 0; |x, y, memory| MEAN.run(x.view(), y.view_mut()));
+    const MEAN16: Mean2d<I16<8, 8, 6>, I16<1, 1, 6>> = Mean2d::<I16<8, 8, 6>, I16<1, 1, 6>>::int16(0.001, 0.001);
+    measure!("mean-int16": I16<8, 8, 6> => I16<1, 1, 6>, 0; |x, y, memory| MEAN16.run(x.view(), y.view_mut()));
     const PYRAMID: SpatialPyramidPool<1, 2, 4> = SpatialPyramidPool;
     measure!("spatial-pyramid-max-int8": I8<8, 8, 2> => I8<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.max(x.view(), y.view_mut()));
+    measure!("spatial-pyramid-average-int8": I8<8, 8, 2> => I8<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.average(x.view(), y.view_mut()));
+    measure!("spatial-pyramid-max-int16": I16<8, 8, 2> => I16<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.max(x.view(), y.view_mut()));
+    measure!("spatial-pyramid-average-int16": I16<8, 8, 2> => I16<1, 1, 42>, 0;
+        |x, y, memory| PYRAMID.average(x.view(), y.view_mut()));
+    measure!("spatial-pyramid-max-f32": F32<8, 8, 2> => F32<1, 1, 42>, 0;
         |x, y, memory| PYRAMID.max(x.view(), y.view_mut()));
     measure!("spatial-pyramid-average-f32": F32<8, 8, 2> => F32<1, 1, 42>, 0;
         |x, y, memory| PYRAMID.average(x.view(), y.view_mut()));
     const BLURRED: BlurPool2dShape = BlurPool2dShape::new([8, 8, 6], 3, 2);
     const BLUR: BlurPool2d<I8<8, 8, 6>, I8<4, 4, 6>> = BlurPool2d::<I8<8, 8, 6>, I8<4, 4, 6>>::int8(BLURRED, 0);
     measure!("blur-pool-int8": I8<8, 8, 6> => I8<4, 4, 6>, 0; |x, y, memory| BLUR.run(x.view(), y.view_mut()));
+    const BLUR16: BlurPool2d<I16<8, 8, 6>, I16<4, 4, 6>> = BlurPool2d::<I16<8, 8, 6>, I16<4, 4, 6>>::int16(BLURRED);
+    measure!("blur-pool-int16": I16<8, 8, 6> => I16<4, 4, 6>, 0; |x, y, memory| BLUR16.run(x.view(), y.view_mut()));
     const BLUR_F32: BlurPool2d<F32<8, 8, 6>, F32<4, 4, 6>> = BlurPool2d::<F32<8, 8, 6>, F32<4, 4, 6>>::float(BLURRED);
     measure!("blur-pool-f32": F32<8, 8, 6> => F32<4, 4, 6>, 0; |x, y, memory| BLUR_F32.run(x.view(), y.view_mut()));
 }
@@ -300,6 +374,11 @@ fn normalization() {
 fn activations() {
     measure!("relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| Relu::int8(3).run(x.view(), y.view_mut()));
     measure!("relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| Relu::float().run(x.view(), y.view_mut()));
+    measure!("relu-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| Relu::int16().run(x.view(), y.view_mut()));
+    measure!("relu6-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| Relu6::int8(Q).run(x.view(), y.view_mut()));
+    measure!("relu6-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| Relu6::int16(0.001).run(x.view(), y.view_mut()));
+    measure!("relu6-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| Relu6::float().run(x.view(), y.view_mut()));
     static LEAKY: Int8Table = Int8Table::leaky_relu(0.1, Q, Q);
     measure!("leaky-relu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| LEAKY.run(x.view(), y.view_mut()));
     measure!("leaky-relu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
@@ -311,6 +390,10 @@ fn activations() {
     measure!("table-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| SIGMOID.run(x.view(), y.view_mut()));
     const PRELU: PReluInt8<6> = PReluInt8::new([64; 6], Quantization::new(1.0 / 128.0, 0), Q, Q);
     measure!("prelu-int8": I8<4, 4, 6> => I8<4, 4, 6>, 0; |x, y, memory| PRELU.run(x.view(), y.view_mut()));
+    const PRELU16: PReluInt16<6> = PReluInt16::new([64; 6], Quantization::new(1.0 / 128.0, 0), 0.001, 0.001);
+    measure!("prelu-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| PRELU16.run(x.view(), y.view_mut()));
+    const PRELU_F32: PReluF32<6> = PReluF32::new([0.25; 6]);
+    measure!("prelu-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| PRELU_F32.run(x.view(), y.view_mut()));
     const LEAKY16: LeakyReluInt16 = LeakyReluInt16::new(0.1, 0.001, 0.001);
     measure!("leaky-relu-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| LEAKY16.run(x.view(), y.view_mut()));
     const SIGMOID16: SigmoidInt16 = SigmoidInt16::new(0.001);
@@ -321,6 +404,8 @@ fn activations() {
     measure!("softmax-int16": I16<1, 1, 10> => I16<1, 1, 10>, 0; |x, y, memory| SOFTMAX16.run(x.view(), y.view_mut()));
     measure!("hard-swish-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
         |x, y, memory| HardSwishF32.run(x.view(), y.view_mut()));
+    measure!("hard-sigmoid-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| HardSigmoidF32::default().run(x.view(), y.view_mut()));
     measure!("sigmoid-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| SigmoidF32.run(x.view(), y.view_mut()));
     measure!("tanh-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| TanhF32.run(x.view(), y.view_mut()));
     measure!("top-k-int8": I8<1, 1, 10> => I8<1, 1, 1>, 0; |x, y, memory| {
@@ -340,8 +425,24 @@ fn joining() {
     measure!("add-int8-double": Features => Features, 0; |x, y, memory| ADD_DOUBLE.run_in_place(y.view_mut(), x.view()));
     const ADD_F32: Add<F32<4, 4, 6>> = Add::float(Activation::Relu);
     measure!("add-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0; |x, y, memory| ADD_F32.run_in_place(y.view_mut(), x.view()));
+    const ADD16: Add<I16<4, 4, 6>> = Add::int16([0.001; 2], 0.001, Activation::Relu);
+    measure!("add-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0; |x, y, memory| ADD16.run_in_place(y.view_mut(), x.view()));
+    const LESS: Subtract<Features> = Subtract::int8([Q, Q], Q, Activation::Identity);
+    measure!("subtract-int8": Features => Features, 0; |x, y, memory| LESS.run_in_place(y.view_mut(), x.view()));
+    const LESS16: Subtract<I16<4, 4, 6>> = Subtract::int16([0.001; 2], 0.001, Activation::Identity);
+    measure!("subtract-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| LESS16.run_in_place(y.view_mut(), x.view()));
+    const LESS_F32: Subtract<F32<4, 4, 6>> = Subtract::float(Activation::Identity);
+    measure!("subtract-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| LESS_F32.run_in_place(y.view_mut(), x.view()));
     const MULTIPLY: Multiply<Features, I8<1, 1, 6>> = Multiply::int8([Q, Q], Q, Activation::Identity);
     measure!("multiply-int8": I8<1, 1, 6> => Features, 0; |x, y, memory| MULTIPLY.run_in_place(y.view_mut(), x.view()));
+    const MULTIPLY16: Multiply<I16<4, 4, 6>> = Multiply::int16([0.001; 2], 0.001, Activation::Identity);
+    measure!("multiply-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| MULTIPLY16.run_in_place(y.view_mut(), x.view()));
+    const MULTIPLY_F32: Multiply<F32<4, 4, 6>> = Multiply::float(Activation::Identity);
+    measure!("multiply-f32": F32<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| MULTIPLY_F32.run_in_place(y.view_mut(), x.view()));
     const JOIN: Concatenate<(Features, Features), I8<4, 4, 12>> = Concatenate::new(Axis::Channels);
     measure!("concatenate-int8": Features => I8<4, 4, 12>, 0;
         |x, y, memory| JOIN.run((x.view(), x.view()), y.view_mut()));
@@ -359,10 +460,25 @@ fn joining() {
     measure!("subtract-from-int8": I8<1, 1, 6> => Features, 0; |x, y, memory| REST.run_in_place(y.view_mut(), x.view()));
     const QUANTIZE: Quantize<i8> = Quantize::int8(Q);
     measure!("quantize-int8": F32<4, 4, 6> => Features, 0; |x, y, memory| QUANTIZE.run(x.view(), y.view_mut()));
+    const QUANTIZE16: Quantize<i16> = Quantize::int16(0.001);
+    measure!("quantize-int16": F32<4, 4, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| QUANTIZE16.run(x.view(), y.view_mut()));
     const DEQUANTIZE: Dequantize<i8> = Dequantize::int8(Q);
     measure!("dequantize-int8": Features => F32<4, 4, 6>, 0; |x, y, memory| DEQUANTIZE.run(x.view(), y.view_mut()));
+    const DEQUANTIZE16: Dequantize<i16> = Dequantize::int16(0.001);
+    measure!("dequantize-int16": I16<4, 4, 6> => F32<4, 4, 6>, 0;
+        |x, y, memory| DEQUANTIZE16.run(x.view(), y.view_mut()));
     const REQUANTIZE: Requantize<i8, i8> = Requantize::<i8, i8>::int8(Q, Quantization::new(0.25, -5));
     measure!("requantize-int8": Features => Features, 0; |x, y, memory| REQUANTIZE.run(x.view(), y.view_mut()));
+    const WIDER: Requantize<i8, i16> = Requantize::<i8, i16>::int8_to_int16(Q, 0.001);
+    measure!("requantize-int8-to-int16": Features => I16<4, 4, 6>, 0;
+        |x, y, memory| WIDER.run(x.view(), y.view_mut()));
+    const NARROWER: Requantize<i16, i8> = Requantize::<i16, i8>::int16_to_int8(0.001, Q);
+    measure!("requantize-int16-to-int8": I16<4, 4, 6> => Features, 0;
+        |x, y, memory| NARROWER.run(x.view(), y.view_mut()));
+    const OTHER_SCALE: Requantize<i16, i16> = Requantize::<i16, i16>::int16(0.001, 0.002);
+    measure!("requantize-int16": I16<4, 4, 6> => I16<4, 4, 6>, 0;
+        |x, y, memory| OTHER_SCALE.run(x.view(), y.view_mut()));
 }
 
 fn run() -> i32 {

@@ -1,6 +1,6 @@
 //! `host-trainer inspect`.
 
-use super::{Failure, default_folder, read};
+use super::{Failure, checkpoint, default_folder, read};
 use host_trainer::generate::{self, macs};
 use host_trainer::graph::optimize::{self, optimize};
 use host_trainer::graph::{Element, Graph, Node, Operator, Shape, Weights};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Options of the command.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The network's file
+    /// The network's file, or the checkpoint of a training
     model: PathBuf,
     /// Where to draw the memory over time, as SVG [default: the file's name, .svg]
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
@@ -45,6 +45,9 @@ struct Step {
 
 /// Shows what a network is and what it takes.
 pub fn run(options: &Options) -> Result<(), Failure> {
+    if options.model.extension().is_some_and(|ending| ending == checkpoint::ENDING) {
+        return checkpoint::show(&options.model, options.json);
+    }
     let mut graph = match read(&options.model) {
         Ok(graph) => graph,
         Err(error) if options.json => {

@@ -81,8 +81,8 @@ impl Source {
                     }
                 }
             }
-            let Prepared { set, train, scaling, .. } = data;
-            return Ok(Networks { graphs, set, training: train, scaling, described: Some((described, out)) });
+            let Prepared { set, train, exported, .. } = data;
+            return Ok(Networks { graphs, set, training: train, scaling: exported, described: Some((described, out)) });
         }
         let graph = read(&self.network)?;
         let Some(folder) = &self.data else {

@@ -5,6 +5,7 @@ use super::description::in_threads;
 use super::networks::Source;
 use host_trainer::graph::FILE_ENDING;
 use host_trainer::output::OutputFolder;
+use host_trainer::spec::Method;
 use host_trainer::workflow::{Files, evaluate, integer};
 use serde_json::json;
 use std::path::PathBuf;
@@ -30,6 +31,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let networks = options.source.open()?;
     let (_, float) = &networks.graphs[0];
     let settings = networks.quantization();
+    if settings.method == Method::Aware {
+        return Err("its quantization is a part of training (method = \"aware\"): `host-trainer train` did it; for \
+                    quantization after training, write method = \"post_training\" and remove [quantization.aware]"
+            .into());
+    }
     let work = || -> Result<_, host_trainer::workflow::Error> {
         let quantized = integer::quantize(float, &settings, &networks.training, &networks.scaling)?;
         let accuracy = |graph| -> Result<f64, host_trainer::workflow::Error> {

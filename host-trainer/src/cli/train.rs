@@ -90,12 +90,13 @@ struct Progress<'a> {
     seeds: usize,
     images: usize,
     seed: u64,
+    quantization_aware: bool,
 }
 
 impl<'a> Progress<'a> {
     fn new(described: &Described, bar: &'a ProgressBar, json: bool) -> Self {
         let training = &described.description.training;
-        Self { bar, json, epochs: training.recipe.epochs, seeds: training.seeds.len(), images: 0, seed: 0 }
+        Self { bar, json, epochs: 0, seeds: training.seeds.len(), images: 0, seed: 0, quantization_aware: false }
     }
 
     fn show(&mut self, event: Event<'_>) {
@@ -104,12 +105,17 @@ impl<'a> Progress<'a> {
                 self.bar.set_prefix(phase);
                 self.bar.set_message("");
             }
-            Event::Start { data, seed, parameters } => {
+            Event::Start { data, seed, parameters, epochs, quantization_aware } => {
                 (self.images, self.seed) = (data.train.len(), seed);
+                (self.epochs, self.quantization_aware) = (epochs, quantization_aware);
                 self.bar.reset();
                 self.bar.set_length((self.epochs * self.images) as u64);
                 let held =
                     data.validation.as_ref().map_or(String::new(), |images| format!(", {} held out", images.len()));
+                if quantization_aware {
+                    self.say(&format!("seed {seed} goes on with rounded weights and activations, {epochs} epochs"));
+                    return;
+                }
                 self.say(&format!(
                     "{}: {} training images{held}, {} test images; {parameters} parameters, seed {seed}",
                     data.set.name,
@@ -119,7 +125,8 @@ impl<'a> Progress<'a> {
             }
             Event::Train(TrainEvent::Step(progress)) => {
                 let seed = if self.seeds > 1 { format!("seed {}, ", self.seed) } else { String::new() };
-                self.bar.set_prefix(format!("{seed}epoch {}/{}", progress.epoch + 1, self.epochs));
+                let rounded = if self.quantization_aware { "rounded, " } else { "" };
+                self.bar.set_prefix(format!("{seed}{rounded}epoch {}/{}", progress.epoch + 1, self.epochs));
                 self.bar.set_position((progress.epoch * self.images + progress.images) as u64);
                 self.bar.set_message(format!(
                     "loss {:.4}  accuracy {:.2} %  {:.0} images/s",
@@ -135,7 +142,8 @@ impl<'a> Progress<'a> {
 
     fn epoch(&self, epoch: &Epoch) {
         if self.json {
-            println!("{}", serde_json::json!({ "seed": self.seed, "epoch": epoch }));
+            let aware = self.quantization_aware;
+            println!("{}", serde_json::json!({ "seed": self.seed, "quantization_aware": aware, "epoch": epoch }));
             return;
         }
         let held = [("held out", epoch.validation), ("test", epoch.test)]

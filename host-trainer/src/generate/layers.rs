@@ -572,6 +572,16 @@ impl Declaration<'_> {
                     _ => table(&format!("hard_sigmoid({function}, {from}, {to})")),
                 }
             }
+            (Function::LocalResponse { size, alpha, beta, k }, element) => {
+                layer.imports.push("LocalResponse");
+                let [alpha, beta, k] = [alpha, beta, k].map(|number| number.literal());
+                let norm = format!("LocalResponse::new({size}, {alpha}, {beta}, {k})");
+                let (kind, more) = match element {
+                    Element::F32 => ("LocalResponseNormF32", String::new()),
+                    _ => ("LocalResponseNormInt8", format!(", {from}, {to}")),
+                };
+                ("const", vec![kind], kind.to_owned(), format!("{kind}::new({norm}{more})"))
+            }
             (Function::Table { of, outputs }, _) => {
                 let upper = self.upper();
                 let numbers = array(&outputs[..], &[256], 0);
@@ -613,6 +623,7 @@ impl Declaration<'_> {
             Function::PRelu { .. } => "PReLU".to_owned(),
             Function::HardSwish => "hard swish".to_owned(),
             Function::HardSigmoid { .. } => "hard sigmoid".to_owned(),
+            Function::LocalResponse { size, .. } => format!("local response of {size} channels"),
             Function::Table { of, .. } => format!("{of}, a table"),
             Function::Sigmoid => "sigmoid".to_owned(),
             Function::Tanh => "tanh".to_owned(),

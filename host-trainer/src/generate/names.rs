@@ -51,7 +51,7 @@ impl Names {
 }
 
 /// The word for an operator: a name where the file has none that serves, and what to look for in those it has.
-pub(super) fn word(operator: &Operator) -> &'static str {
+pub(crate) fn word(operator: &Operator) -> &'static str {
     match operator {
         Operator::Conv2d { .. } => "conv",
         Operator::Dense { .. } => "dense",
@@ -66,6 +66,7 @@ pub(super) fn word(operator: &Operator) -> &'static str {
             Function::PRelu { .. } => "prelu",
             Function::HardSwish => "hard_swish",
             Function::HardSigmoid { .. } => "hard_sigmoid",
+            Function::LocalResponse { .. } => "local_response",
             Function::Table { .. } => "table",
             Function::Sigmoid => "sigmoid",
             Function::Tanh => "tanh",

@@ -444,6 +444,22 @@ fn check_function(function: &Function, input: &Value, output: &Value) -> Result<
             require(!matches!(from, Element::Int16(_)), "hard sigmoid is of int8 and f32; int16 has none")?;
             require(alpha.is_finite() && beta.is_finite(), "a hard sigmoid's slope and value at 0 are finite")
         }
+        &Function::LocalResponse { size, alpha, beta, k } => {
+            require(size % 2 == 1 && size < 256, "a local response is that of an odd number of channels, 255 at most")?;
+            require(
+                alpha >= 0.0 && alpha.is_finite() && beta.is_finite() && k > 0.0 && k.is_finite(),
+                "a local response has an alpha of 0 or more, a k above 0, and all of its numbers are finite",
+            )?;
+            match from {
+                Element::F32 => Ok(()),
+                Element::Int16(_) => Err("local response normalization is of int8 and f32; int16 has none".to_owned()),
+                Element::Int8(from) => {
+                    let squares = f64::from(alpha) * f64::from(from.scale) * f64::from(from.scale);
+                    require((squares as f32).is_finite(), "the input's scale, squared, times alpha is finite")?;
+                    quotient.map_or(Ok(()), ratio)
+                }
+            }
+        }
         Function::Table { .. } => require(matches!(from, Element::Int8(_)), "a table is of int8 values"),
         Function::Sigmoid | Function::Tanh => {
             match from {

@@ -12,7 +12,7 @@
 //! layers/                what each kind of layer does with a batch, and how its work is divided
 //! kernels/               the loops with sums, blocked for registers
 //! lanes.rs               sixteen images side by side
-//! fold.rs, to_graph.rs   a trained network on its way to quantization and export
+//! fold.rs, normalize.rs, to_graph.rs   a trained network on its way to quantization and export
 //! ```
 
 mod engine;
@@ -23,6 +23,7 @@ mod lanes;
 mod layer;
 mod layers;
 mod network;
+mod normalize;
 #[cfg(test)]
 mod tests;
 mod to_graph;

@@ -1,4 +1,4 @@
-//! Layers against `bareconv`'s reference, and gradients against finite differences in `f64`.
+//! Layers against `bareconv`'s reference, and gradients against finite differences in `f64` and against PyTorch's.
 
 use super::*;
 use crate::random::Random;
@@ -7,6 +7,8 @@ mod forward;
 mod gradients;
 mod graphs;
 mod initial;
+mod normalize;
+mod pytorch;
 mod threads;
 
 /// Uniform numbers on [-1, 1).
@@ -45,8 +47,8 @@ fn behind(input: Shape, layer: impl Into<Layer>) -> Network {
     Network::new(input, &[conv, layer.into()]).unwrap()
 }
 
-/// A residual network of all that is in ResNets.
-fn residual() -> Network {
+/// A residual network of all that is in ResNets, with this rate of dropout.
+fn residual(rate: f32) -> Network {
     let mut net = NetworkBuilder::new([8, 7, 3]);
     let x = net.input();
     let x = net.add(Conv2d::new(5, [3, 3]).padding(1).without_bias(), &[x]).unwrap();
@@ -64,9 +66,21 @@ fn residual() -> Network {
     let gate = net.add(Layer::Sigmoid, &[gate]).unwrap();
     let x = net.add(Layer::Multiply, &[x, gate]).unwrap();
     let x = net.add(Layer::Concatenate { axis: 2 }, &[x, short, x]).unwrap();
-    let x = net.add(Layer::Dropout { rate: 0.25 }, &[x]).unwrap();
+    let x = net.add(Layer::Dropout { rate }, &[x]).unwrap();
     let x = net.add(Layer::dense(4), &[x]).unwrap();
     net.finish(x).unwrap()
+}
+
+/// Convolutions with rows so long that weight gradients take them in bands.
+fn long_rows() -> [(&'static str, Network); 2] {
+    let conv = Conv2d::new;
+    [
+        ("long rows", single([5, 140, 1], conv(9, [3, 3]).padding(1))),
+        (
+            "long rows of many channels",
+            single([4, 130, 9], Conv2d { stride: [2, 1], padding: [1; 4], ..conv(9, [2, 2]) }),
+        ),
+    ]
 }
 
 /// Networks of awkward shapes that between them have every layer, and a name.
@@ -212,6 +226,6 @@ fn networks() -> Vec<(&'static str, Network)> {
             "flatten",
             Network::new([2, 3, 2], &[conv(2, [1, 1]).into(), Layer::Flatten, conv(3, [1, 1]).into()]).unwrap(),
         ),
-        ("residual", residual()),
+        ("residual", residual(0.25)),
     ]
 }

@@ -3,10 +3,12 @@
 use super::fold::{FoldError, Folded};
 use super::layer::{Layer, Pool2d, Shape, size};
 use super::network::{Network, Node};
+use crate::generate::word;
 use crate::graph::{
     Element, Function, Graph, GraphError, Node as GraphNode, Numbers, Operator, Rounding, Value as GraphValue, ValueId,
     Weights,
 };
+use bareconv::reference::pyramid_bin;
 use bareconv::{Activation, BatchNormParameters, BlurPadding, BlurPool2dShape, Conv2dShape, DepthwiseConv2dShape};
 
 /// A network that has no intermediate form.
@@ -34,8 +36,7 @@ impl Network {
     /// [`Engine`](super::Engine) computes in inference, up to rounding.
     ///
     /// # Errors
-    /// When a layer has no operator: local response normalization, locally connected layers, blurs with reflected borders,
-    /// and pyramids whose levels do not divide their input.
+    /// When a layer has no operator: locally connected layers.
     ///
     /// # Panics
     /// When `parameters` or `state` are not the network's.
@@ -60,6 +61,9 @@ impl Network {
     }
 }
 
+/// Tensors that one layer of the library joins, at most.
+const MOST_JOINED: usize = 6;
+
 struct Builder<'a> {
     network: &'a Network,
     values: Vec<GraphValue>,
@@ -80,7 +84,7 @@ impl Builder<'_> {
 
     fn add(&mut self, name: &str, operator: Operator, inputs: &[ValueId], output: Shape) -> ValueId {
         let value = self.value(name, output, None);
-        let place = format!("layer {}", self.nodes.len());
+        let place = format!("layer {} ({})", self.nodes.len(), word(&operator));
         let inputs = inputs.to_vec();
         self.nodes.push(GraphNode { name: name.to_owned(), place, operator, inputs, output: value });
         value
@@ -106,6 +110,82 @@ impl Builder<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Several tensors of one pixel as one, their channels side by side.
+    fn together(&mut self, name: &str, mut parts: Vec<ValueId>) -> ValueId {
+        let mut number = 0;
+        loop {
+            let last = parts.len() <= MOST_JOINED;
+            let joined = parts.chunks(MOST_JOINED).map(|parts| {
+                if let ([alone], false) = (parts, last) {
+                    return *alone;
+                }
+                let channels = parts.iter().map(|part| self.values[part.0].shape[2]).sum();
+                number += 1;
+                let name = if last { name.to_owned() } else { format!("{name}_part{number}") };
+                self.add(&name, Operator::Concatenate { axis: 2 }, parts, [1, 1, channels])
+            });
+            parts = joined.collect();
+            if let [whole] = parts[..] {
+                return whole;
+            }
+        }
+    }
+
+    /// A level of a pyramid, flat: pooling, where the level divides height and width; otherwise each bin by itself.
+    fn level(&mut self, name: &str, level: usize, average: bool, x: ValueId, input: Shape) -> ValueId {
+        let [height, width, channels] = input;
+        let activation = Activation::Identity;
+        let pool = |window, input| {
+            let shape = Pool2d::new(window).shape(input);
+            let operator = if average {
+                Operator::AveragePool { shape, including_padding: false, activation }
+            } else {
+                Operator::MaxPool { shape, activation }
+            };
+            (operator, shape.output())
+        };
+        let name = format!("{name}_level{level}");
+        if height.is_multiple_of(level) && width.is_multiple_of(level) {
+            let (operator, output) = pool([height / level, width / level], input);
+            let bins = self.add(&name, operator, &[x], output);
+            return self.add(&format!("{name}_flat"), Operator::Reshape, &[bins], [1, 1, size(output)]);
+        }
+        let mut bins = Vec::new();
+        for bin in 0..level * level {
+            let rows = pyramid_bin(bin / level, level, height);
+            let columns = pyramid_bin(bin % level, level, width);
+            let shape = [rows.len(), columns.len(), channels];
+            let slice = Operator::Slice { begin: [rows.start, columns.start, 0], stride: [1; 3] };
+            let part = self.add(&format!("{name}_slice{bin}"), slice, &[x], shape);
+            let (operator, output) = pool([rows.len(), columns.len()], shape);
+            bins.push(self.add(&format!("{name}_bin{bin}"), operator, &[part], output));
+        }
+        self.together(&format!("{name}_flat"), bins)
+    }
+
+    /// A tensor with so many rows (or columns) mirrored at its first and last ones, which are not repeated.
+    fn mirrored(&mut self, name: &str, x: ValueId, axis: usize, [before, after]: [usize; 2]) -> ValueId {
+        let shape = self.values[x.0].shape;
+        let mut part = |name: String, first: usize, count: usize| {
+            let (mut begin, mut stride, mut output) = ([0; 3], [1; 3], shape);
+            (begin[axis], stride[axis], output[axis]) = (first, -1, count);
+            (count > 0).then(|| self.add(&name, Operator::Slice { begin, stride }, &[x], output))
+        };
+        let parts = [
+            part(format!("{name}_before"), before, before),
+            Some(x),
+            // The last row is the middle of the mirror.
+            part(format!("{name}_after"), shape[axis].saturating_sub(2), after),
+        ];
+        let parts: Vec<ValueId> = parts.into_iter().flatten().collect();
+        if parts.len() == 1 {
+            return x;
+        }
+        let mut output = shape;
+        output[axis] += before + after;
+        self.add(name, Operator::Concatenate { axis }, &parts, output)
     }
 
     fn node(&mut self, node: &Node, x: &[ValueId], parameters: &[f32], state: &[f32]) -> Result<ValueId, ToGraphError> {
@@ -153,25 +233,9 @@ impl Builder<'_> {
                 Operator::AveragePool { shape, including_padding: false, activation }
             }
             Layer::SpatialPyramidPool { ref levels, average } => {
-                if levels.iter().any(|level| !input[0].is_multiple_of(*level) || !input[1].is_multiple_of(*level)) {
-                    return refused("graphs have pyramids only of levels that divide the input's height and width");
-                }
-                let mut parts = Vec::new();
-                for level in levels {
-                    let shape = Pool2d::new([input[0] / level, input[1] / level]).shape(input);
-                    let operator = if average {
-                        Operator::AveragePool { shape, including_padding: false, activation }
-                    } else {
-                        Operator::MaxPool { shape, activation }
-                    };
-                    let bins = self.add(&format!("{name}_level{level}"), operator, x, shape.output());
-                    let flat = [1, 1, size(shape.output())];
-                    parts.push(self.add(&format!("{name}_flat{level}"), Operator::Reshape, &[bins], flat));
-                }
-                return Ok(self.add(name, Operator::Concatenate { axis: 2 }, &parts, output));
-            }
-            Layer::BlurPool2d { padding: BlurPadding::Reflect, .. } => {
-                return refused("graphs have blurs only with a border of zeros; use `BlurPadding::Zero`");
+                let parts: Vec<ValueId> =
+                    levels.iter().map(|&level| self.level(name, level, average, x[0], input)).collect();
+                return Ok(self.together(name, parts));
             }
             Layer::BlurPool2d { max, taps, stride, padding } => {
                 let mut x = x[0];
@@ -180,7 +244,15 @@ impl Builder<'_> {
                     let shape = Pool2d::new([max, max]).stride(1).shape(input);
                     x = self.add(&format!("{name}_max"), Operator::MaxPool { shape, activation }, &[x], shape.output());
                 }
-                return Ok(self.add(name, depthwise_blur(&blur), &[x], output));
+                let mut shape = blur_shape(&blur);
+                if padding == BlurPadding::Reflect {
+                    let border = std::mem::take(&mut shape.padding);
+                    for axis in [0, 1] {
+                        x = self.mirrored(&format!("{name}_border{axis}"), x, axis, [border[axis], border[axis + 2]]);
+                    }
+                    shape.input = self.values[x.0].shape;
+                }
+                return Ok(self.add(name, depthwise_blur(shape), &[x], output));
             }
             Layer::BatchNorm { epsilon, .. } => {
                 // It could not be folded: a product and a sum.
@@ -197,8 +269,8 @@ impl Builder<'_> {
                 let scaled = self.add(&scaled, Operator::Multiply(activation), &[x[0], scales], output);
                 return Ok(self.add(name, Operator::Add(activation), &[scaled, shifts], output));
             }
-            Layer::LocalResponse { .. } => {
-                return refused("graphs have no local response normalization; use batch normalization");
+            Layer::LocalResponse { size, alpha, beta, k } => {
+                Operator::Function(Function::LocalResponse { size, alpha, beta, k })
             }
             Layer::Dropout { .. } | Layer::FakeQuantize => return Ok(x[0]),
             Layer::Relu if self.fuse(node, x[0], Activation::Relu) => return Ok(x[0]),
@@ -224,16 +296,21 @@ impl Builder<'_> {
     }
 }
 
-/// A blur with a border of zeros is a depthwise convolution with binomial weights.
-fn depthwise_blur(blur: &BlurPool2dShape) -> Operator {
+/// The geometry of a blur of what its maxima, if any, leave.
+fn blur_shape(blur: &BlurPool2dShape) -> DepthwiseConv2dShape {
     let ([height, width], channels) = (blur.dense(), blur.input[2]);
     let (taps, stride, output) = (blur.taps, blur.stride, blur.output());
     let before = (taps - 1) / 2;
     let after = |size: usize, outputs: usize| ((outputs - 1) * stride + taps).saturating_sub(size + before);
-    let shape = DepthwiseConv2dShape {
+    DepthwiseConv2dShape {
         padding: [before, before, after(height, output[0]), after(width, output[1])],
         ..DepthwiseConv2dShape::new([height, width, channels], 1, [taps, taps]).stride(stride)
-    };
+    }
+}
+
+/// A blur is a depthwise convolution with binomial weights.
+fn depthwise_blur(shape: DepthwiseConv2dShape) -> Operator {
+    let (taps, channels) = (shape.filter[0], shape.input[2]);
     let binomials = bareconv::reference::binomials(taps);
     let whole = (1 << (2 * (taps - 1))) as f32;
     let weights = (0..taps * taps)

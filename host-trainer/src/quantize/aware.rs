@@ -182,6 +182,7 @@ fn rounds(network: &Network, index: usize) -> bool {
         Layer::MaxPool2d(_)
             | Layer::AveragePool2d { .. }
             | Layer::GlobalAveragePool
+            | Layer::SpatialPyramidPool { .. }
             | Layer::Reshape { .. }
             | Layer::Flatten
             | Layer::Sigmoid
@@ -260,6 +261,11 @@ impl FakeQuantization {
         let mut inputs = vec![0.0; images.len().min(2048) * size];
         inputs.chunks_mut(size).enumerate().for_each(|(number, values)| train::load(images, number, values));
         Self::new(network, parameters, &inputs, decay, &Options::default())
+    }
+
+    /// By which rules it rounds, for people.
+    pub(crate) fn rules(&self) -> String {
+        format!("ranges that keep {} of themselves, {:?}", self.decay, self.options)
     }
 
     /// The grids of the activations for the present ranges; `None` where they are not rounded.

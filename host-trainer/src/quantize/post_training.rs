@@ -162,6 +162,9 @@ pub(super) fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeErro
             {
                 return refuse("there is no hard swish or hard sigmoid in int16; use int8 activations");
             }
+            Operator::Function(Function::LocalResponse { .. }) if options.activations == Integers::Int16 => {
+                return refuse("there is no local response normalization in int16; use int8 activations");
+            }
             Operator::Quantize | Operator::Dequantize | Operator::Requantize => {
                 return refuse("the network is quantized already; begin with its float32 form");
             }

@@ -54,24 +54,17 @@ impl Pruning {
         self.sparsity * (1.0 - (1.0 - t).powi(3))
     }
 
-    /// What is wrong with it, if anything is.
-    ///
-    /// # Errors
-    /// In words for people.
-    pub fn check(&self) -> Result<(), String> {
-        if !(0.0..1.0).contains(&self.sparsity) {
-            return Err(format!(
-                "a sparsity of {} is no share of weights: it is at least 0 and below 1",
-                self.sparsity
-            ));
+    /// What is wrong with its numbers, and the remedy.
+    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
+        let Self { sparsity, begin, end, .. } = *self;
+        if !(0.0..1.0).contains(&sparsity) {
+            return Some(("sparsity", format!("is {sparsity}; a share of the weights is at least 0 and below 1")));
         }
-        if !(0.0 <= self.begin && self.begin <= self.end && self.end <= 1.0) {
-            return Err(format!(
-                "pruning from {} to {} of training: both are shares from 0 to 1, in this order",
-                self.begin, self.end
-            ));
+        if !(0.0..=1.0).contains(&begin) {
+            return Some(("begin", format!("is {begin}; a share of training is at least 0 and at most 1")));
         }
-        Ok(())
+        (!(begin..=1.0).contains(&end))
+            .then(|| ("end", format!("is {end}; it must be at least `begin`, which is {begin}, and at most 1")))
     }
 }
 
@@ -159,6 +152,12 @@ impl<T: Trainable> Pruned<T> {
     #[must_use]
     pub fn model(&self) -> &T {
         &self.model
+    }
+
+    /// The network itself, which is no longer pruned.
+    #[must_use]
+    pub fn into_model(self) -> T {
+        self.model
     }
 }
 
@@ -302,9 +301,15 @@ mod tests {
             assert!((pruning.sparsity_at(progress) - sparsity).abs() < 1e-12, "{progress}");
         }
         assert_eq!(Pruning { begin: 0.5, end: 0.5, ..pruning }.sparsity_at(0.5), 0.8);
-        assert!(pruning.check().is_ok());
-        assert!(Pruning { sparsity: 1.0, ..pruning }.check().is_err());
-        assert!(Pruning { begin: 0.8, ..pruning }.check().unwrap_err().contains("0.8 to 0.75"));
+        assert_eq!(pruning.problem(), None);
+        for (wrong, field, says) in [
+            (Pruning { sparsity: 1.0, ..pruning }, "sparsity", "below 1"),
+            (Pruning { begin: f64::NAN, ..pruning }, "begin", "at most 1"),
+            (Pruning { begin: 0.8, ..pruning }, "end", "`begin`, which is 0.8"),
+        ] {
+            let (found, problem) = wrong.problem().unwrap();
+            assert!(found == field && problem.contains(says), "{found} {problem}");
+        }
     }
 
     #[test]

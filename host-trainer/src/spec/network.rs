@@ -22,8 +22,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
 }
 
-/// What a level `p` of 0 to 255 of a pixel is to the network. Each is the quantization of an int8 input `p - 128`: the
-/// quantized network takes the same bytes in every case, and no firmware computes anything for it.
+/// What a level `p` of 0 to 255 of a pixel is to the network. The quantized network takes the int8 input `p - 128` in every
+/// case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputScale {
@@ -32,14 +32,18 @@ pub enum InputScale {
     Unit,
     /// `(p - mean) / deviation` over all channels and pixels of the training images, the mean to the nearest whole level.
     Standard,
+    /// `(p - mean) / deviation` with the mean and the deviation of each channel. Integers have one scale for all channels:
+    /// the exported network normalizes by itself, in its first layer or in one before it
+    /// ([`behind_normalization`](nn::Network::behind_normalization)).
+    StandardPerChannel,
 }
 
 impl InputScale {
-    /// The scaling for these training images: one offset, a whole level, and one factor for all channels.
+    /// The scaling for these training images.
     #[must_use]
     pub fn scaling(self, training: &Images) -> InputScaling {
         match self {
-            Self::Unit => InputScaling { offset: vec![0.0], factor: vec![crate::quantize::PIXEL.scale] },
+            Self::Unit => InputScaling::unit(1),
             Self::Standard => {
                 let normalization = training.normalization();
                 // All channels together: the mean of the means, and the mean square less its square.
@@ -52,6 +56,39 @@ impl InputScale {
                 let deviation = libm::sqrt((squares - mean * mean).max(0.0)).max(1.0);
                 InputScaling { offset: vec![libm::round(mean) as f32], factor: vec![(1.0 / deviation) as f32] }
             }
+            Self::StandardPerChannel => (&training.normalization()).into(),
+        }
+    }
+
+    /// What is exported of a network that was trained with inputs of `scaling`: the network, its parameters, and how levels
+    /// become its inputs, with one offset, a whole level, and one factor for all channels.
+    #[must_use]
+    pub fn exported(
+        self,
+        scaling: &InputScaling,
+        network: &nn::Network,
+        parameters: &[f32],
+    ) -> (nn::Network, Vec<f32>, InputScaling) {
+        match self {
+            Self::Unit | Self::Standard => (network.clone(), parameters.to_vec(), scaling.clone()),
+            Self::StandardPerChannel => {
+                let exported = self.exported_scaling(scaling);
+                let unit = exported.factor[0];
+                let channels = || scaling.offset.iter().zip(&scaling.factor);
+                let scales: Vec<f32> = channels().map(|(_, factor)| factor / unit).collect();
+                let shifts: Vec<f32> = channels().map(|(offset, factor)| -offset * factor).collect();
+                let (network, parameters) = network.behind_normalization(parameters, &scales, &shifts);
+                (network, parameters, exported)
+            }
+        }
+    }
+
+    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained.
+    #[must_use]
+    pub fn exported_scaling(self, scaling: &InputScaling) -> InputScaling {
+        match self {
+            Self::Unit | Self::Standard => scaling.clone(),
+            Self::StandardPerChannel => InputScaling::unit(1),
         }
     }
 }

@@ -184,6 +184,8 @@ fn numbers_out_of_range() {
         ("clip_norm = 0.0", "0.0", "above 0"),
         ("validation_share = 1.0", "1.0", "below 1"),
         ("early_stopping = { patience = 3 }", "early_stopping", "validation images"),
+        ("pruning = { sparsity = 1.0 }", "1.0", "below 1"),
+        ("pruning = { sparsity = 0.5, begin = 0.5, end = 0.25 }", "0.25", "`begin`, which is 0.5"),
         ("seeds = [1, 2]", "seeds", "validation_share = 0.1"),
         ("seeds = []", "seeds", "seeds = [1]"),
         ("optimizer = { kind = \"adam\", beta2 = 1.5 }", "1.5", "below 1"),
@@ -191,6 +193,15 @@ fn numbers_out_of_range() {
         ("[training.augmentation]\nrotation = 400.0", "400.0", "an angle in degrees"),
         ("[training.augmentation]\ncutout = { size = 99 }", "99", "longer side"),
         ("[quantization]\ncalibration_images = 0", "0", "at least 1"),
+        ("[quantization]\nmethod = \"aware\"", "\"aware\"", "[quantization.aware] is missing"),
+        (
+            "[quantization]\naware = { epochs = 1, schedule = { kind = \"constant\", peak = 0.1 } }",
+            "aware",
+            "method = \"aware\"",
+        ),
+        (&aware("epochs = 0")[..], "0", "at least 1"),
+        (&aware("epochs = 2\nrange_decay = 1.0")[..], "1.0", "below 1"),
+        (&aware("").replace("0.1 }", "0.0 }").replace("schedule", "epochs = 2\nschedule")[..], "0.0", "above 0"),
     ] {
         let text =
             text(DENSE, field).replace("batch = 16\n", if field.starts_with("batch") { "" } else { "batch = 16\n" });
@@ -211,6 +222,25 @@ fn numbers_out_of_range() {
     }
 }
 
+/// A quantization with these fields, the schedule before them.
+fn aware(fields: &str) -> String {
+    format!(
+        "[quantization]\nmethod = \"aware\"\n[quantization.aware]\nschedule = {{ kind = \"constant\", peak = 0.1 }}\n{fields}"
+    )
+}
+
+#[test]
+fn quantization_aware_training_is_as_the_other_but_for_what_it_says() {
+    let description = read(&text(DENSE, &aware("epochs = 5"))).unwrap();
+    let quantization = description.quantization.unwrap();
+    assert_eq!(quantization.aware.as_ref().unwrap().range_decay, 0.99);
+    let recipe = quantization.aware_recipe(&description.training.recipe).unwrap();
+    assert_eq!((recipe.epochs, recipe.batch), (5, 16));
+    assert_eq!(recipe.optimizer, description.training.recipe.optimizer);
+    let other = read(&text(DENSE, "[quantization]\n")).unwrap();
+    assert_eq!(other.quantization.unwrap().aware_recipe(&recipe), None);
+}
+
 #[test]
 fn toml_and_back() {
     let layers = "{ kind = \"conv2d\", filters = 4, filter = [3, 1], padding = [1, 2, 3, 4], name = \"start\" },
@@ -218,6 +248,10 @@ fn toml_and_back() {
         { kind = \"add\", from = [\"start\", \"leaky_relu1\"] },
         { kind = \"relu6\" }, { kind = \"batch_norm\", momentum = 0.5 },";
     let description = read(&text(&format!("{layers}{DENSE}"), "[quantization]\ncalibration_images = 7")).unwrap();
+    let again = Description::from_toml(&description.to_toml().unwrap(), Path::new("other.toml")).unwrap();
+    assert_eq!(again, description);
+    let text = text(DENSE, &format!("pruning = {{ sparsity = 0.25 }}\n{}", aware("epochs = 3\nrange_decay = 0.5")));
+    let description = read(&text.replace("[network]\n", "[network]\ninput = \"standard_per_channel\"\n")).unwrap();
     let again = Description::from_toml(&description.to_toml().unwrap(), Path::new("other.toml")).unwrap();
     assert_eq!(again, description);
 }
@@ -271,12 +305,15 @@ fn the_documentation_is_complete() {
     for field in ["method", "activations", "weights", "rounding", "activation_range", "weight_range"] {
         check(&text("", &format!("[quantization]\n{field} = \"wrong\"")));
     }
+    check(&text("", &aware("epochs = 1\nwrong = 1")));
     check(&text("", "[target]\nwrong = 1"));
     check(&text("", "optimizer = { kind = \"wrong\" }"));
     for kind in ["sgd", "adam", "adamw"] {
         check(&text("", &format!("optimizer = {{ kind = \"{kind}\", wrong = 1 }}")));
     }
     check(&text("", "average = { kind = \"wrong\" }"));
+    check(&text("", "pruning = { sparsity = 0.5, wrong = 1 }"));
+    check(&text("", "pruning = { sparsity = 0.5, scope = \"wrong\" }"));
     for (table, kinds) in [("schedule", ["constant", "step", "cosine", "one_cycle"])] {
         for kind in kinds {
             let other = format!("{table} = {{ kind = \"{kind}\", peak = 0.1, wrong = 1 }}");

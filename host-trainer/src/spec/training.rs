@@ -1,6 +1,7 @@
 //! How to train, as a description says it.
 
 use super::error::{Problem, Step};
+use crate::quantize::Pruning;
 use crate::train::{Recipe, RecipeError};
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +17,15 @@ pub struct Training {
     /// networks. The test images never choose anything.
     #[serde(default)]
     pub validation_share: f64,
+    /// Weights that are set to 0, and stay so, while the network trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Pruning>,
     /// All else. In TOML, its fields are those of the table.
     pub recipe: Recipe,
 }
 
 /// The fields of the table that are not the recipe's.
-pub(super) const OWN_FIELDS: [&str; 2] = ["seeds", "validation_share"];
+pub(super) const OWN_FIELDS: &[&str] = &["seeds", "validation_share", "pruning"];
 
 fn seeds() -> Vec<u64> {
     vec![1]
@@ -31,7 +35,7 @@ impl Training {
     /// Training by a recipe, from the seed 1, with all training images.
     #[must_use]
     pub fn new(recipe: Recipe) -> Self {
-        Self { seeds: seeds(), validation_share: 0.0, recipe }
+        Self { seeds: seeds(), validation_share: 0.0, pruning: None, recipe }
     }
 
     /// Checks every range, for images of `shape` (height, width, channels).
@@ -53,6 +57,10 @@ impl Training {
                 "several networks are compared by images held out, and there are none",
                 "add validation_share = 0.1: a tenth of the training images, never test images",
             ));
+        }
+        if let Some((field, problem)) = self.pruning.as_ref().and_then(Pruning::problem) {
+            let (problem, remedy) = problem.split_once("; ").unwrap_or((&problem, ""));
+            return Err(Problem::new(&["pruning", field], format!("`{field}` {problem}"), remedy));
         }
         self.recipe.check(shape, share > 0.0).map_err(|error| {
             let (path, text) = match &error {

@@ -4,6 +4,7 @@
 //! its parameters; `best.parameters` and `best.state.NAME`. The metadata `training` is JSON: what the training is,
 //! where it stands and its epochs so far.
 
+use super::Recipe;
 use super::trainer::{Epoch, Evaluation};
 use crate::data::Images;
 use safetensors::SafeTensors;
@@ -99,28 +100,81 @@ pub(super) struct Checkpoint {
     pub best: Option<(usize, Evaluation)>,
 }
 
+/// What a checkpoint says about its training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointSummary {
+    /// How the network is trained.
+    pub recipe: Recipe,
+    /// The seed of its random numbers.
+    pub seed: u64,
+    /// Number, shape and hash of the training images.
+    pub training_images: String,
+    /// The same of those held out, if there are any.
+    pub validation_images: Option<String>,
+    /// Steps done.
+    pub steps: usize,
+    /// Images done in the epoch that has begun.
+    pub images: usize,
+    /// The epochs done.
+    pub history: Vec<Epoch>,
+    /// The best epoch on the images held out, from 0, and what it achieved.
+    pub best: Option<(usize, Evaluation)>,
+    /// The tensors, by name, and how many numbers each has.
+    pub tensors: Vec<(String, usize)>,
+}
+
+impl CheckpointSummary {
+    /// Reads it from a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no whole checkpoint.
+    pub fn read(file: &Path) -> Result<Self, CheckpointError> {
+        let (Training { identity, position, history, best }, tensors) = parse(file)?;
+        let missing = |name: &str| CheckpointError::damaged(file, format!("it does not say its {name}"));
+        let text = |name: &str| identity[name].as_str().map(str::to_owned);
+        let mut tensors: Vec<_> = tensors.into_iter().map(|(name, values)| (name, values.len())).collect();
+        tensors.sort();
+        Ok(Self {
+            recipe: serde_json::from_value(identity["recipe"].clone()).map_err(|_| missing("recipe"))?,
+            seed: identity["seed"].as_u64().ok_or_else(|| missing("seed"))?,
+            training_images: text("training images").ok_or_else(|| missing("training images"))?,
+            validation_images: text("validation images"),
+            steps: position.step,
+            images: position.images,
+            history,
+            best,
+            tensors,
+        })
+    }
+}
+
+/// The metadata and the tensors of a file.
+fn parse(file: &Path) -> Result<(Training, HashMap<String, Vec<f32>>), CheckpointError> {
+    let bytes = std::fs::read(file).map_err(|source| CheckpointError::Read { file: file.to_owned(), source })?;
+    let damaged = |problem: String| CheckpointError::damaged(file, problem);
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let text = metadata.metadata().as_ref().and_then(|entries| entries.get("training"));
+    let text = text.ok_or_else(|| damaged("it has no metadata named `training`".to_owned()))?;
+    let training: Training = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let content = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let mut tensors = HashMap::new();
+    for (name, tensor) in content.tensors() {
+        if tensor.dtype() != Dtype::F32 {
+            return Err(damaged(format!("{name} is {:?}, not F32", tensor.dtype())));
+        }
+        let values = tensor.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        tensors.insert(name, values);
+    }
+    Ok((training, tensors))
+}
+
 impl Checkpoint {
     /// Reads a checkpoint of the training `identity`.
     pub fn read(file: &Path, identity: &Value) -> Result<Self, CheckpointError> {
-        let bytes = std::fs::read(file).map_err(|source| CheckpointError::Read { file: file.to_owned(), source })?;
-        let damaged = |problem: String| CheckpointError::damaged(file, problem);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let text = metadata.metadata().as_ref().and_then(|entries| entries.get("training"));
-        let text = text.ok_or_else(|| damaged("it has no metadata named `training`".to_owned()))?;
-        let training: Training = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        if let Some((what, there, here)) = difference("", &training.identity, identity) {
-            return Err(CheckpointError::Other { file: file.to_owned(), what, checkpoint: there, here });
+        let (Training { identity: there, position, history, best }, tensors) = parse(file)?;
+        if let Some((what, checkpoint, here)) = difference("", &there, identity) {
+            return Err(CheckpointError::Other { file: file.to_owned(), what, checkpoint, here });
         }
-        let content = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut tensors = HashMap::new();
-        for (name, tensor) in content.tensors() {
-            if tensor.dtype() != Dtype::F32 {
-                return Err(damaged(format!("{name} is {:?}, not F32", tensor.dtype())));
-            }
-            let values = tensor.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            tensors.insert(name, values);
-        }
-        let Training { position, history, best, .. } = training;
         Ok(Self { tensors, position, history, best })
     }
 
@@ -168,13 +222,25 @@ pub(super) fn to_bytes(
         .map_err(|error| failed(error.to_string()))
 }
 
+/// What tells parameters from others: their SHA-256.
+pub(super) fn digest_of_parameters(parameters: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    for parameter in parameters {
+        hash.update(parameter.to_le_bytes());
+    }
+    hex(hash)
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What tells images from others: their shape and SHA-256.
 pub(super) fn digest(images: &Images) -> String {
     let mut hash = Sha256::new();
     hash.update(&images.pixels);
     hash.update(&images.labels);
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{} of {:?}, SHA-256 {hex}", images.len(), images.shape())
+    format!("{} of {:?}, SHA-256 {}", images.len(), images.shape(), hex(hash))
 }
 
 #[cfg(test)]

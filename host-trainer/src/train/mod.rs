@@ -24,7 +24,7 @@ mod trainable;
 mod trainer;
 
 pub use average::Average;
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, CheckpointSummary};
 pub use loss::softmax_cross_entropy;
 pub use optimizer::{Moments, Optimizer, OptimizerState, Step, norm};
 pub use pipeline::{InputScaling, Pipeline};

@@ -119,7 +119,7 @@ impl Schedule {
     }
 
     /// What is wrong with its numbers, and the remedy.
-    pub(super) fn problem(&self) -> Option<(&'static str, String)> {
+    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         let positive = |name, value: f32| {
             (!(value > 0.0 && value.is_finite())).then(|| (name, format!("is {value}; it must be above 0")))
         };

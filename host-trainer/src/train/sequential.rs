@@ -79,7 +79,8 @@ pub(crate) fn load(images: &Images, number: usize, values: &mut [f32]) {
 impl Trainable for Sequential<'_> {
     fn description(&self) -> String {
         let nodes: Vec<_> = self.network.nodes().iter().map(|node| (&node.layer, &node.inputs)).collect();
-        format!("{:?} {nodes:?}", self.network.input_shape())
+        let rounding = self.quantization.as_ref().map(|quantization| format!(", {}", quantization.rules()));
+        format!("{:?} {nodes:?}{}", self.network.input_shape(), rounding.unwrap_or_default())
     }
 
     fn input(&self) -> [usize; 3] {

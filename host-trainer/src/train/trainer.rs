@@ -223,6 +223,8 @@ impl<'a, M: Trainable> Trainer<'a, M> {
     /// training is asked to stop. The file is whole at all times.
     pub fn keep_checkpoint(&mut self, folder: OutputFolder, name: &str) {
         self.checkpoint = Some((folder, name.to_owned()));
+        // As long as the parameters are the first ones.
+        self.identity();
     }
 
     /// Goes on from a checkpoint, to the same result as training that was never interrupted, bit for bit.
@@ -278,6 +280,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
             serde_json::json!({
                 "network": self.model.description(),
                 "parameters": self.parameters.len(),
+                "weights before training": super::checkpoint::digest_of_parameters(&self.parameters),
                 "seed": self.seed,
                 "recipe": self.recipe,
                 "training images": data(Some(self.data.train)),

@@ -15,8 +15,10 @@ pub struct Prepared {
     pub train: Images,
     /// What is held out to choose by.
     pub validation: Option<Images>,
-    /// How levels become inputs.
+    /// How levels become inputs of the network that trains.
     pub scaling: InputScaling,
+    /// How they become inputs of the network that is exported: with one factor for all channels.
+    pub exported: InputScaling,
 }
 
 /// The seed by which images are held out: the same for every seed of training, so that those can be compared.
@@ -42,6 +44,7 @@ impl Prepared {
             (set.train.clone(), None)
         };
         let scaling = description.network.input.scaling(&train);
-        Ok(Self { set, train, validation, scaling })
+        let exported = description.network.input.exported_scaling(&scaling);
+        Ok(Self { set, train, validation, scaling, exported })
     }
 }

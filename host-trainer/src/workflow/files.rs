@@ -44,10 +44,11 @@ impl Files {
         Self { out: out.to_owned(), module: description.module_name() }
     }
 
-    /// The name of the checkpoint of a seed.
+    /// The name of the checkpoint of a seed: of training in `f32`, or of quantization-aware training after it.
     #[must_use]
-    pub fn checkpoint(seed: u64) -> String {
-        format!("checkpoint-seed{seed}.safetensors")
+    pub fn checkpoint(seed: u64, quantization_aware: bool) -> String {
+        let phase = if quantization_aware { "-aware" } else { "" };
+        format!("checkpoint-seed{seed}{phase}.safetensors")
     }
 
     /// The graph of a form (`f32`, `int8`) of the network.
@@ -101,9 +102,9 @@ impl Files {
         let first: Vec<usize> = (0..data.set.test.len().min(INPUT_COUNT)).collect();
         let images = data.set.test.select(&first);
         let inputs =
-            (0..images.len()).map(|index| evaluate::input(last, &data.scaling, images.image(index)).to_bytes());
+            (0..images.len()).map(|index| evaluate::input(last, &data.exported, images.image(index)).to_bytes());
         files.push((INPUTS.to_owned(), inputs.flatten().collect()));
-        let outputs = evaluate::outputs(&Interpreter::new(last)?, last, &images, &data.scaling)?;
+        let outputs = evaluate::outputs(&Interpreter::new(last)?, last, &images, &data.exported)?;
         files.push((OUTPUTS.to_owned(), outputs.iter().flat_map(crate::graph::Numbers::to_bytes).collect()));
 
         let names =

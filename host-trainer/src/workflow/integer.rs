@@ -11,7 +11,7 @@ use crate::train::InputScaling;
 use bareconv::arch::{Visitor, visit_all};
 use bareconv::kernels::Backend;
 
-/// Quantizes a graph as a description says, by images drawn from `training`.
+/// Quantizes a graph after training, with the options of a description, by images drawn from `training`.
 ///
 /// # Errors
 /// When the graph cannot be quantized, or the images are not its.

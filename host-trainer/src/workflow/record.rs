@@ -43,25 +43,29 @@ pub(super) fn record(
     let forms =
         [Some(("f32", float)), quantized.map(|quantized| (name(description, &quantized.graph), &quantized.graph))];
     for (name, graph) in forms.into_iter().flatten() {
-        let answers = evaluate::evaluate(graph, test, &data.scaling)?;
+        let answers = evaluate::evaluate(graph, test, &data.exported)?;
         record.results.push(ResultRecord {
             name: name.to_owned(),
             accuracy: answers.confusion.accuracy(),
             confusion: answers.confusion.clone(),
         });
         let weights = weight_bytes(graph);
+        if description.training.pruning.is_some() {
+            let zeros = format!("{:.1} %", 100.0 * zeros(graph));
+            record.facts.push((format!("weights that are 0, {name}"), zeros));
+        }
         record.facts.push((format!("weights and biases, {name}"), format!("{:.1} KB", weights as f64 / 1000.0)));
         last = Some((graph, answers));
     }
     if let Some((graph, answers)) = last {
         record.mistakes = evaluate::worst(&answers, test, MISTAKES);
         let first: Vec<usize> = (0..test.len().min(VERIFIED)).collect();
-        let backends = integer::verify(graph, &test.select(&first), &data.scaling)?;
+        let backends = integer::verify(graph, &test.select(&first), &data.exported)?;
         record.facts.push((format!("the same outputs for {} test images on", first.len()), backends.join(", ")));
     }
     record.weights = weights(float, quantized);
     let settings = description.quantization.clone().unwrap_or_default();
-    record.activations = activations(float, quantized, &settings, data)?;
+    record.activations = activations(network, float, quantized, &settings, data)?;
     Ok(record)
 }
 
@@ -72,11 +76,11 @@ pub(super) fn name(description: &Description, graph: &Graph) -> &'static str {
 }
 
 /// The epochs of a training.
-pub(super) fn epochs(history: &[Epoch]) -> Vec<EpochRecord> {
+pub(super) fn epochs(history: &[Epoch], quantization_aware: bool) -> Vec<EpochRecord> {
     let one = |epoch: &Epoch| {
         let held_out = epoch.validation.or(epoch.test);
         EpochRecord {
-            quantization_aware: false,
+            quantization_aware,
             learning_rate: f64::from(epoch.rate),
             training_loss: epoch.loss,
             training_accuracy: epoch.accuracy,
@@ -144,6 +148,24 @@ fn bytes(weights: &Weights) -> usize {
     }
 }
 
+/// The share of all weights that are 0.
+fn zeros(graph: &Graph) -> f64 {
+    let (mut zeros, mut all) = (0, 0);
+    for weights in graph.nodes.iter().filter_map(|node| weights_of(&node.operator)) {
+        match weights {
+            Weights::Int8 { weights, .. } | Weights::Int4 { weights, .. } => {
+                zeros += weights.iter().filter(|&&weight| weight == 0).count();
+                all += weights.len();
+            }
+            Weights::F32 { weights, .. } => {
+                zeros += weights.iter().filter(|&&weight| weight == 0.0).count();
+                all += weights.len();
+            }
+        }
+    }
+    zeros as f64 / all.max(1) as f64
+}
+
 /// A histogram for each layer with weights.
 fn weights(float: &Graph, quantized: Option<&Quantized>) -> Vec<Histogram> {
     let limits = |name: &str| {
@@ -169,13 +191,14 @@ fn weights(float: &Graph, quantized: Option<&Quantized>) -> Vec<Histogram> {
 
 /// A histogram of the input and of each layer's output, over some training images.
 fn activations(
+    network: &nn::Network,
     float: &Graph,
     quantized: Option<&Quantized>,
     settings: &Quantization,
     data: &Prepared,
 ) -> Result<Vec<Histogram>, Error> {
     let few = Quantization { calibration_images: settings.calibration_images.min(SEEN), ..settings.clone() };
-    let inputs = integer::calibration(float, &few, &data.train, &data.scaling);
+    let inputs = integer::calibration(float, &few, &data.train, &data.exported);
     let interpreter = Interpreter::new(float)?;
     let runs = inputs.par_iter().map(|input| interpreter.run_all(input)).collect::<Result<Vec<_>, _>>()?;
     let limits = |name: &str| {
@@ -186,11 +209,13 @@ fn activations(
             Element::F32 => None,
         }
     };
+    // A layer of the network may be several nodes: the one of its name has its output.
+    let own = |node: &&crate::graph::Node| network.nodes().iter().any(|layer| layer.name == node.name);
     let named = float
         .inputs
         .iter()
         .map(|&id| (id, "input"))
-        .chain(float.nodes.iter().map(|node| (node.output, &node.name[..])));
+        .chain(float.nodes.iter().filter(own).map(|node| (node.output, &node.name[..])));
     let one = |(id, name): (crate::graph::ValueId, &str)| {
         let mut values = Vec::new();
         for run in &runs {

@@ -9,8 +9,9 @@
 //! load costs two, or one right after another load; everything else in the inner loops costs one.
 
 use crate::kernels::finish::Requantize;
-use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
+use crate::kernels::{MicroKernel, Requantization, Routine, Strip, sealed::Sealed};
 use crate::pack::{BYTE_PAIR_TAPS, Layout, Runs};
+use crate::quant::{CommonRequantization, RoundingMode};
 use crate::shape::Conv2dShape;
 use core::arch::{asm, naked_asm};
 use core::hint::assert_unchecked;
@@ -74,7 +75,11 @@ impl MicroKernel for Int8 {
     }
 }
 
-impl Requantize for Int8 {}
+impl Requantize for Int8 {
+    fn requantization(common: &CommonRequantization, mode: RoundingMode, dense: bool) -> Option<Requantization> {
+        super::finish::requantization(common, mode, dense)
+    }
+}
 
 /// int16 with SMLAD, weights in [`Format::Interleaved`](crate::pack::Format::Interleaved): each is widened for itself.
 pub struct Int16;

@@ -56,38 +56,22 @@ impl DepthwiseKernel for Int8 {
         unsafe {
             let multiplier = *strip.parameters as i32;
             let (low, high) = (common.low, common.high);
-            let saturates = (low, high) == (-128, 127);
             match E::Rounding::MODE {
                 // Then the low word of the offset is zero, and the product's does not matter.
                 RoundingMode::Single if common.shift > 32 => {
                     let (offset, shift) = ((common.offset >> 32) as i32, (common.shift - 32) & 31);
-                    if saturates {
-                        each(strip, out, |sum| saturate(smmla(sum, multiplier, offset) >> shift));
-                    } else {
-                        // No overflow: the high word is below 2^30 in magnitude, and shifts end at 22.
-                        let offset = offset.wrapping_sub(low << shift);
-                        each(strip, out, |sum| clamp(smmla(sum, multiplier, offset) >> shift, high - low, high));
-                    }
+                    // No overflow: the high word is below 2^30 in magnitude, and shifts end at 22.
+                    let offset = offset.wrapping_sub(low << shift);
+                    each(strip, out, |sum| clamp(smmla(sum, multiplier, offset) >> shift, high - low, high));
                 }
                 RoundingMode::Double if (*strip.parameters.add(1) as i32) < 0 => {
-                    let (shift, zero_point) = ((*strip.parameters.add(1)).wrapping_neg(), common.zero_point);
-                    if saturates {
-                        each(strip, out, |sum| saturate(round_twice(sum, multiplier, shift, zero_point)));
-                    } else {
-                        let above = zero_point - low;
-                        each(strip, out, |sum| clamp(round_twice(sum, multiplier, shift, above), high - low, high));
-                    }
+                    let (shift, above) = ((*strip.parameters.add(1)).wrapping_neg(), common.zero_point - low);
+                    each(strip, out, |sum| clamp(round_twice(sum, multiplier, shift, above), high - low, high));
                 }
                 _ => finish_by_channel::<E>(strip, common, output),
             }
         }
     }
-}
-
-/// `value` as far as it fits eight bits.
-#[inline(always)]
-fn saturate(value: i32) -> i32 {
-    value.max(-128).min(127)
 }
 
 /// `low + min(max(above, 0), high - low)`, where `above` is a value less `low`; both bounds are of int8.

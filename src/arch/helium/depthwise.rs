@@ -4,7 +4,7 @@
 //! and column share a word. One load gathers a window of four columns, and one VMLADAV multiplies all its taps, of which a
 //! filter of three by three has nine. Other filters go tap by tap, eight channels of two pixels at once.
 
-use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order};
+use crate::kernels::depthwise::{Band, DepthwiseKernel, Layout, Load, Order, fits_window};
 use crate::kernels::{Routine, sealed::Sealed};
 use crate::shape::DepthwiseConv2dShape;
 use core::arch::naked_asm;
@@ -24,7 +24,7 @@ impl DepthwiseKernel for Int8 {
     type Weight = i8;
     type Activation = i8;
     type Accumulator = i32;
-    const LAYOUT: Layout = Layout { lanes: WIDE, planes: 0, group: 1, order: Order::Filter, scratch: 1024 };
+    const LAYOUT: Layout = Layout { lanes: WIDE, planes: 0, group: 1, order: Order::Windows, scratch: 1280 };
     const NARROW: usize = NARROW;
     const PARTIAL: bool = true;
     // Narrow pixels are interleaved in pairs.
@@ -60,10 +60,8 @@ impl DepthwiseKernel for Int8 {
 /// The routine for a shape.
 pub(crate) const fn routine(shape: &DepthwiseConv2dShape) -> Routine {
     type Kernel = unsafe extern "C" fn(&Band<Int8>, *mut i32);
-    let ([height, width], stride) = (shape.filter, shape.stride[1]);
     let wide = shape.output()[2] > NARROW;
-    let small = height <= 4 && width <= 4 && stride <= 2 && shape.dilation[0] == 1 && shape.dilation[1] == 1;
-    let kernel: Kernel = match (small, wide, height, stride) {
+    let kernel: Kernel = match (fits_window(shape), wide, shape.filter[0], shape.stride[1]) {
         (true, true, 1, 1) => interleaved::<WIDE, 1, 1>,
         (true, true, 1, 2) => interleaved::<WIDE, 1, 2>,
         (true, true, 2, 1) => interleaved::<WIDE, 2, 1>,
@@ -101,14 +99,15 @@ unsafe extern "C" fn load_wide(load: &Load<Int8>) {
         "push {{r4-r8, lr}}",
         "ldm r0, {{r1-r7}}",
         "ldr r8, [r0, #36]",
-        "cbz r5, 4f",
+        "cmp r5, #0",
+        "beq 4f",
         "vctp.8 r8",
+        "cmp r8, #16",
+        "bne 5f",
         "1:",
         "mov r0, r1",
         "mov r12, r6",
         "dls lr, r4",
-        "cmp r8, #16",
-        "bne 3f",
         "2:",
         "vldrb.u8 q0, [r0]",
         "add r0, r2",
@@ -119,6 +118,10 @@ unsafe extern "C" fn load_wide(load: &Load<Int8>) {
         "subs r5, #1",
         "bne 1b",
         "b 4f",
+        "5:",
+        "mov r0, r1",
+        "mov r12, r6",
+        "dls lr, r4",
         "3:",
         "vpst",
         "vldrbt.u8 q0, [r0]",
@@ -128,7 +131,7 @@ unsafe extern "C" fn load_wide(load: &Load<Int8>) {
         "add r1, r3",
         "add r6, r7",
         "subs r5, #1",
-        "bne 1b",
+        "bne 5b",
         "4:",
         "pop {{r4-r8, pc}}",
     )
@@ -198,11 +201,19 @@ unsafe extern "C" fn move_down(from: *const i8, to: *mut i8, count: usize) {
     )
 }
 
-/// Bytes of the columns that [`interleaved`] has at once.
-const COLUMNS: usize = 640;
+/// Output columns that [`interleaved`] computes at once: offsets of their windows fit the instructions.
+const fn most(lanes: usize, stride: usize) -> usize {
+    if lanes * stride <= WIDE { 8 } else { 4 }
+}
+
+/// Bytes of the interleaved columns that they see.
+const fn columns(lanes: usize, stride: usize) -> usize {
+    (((most(lanes, stride) - 1) * stride + 4) * lanes * 4).next_multiple_of(64)
+}
 
 /// [`DepthwiseKernel::sums`] for blocks of `LANES` channels and filters of `HEIGHT` rows, up to four columns and the
-/// horizontal stride `STRIDE`: an output takes 3 instructions, and interleaving a column's four rows, for all channels, 9.
+/// horizontal stride `STRIDE`: an output takes 3 instructions. Interleaving a column's four rows takes 9 for all
+/// channels, and serves two output rows where filters of fewer rows do not skip any.
 ///
 /// # Safety
 /// As there; pixels are `STRIDE * LANES` apart, and loads may go `OVERREAD` words beyond the band.
@@ -211,14 +222,16 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
     band: &Band<Int8>,
     accumulators: *mut i32,
 ) {
-    // The frame: 4 rows left   8 output columns at a time   12 the row   16 offsets of four columns   32 columns left
-    // 48 interleaved columns, then weights: [column][channel][row]. The window of an output may reach one column beyond
-    // the columns, where its weights are zero.
+    // The frame: 0 bytes to the row that only the second of two output rows sees, or 0   4 rows left   8 the first pixel of
+    // the row   16 the windows of the first output, less a step   32 interleaved columns: [column][channel][row]. A
+    // window may reach beyond the columns that were written, where its weights are zero.
+    //
+    // Weights are moved by a row for the first of two output rows, or for the only one, so that their address is odd.
     //
     // VMOV of two registers puts the first into the lower lane, which its text names last.
-    // q0 to q3 are the weights of four channels, q6 their biases, q7 the addresses of the columns before the next window.
-    // r3 output columns, r5 next biases, r7 channels left, r8 from the weights to the first window, r9 next weights, r10
-    // the first pixel, r11 the band, r12 next sums.
+    // q0 to q3 are the weights of four channels, q6 their biases, q7 the addresses of the columns before the windows of
+    // the first output. r1 bytes from a row of sums to the next, r3 output columns at once, r5 next biases, r7 where their
+    // code begins, r8 columns left, r9 next weights, r10 the first pixel, r11 the band, r12 next sums.
     naked_asm!(
         ".cpu cortex-m55",
         "push {{r4-r11, lr}}",
@@ -227,103 +240,40 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
         "sub sp, #{frame}",
         "mov r11, r0",
         "mov r12, r1",
-        "ldr r1, [r11, #4]",
-        "ldr r5, [r11, #48]",
         "movs r2, #0",
-        "vmov.i32 q1, #0",
-        "vmov.i32 q2, #0",
-        "vmov.i32 q3, #0",
+        "add r3, sp, #16",
         "vidup.u32 q7, r2, #4",
         "vshl.i32 q7, q7, #{log}",
+        "vadd.i32 q7, q7, r3",
         "vstrw.32 q7, [sp, #16]",
-        "add r2, sp, #48 + {columns}",
-        "lsls r3, r5, #{log}",
-        ".if {lanes} == 16",
-        "dls lr, r5",
-        "1:",
-        "mov r6, r1",
-        "vldrb.u8 q0, [r6]",
-        ".if {height} > 1",
-        "add r6, r3",
-        "vldrb.u8 q1, [r6]",
-        ".endif",
-        ".if {height} > 2",
-        "add r6, r3",
-        "vldrb.u8 q2, [r6]",
-        ".endif",
-        ".if {height} > 3",
-        "add r6, r3",
-        "vldrb.u8 q3, [r6]",
-        ".endif",
-        "vst40.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst41.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst42.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
-        "adds r1, #16",
-        "le lr, 1b",
-        "rsb r5, r5, #4",
-        "lsls r5, r5, #2",
-        "vmov.i32 q0, #0",
-        "wls lr, r5, 3f",
-        "2:",
-        "vstrw.32 q0, [r2], #16",
-        "le lr, 2b",
-        "3:",
-        ".else",
-        "mov r4, r3",
-        "movs r7, #2",
-        "dls lr, r7",
-        "1:",
-        "vctp.8 r4",
-        "mov r6, r1",
-        "vpst",
-        "vldrbt.u8 q0, [r6]",
-        ".if {height} > 1",
-        "add r6, r3",
-        "vpst",
-        "vldrbt.u8 q1, [r6]",
-        ".endif",
-        ".if {height} > 2",
-        "add r6, r3",
-        "vpst",
-        "vldrbt.u8 q2, [r6]",
-        ".endif",
-        ".if {height} > 3",
-        "add r6, r3",
-        "vpst",
-        "vldrbt.u8 q3, [r6]",
-        ".endif",
-        "vst40.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst41.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst42.8 {{q0, q1, q2, q3}}, [r2]",
-        "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
-        "adds r1, #16",
-        "subs r4, #16",
-        "it mi",
-        "movmi r4, #0",
-        "le lr, 1b",
-        ".endif",
-        "ldr r2, [r11, #48]",
-        "rsb r3, r2, #{columns} / ({lanes} * 4)",
-        ".if {stride} == 2",
-        "lsrs r3, r3, #1",
-        ".endif",
-        "adds r3, #1",
-        "ldr r4, [r11, #28]",
-        "strd r4, r3, [sp, #4]",
         "ldr r10, [r11]",
-        // A row.
+        "ldr r1, [r11, #20]",
+        "ldr r2, [r11, #28]",
+        "lsls r1, r1, #{log} + 2",
+        // A row of outputs, or two.
         "4:",
-        "str r10, [sp, #12]",
-        "ldr r7, [r11, #20]",
+        "strd r2, r10, [sp, #4]",
+        ".if {height} < 4",
+        "ldrd r4, r3, [r11, #32]",
+        "movs r0, #0",
+        "cmp r2, #2",
+        "it hs",
+        "cmphs r4, r3",
+        "it eq",
+        "moveq r0, r3",
+        "str r0, [sp]",
+        ".endif",
+        "ldr r8, [r11, #20]",
         // Some of its columns.
         "5:",
-        "ldr r3, [sp, #8]",
-        "cmp r3, r7",
+        "movs r3, #{most}",
+        "cmp r3, r8",
         "it hi",
-        "movhi r3, r7",
-        "subs r7, r7, r3",
-        "str r7, [sp, #32]",
+        "movhi r3, r8",
+        "adr.w r7, 9f",
+        "movs r0, #48",
+        "mls r7, r3, r0, r7",
+        "adds r7, #1",
         "ldr r2, [r11, #48]",
         "subs r4, r3, #1",
         ".if {stride} == 2",
@@ -335,80 +285,118 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
         "lsrs r4, r4, #1",
         ".endif",
         "dls lr, r4",
-        "add r2, sp, #48",
+        "add r2, sp, #32",
         "mov r0, r10",
-        ".if {height} > 1",
         "ldr r4, [r11, #36]",
-        "adds r6, r0, r4",
+        ".if {height} == 1",
+        "ldr r4, [sp]",
+        ".endif",
+        "adds r5, r0, r4",
+        ".if {height} > 1",
+        ".if {height} == 2",
+        "ldr r4, [sp]",
+        ".endif",
+        "adds r6, r5, r4",
         ".endif",
         ".if {height} > 2",
-        "adds r7, r6, r4",
+        ".if {height} == 3",
+        "ldr r4, [sp]",
         ".endif",
-        ".if {height} > 3",
-        "add r8, r7, r4",
+        "add r9, r6, r4",
         ".endif",
         "6:",
         "vldrb.u8 q0, [r0], #16",
+        "vldrb.u8 q1, [r5], #16",
         ".if {height} > 1",
-        "vldrb.u8 q1, [r6], #16",
+        "vldrb.u8 q2, [r6], #16",
         ".endif",
         ".if {height} > 2",
-        "vldrb.u8 q2, [r7], #16",
-        ".endif",
-        ".if {height} > 3",
-        "vldrb.u8 q3, [r8], #16",
+        "vldrb.u8 q3, [r9], #16",
         ".endif",
         "vst40.8 {{q0, q1, q2, q3}}, [r2]",
         "vst41.8 {{q0, q1, q2, q3}}, [r2]",
         "vst42.8 {{q0, q1, q2, q3}}, [r2]",
         "vst43.8 {{q0, q1, q2, q3}}, [r2]!",
         "le lr, 6b",
-        "ldr r5, [r11, #8]",
-        "add r9, sp, #48 + {columns}",
-        "movw r8, #{columns} + {stride} * {lanes} * 4",
-        "movs r7, #{lanes} / 4",
-        // Four channels.
+        "ldr r9, [r11, #4]",
+        ".if {height} < 4",
+        "adds r9, #1",
+        ".endif",
+        // One row.
         "7:",
+        "ldr r5, [r11, #8]",
+        "movs r4, #{lanes} / 4",
         "vldrw.u32 q7, [sp, #16]",
-        "mov r1, r12",
-        "vadd.i32 q7, q7, r9",
-        "vldrw.u32 q0, [q7]",
-        "vldrw.u32 q1, [q7, #4]",
-        "vldrw.u32 q2, [q7, #8]",
-        "vldrw.u32 q3, [q7, #12]",
-        "vldrw.u32 q6, [r5], #16",
-        "vsub.i32 q7, q7, r8",
-        "dls lr, r3",
+        "dls lr, r4",
+        // Four channels.
         "8:",
-        "vldrw.u32 q4, [q7, #{stride} * {lanes} * 4]!",
-        "vldrw.u32 q5, [q7, #4]",
+        "vldrb.u8 q0, [r9], #16",
+        "vldrb.u8 q1, [r9], #16",
+        "vldrb.u8 q2, [r9], #16",
+        "vldrb.u8 q3, [r9], #16",
+        "vldrw.u32 q6, [r5], #16",
+        "bx r7",
+        // Outputs, of 48 bytes of code each.
+        ".set bareconv_output, {most} - 1",
+        ".rept {most} - 1",
+        "vldrw.u32 q4, [q7, #bareconv_output * {step} + 16]",
+        "vldrw.u32 q5, [q7, #bareconv_output * {step} + 20]",
         "vmladav.s8 r0, q4, q0",
-        "vldrw.u32 q4, [q7, #8]",
+        "vldrw.u32 q4, [q7, #bareconv_output * {step} + 24]",
         "vmladav.s8 r2, q5, q1",
-        "vldrw.u32 q5, [q7, #12]",
+        "vldrw.u32 q5, [q7, #bareconv_output * {step} + 28]",
         "vmladav.s8 r4, q4, q2",
         "vmladav.s8 r6, q5, q3",
         "vmov q4[2], q4[0], r0, r4",
         "vmov q4[3], q4[1], r2, r6",
         "vadd.i32 q4, q4, q6",
-        "vstrw.32 q4, [r1], #{lanes} * 4",
+        "vstrw.32 q4, [r12, #bareconv_output * {lanes} * 4]",
+        ".set bareconv_output, bareconv_output - 1",
+        ".endr",
+        "vldrw.u32 q5, [q7, #20]",
+        "vldrw.u32 q4, [q7, #24]",
+        "vmladav.s8 r2, q5, q1",
+        "vldrw.u32 q5, [q7, #28]",
+        "vmladav.s8 r4, q4, q2",
+        "vldrw.u32 q4, [q7, #16]!",
+        "vmladav.s8 r6, q5, q3",
+        "vmladav.s8 r0, q4, q0",
+        "vmov q4[2], q4[0], r0, r4",
+        "vmov q4[3], q4[1], r2, r6",
+        "vadd.i32 q4, q4, q6",
+        "vstrw.32 q4, [r12], #16",
+        "9:",
         "le lr, 8b",
-        "add r12, r12, #16",
-        "add r9, r9, #16",
-        "subs r7, r7, #1",
-        "bne 7b",
+        ".if {height} < 4",
+        "lsls r0, r9, #31",
+        "beq 2f",
+        "ldr r0, [sp]",
+        "cbz r0, 3f",
+        "subw r9, r9, #{lanes} * 16 + 1",
+        "add r12, r12, r1",
+        "sub r12, r12, #{lanes} * 4",
+        "b 7b",
+        "2:",
+        "sub r12, r12, r1",
+        "3:",
+        ".endif",
         "subs r0, r3, #1",
         "add r12, r12, r0, lsl #{log} + 2",
         "add r10, r10, r3, lsl #{log} + {stride} - 1",
-        "ldr r7, [sp, #32]",
-        "cmp r7, #0",
+        "subs r8, r8, r3",
         "bne 5b",
-        "ldr r10, [sp, #12]",
-        "ldr r0, [r11, #32]",
-        "add r10, r0",
-        "ldr r0, [sp, #4]",
-        "subs r0, r0, #1",
-        "str r0, [sp, #4]",
+        "ldrd r2, r10, [sp, #4]",
+        "ldr r4, [r11, #32]",
+        "add r10, r10, r4",
+        ".if {height} < 4",
+        "ldr r0, [sp]",
+        "cbz r0, 3f",
+        "add r10, r10, r4",
+        "add r12, r12, r1",
+        "subs r2, r2, #1",
+        "3:",
+        ".endif",
+        "subs r2, r2, #1",
         "bne 4b",
         "add sp, #{frame}",
         "vpop {{d8-d15}}",
@@ -418,8 +406,9 @@ unsafe extern "C" fn interleaved<const LANES: usize, const HEIGHT: usize, const 
         log = const LANES.ilog2(),
         height = const HEIGHT,
         stride = const STRIDE,
-        columns = const COLUMNS,
-        frame = const 48 + COLUMNS + 16 * LANES,
+        step = const STRIDE * LANES * 4,
+        most = const most(LANES, STRIDE),
+        frame = const 32 + columns(LANES, STRIDE),
     )
 }
 

@@ -1,4 +1,4 @@
-//! Requantization of eight or four channels at a time, along the columns of a strip.
+//! Requantization of sixteen, eight or four channels at a time, along the columns of a strip.
 
 use super::conv::{Int8, Int16};
 use crate::kernels::finish::{IntegerEpilogue, Requantize, Sums, finish_any};
@@ -24,9 +24,9 @@ struct Columns {
     multipliers: *const u32,
     /// [`DoubleRounding`](crate::DoubleRounding) only.
     exponents: *const u32,
-    /// [`SingleRounding`](crate::SingleRounding): the high word of the offset. Otherwise the zero point.
+    /// [`SingleRounding`](crate::SingleRounding): twice the offset's high word. Otherwise the zero point.
     offset: i32,
-    /// [`SingleRounding`](crate::SingleRounding): 32 less the shift.
+    /// [`SingleRounding`](crate::SingleRounding): 31 less the shift.
     shift: i32,
     /// The lowest and highest output. [`DoubleRounding`](crate::DoubleRounding): the zero point subtracted.
     bounds: [i32; 2],
@@ -62,9 +62,9 @@ unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequa
     type Kernel = unsafe extern "C" fn(&Columns) -> usize;
     const { assert!(size_of::<E::Output>() == 1 || size_of::<E::Output>() == 2) };
     let (usable, [plain, pooled]): (bool, [[Kernel; 2]; 2]) = match (E::Rounding::MODE, size_of::<E::Output>()) {
-        // The low word of the offset is 0, so nothing carries.
-        (RoundingMode::Single, 1) => (common.shift > 32, kernels!(SINGLE, 1)),
-        (RoundingMode::Single, _) => (common.shift > 32, kernels!(SINGLE, 2)),
+        // What saturates before its shift, by 23 or by 16 at most, is saturated after it as well.
+        (RoundingMode::Single, 1) => (common.shift >= 32 && common.shift <= 54, kernels!(SINGLE, 1)),
+        (RoundingMode::Single, _) => (common.shift >= 32 && common.shift <= 47, kernels!(SINGLE, 2)),
         (RoundingMode::Double, 1) => (true, kernels!(DOUBLE, 1)),
         (RoundingMode::Double, _) => (true, kernels!(DOUBLE, 2)),
         // Multipliers below a quarter.
@@ -80,35 +80,54 @@ unsafe fn requantize<E: IntegerEpilogue>(strip: &Sums<i32>, common: &CommonRequa
         _ => return unsafe { finish_any::<E>(strip, common, output) },
     };
     let (zero_point, offset) = match E::Rounding::MODE {
-        RoundingMode::Single => (0, (common.offset >> 32) as i32),
+        RoundingMode::Single => (0, (common.offset >> 31) as i32),
         RoundingMode::PowerOfTwo => (0, 0),
         _ => (common.zero_point, common.zero_point),
     };
-    let mut c = 0;
-    while c < strip.present {
+    // Bytes of one multiplier a channel, from sums that lie densely.
+    let (sixteen, densely): (Kernel, bool) = match E::Rounding::MODE {
+        RoundingMode::Single => (sixteen_columns::<SINGLE>, size_of::<E::Output>() == 1),
+        RoundingMode::PowerOfTwo => (sixteen_columns::<SHIFT>, size_of::<E::Output>() == 1),
+        _ => (eight, false),
+    };
+    let densely = densely && strip.channels == 4 * LANES && strip.pool == [1, 1];
+    let mut job = Columns {
+        columns: strip.columns,
+        sums: strip.sums,
+        step: 4 * strip.channels,
+        output: output.cast(),
+        stride: strip.stride * size_of::<E::Output>(),
+        lanes: strip.present,
+        multipliers: strip.parameters,
+        exponents: strip.parameters.wrapping_add(strip.channels),
+        offset,
+        shift: 31 - common.shift as i32,
+        // Clamped before the zero point is added: so the sum cannot wrap, where the scalar form saturates.
+        bounds: [common.low - zero_point, common.high - zero_point],
+    };
+    loop {
         // SAFETY: the caller's promise; nothing of a channel beyond `present` is read or written.
-        unsafe {
-            let multipliers = strip.parameters.add(c);
-            let columns = Columns {
-                columns: strip.columns,
-                sums: strip.sums.add(c),
-                step: 4 * strip.channels,
-                output: output.add(c).cast(),
-                stride: strip.stride * size_of::<E::Output>(),
-                lanes: strip.present - c,
-                multipliers,
-                exponents: multipliers.wrapping_add(strip.channels),
-                offset,
-                shift: 32 - common.shift as i32,
-                // Clamped before the zero point is added: so the sum cannot wrap, where the scalar form saturates.
-                bounds: [common.low - zero_point, common.high - zero_point],
-            };
-            if columns.lanes >= 2 * LANES && eight(&columns) != 0 {
-                c += 2 * LANES;
+        let done = unsafe {
+            if densely && job.lanes >= 4 * LANES {
+                sixteen(&job);
+                4 * LANES
+            } else if job.lanes >= 2 * LANES && eight(&job) != 0 {
+                2 * LANES
             } else {
-                four(&columns);
-                c += LANES;
+                four(&job);
+                LANES
             }
+        };
+        if job.lanes <= done {
+            break;
+        }
+        job.lanes -= done;
+        // SAFETY: the channels from here on are there.
+        unsafe {
+            job.sums = job.sums.add(done);
+            job.output = job.output.add(done * size_of::<E::Output>());
+            job.multipliers = job.multipliers.add(done);
+            job.exponents = job.exponents.wrapping_add(done);
         }
     }
 }
@@ -122,8 +141,8 @@ const SHIFT: usize = 4;
 /// Finishes the columns of four channels and returns 1; `MODE` is the rounding, `POOL` the size of the pooling window, `BYTES` that of
 /// an output.
 ///
-/// Single rounding: the sum's high word is `high word of the product + high word of the offset`, since the low word of
-/// the offset is 0. Double rounding: VQRDMULH is gemmlowp's `SaturatingRoundingDoublingHighMul`; VRSHL rounds halves
+/// Single rounding: VQDMLASH is the high word of `2 * (sum * multiplier + offset)`, since the low 31 bits of the offset
+/// are 0. Double rounding: VQRDMULH is gemmlowp's `SaturatingRoundingDoublingHighMul`; VRSHL rounds halves
 /// upwards, and with 1 subtracted from what is negative (the sign of `value & -right`), away from zero. Reduced: the high
 /// word of the product, shifted. Power of two: a shift alone.
 ///
@@ -172,8 +191,7 @@ unsafe extern "C" fn columns<const MODE: usize, const POOL: usize, const BYTES: 
         ".endr",
         ".endif",
         ".if {mode} == 1",
-        "vmulh.s32 q0, q0, q1",
-        "vadd.i32 q0, q0, r6",
+        "vqdmlash.s32 q0, q1, r6",
         "vshl.s32 q0, r7",
         ".elseif {mode} == 3",
         "vmulh.s32 q0, q0, q1",
@@ -266,10 +284,8 @@ unsafe extern "C" fn eight_columns<const MODE: usize, const POOL: usize, const B
         ".endr",
         ".endif",
         ".if {mode} == 1",
-        "vmulh.s32 q0, q0, q2",
-        "vmulh.s32 q1, q1, q3",
-        "vadd.i32 q0, q0, r6",
-        "vadd.i32 q1, q1, r6",
+        "vqdmlash.s32 q0, q2, r6",
+        "vqdmlash.s32 q1, q3, r6",
         "vshl.s32 q0, r7",
         "vshl.s32 q1, r7",
         ".elseif {mode} == 3",
@@ -318,5 +334,70 @@ unsafe extern "C" fn eight_columns<const MODE: usize, const POOL: usize, const B
         mode = const MODE,
         pool = const POOL,
         bytes = const BYTES,
+    )
+}
+
+/// The same for sixteen channels that have bytes for outputs and whose sums lie densely; single rounding or a shift.
+///
+/// Every fourth channel is in a vector, until all are narrowed, saturated, into one vector of bytes.
+///
+/// # Safety
+/// As [`columns`] without pooling; sixteen channels have outputs, and `step` is 64.
+#[unsafe(naked)]
+unsafe extern "C" fn sixteen_columns<const MODE: usize>(job: &Columns) -> usize {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r8, lr}}",
+        "vpush {{d8-d15}}",
+        "ldm r0!, {{r1-r7}}",
+        "vld40.32 {{q4, q5, q6, q7}}, [r7]",
+        "vld41.32 {{q4, q5, q6, q7}}, [r7]",
+        "vld42.32 {{q4, q5, q6, q7}}, [r7]",
+        "vld43.32 {{q4, q5, q6, q7}}, [r7]",
+        "ldm r0, {{r0, r6, r7, r8, r12}}",
+        ".if {mode} == 4",
+        "vneg.s32 q4, q4",
+        "vneg.s32 q5, q5",
+        "vneg.s32 q6, q6",
+        "vneg.s32 q7, q7",
+        ".endif",
+        "dls lr, r1",
+        "2:",
+        "vld40.32 {{q0, q1, q2, q3}}, [r2]",
+        "vld41.32 {{q0, q1, q2, q3}}, [r2]",
+        "vld42.32 {{q0, q1, q2, q3}}, [r2]",
+        "vld43.32 {{q0, q1, q2, q3}}, [r2]!",
+        ".if {mode} == 1",
+        "vqdmlash.s32 q0, q4, r6",
+        "vqdmlash.s32 q1, q5, r6",
+        "vqdmlash.s32 q2, q6, r6",
+        "vqdmlash.s32 q3, q7, r6",
+        "vshl.s32 q0, r7",
+        "vshl.s32 q1, r7",
+        "vshl.s32 q2, r7",
+        "vshl.s32 q3, r7",
+        ".else",
+        "vshl.s32 q0, q0, q4",
+        "vshl.s32 q1, q1, q5",
+        "vshl.s32 q2, q2, q6",
+        "vshl.s32 q3, q3, q7",
+        ".endif",
+        "vqmovnb.s32 q0, q0",
+        "vqmovnt.s32 q0, q2",
+        "vqmovnb.s32 q1, q1",
+        "vqmovnt.s32 q1, q3",
+        "vdup.8 q2, r8",
+        "vqmovnb.s16 q0, q0",
+        "vqmovnt.s16 q0, q1",
+        "vdup.8 q3, r12",
+        "vmax.s8 q0, q0, q2",
+        "vmin.s8 q0, q0, q3",
+        "vstrb.8 q0, [r4]",
+        "add r4, r5",
+        "le lr, 2b",
+        "movs r0, #1",
+        "vpop {{d8-d15}}",
+        "pop {{r4-r8, pc}}",
+        mode = const MODE,
     )
 }

@@ -8,6 +8,8 @@ use core::arch::x86_64::*;
 
 /// Channels of a block. All backends share the layout, because filters are packed before it is known which will run.
 const LANES: usize = 16;
+/// Those of a layer that has no more.
+const HALF: usize = 8;
 
 /// int8 with AVX2: VPMADDWD multiplies two taps of eight channels with their weights.
 ///
@@ -23,6 +25,8 @@ impl DepthwiseKernel for Int8Avx2 {
     type Activation = i16;
     type Accumulator = i32;
     const LAYOUT: Layout = Layout { lanes: LANES, planes: 0, group: 2, order: Order::Filter, scratch: 8192 };
+    const NARROW: usize = HALF;
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -40,7 +44,13 @@ impl DepthwiseKernel for Int8Avx2 {
         #[target_feature(enable = "avx2")]
         unsafe fn sums(band: &Band<Int8Avx2>, accumulators: *mut i32) {
             // SAFETY: the caller's promise.
-            unsafe { in_lanes::<Int8Avx2, 4>(band, accumulators) }
+            unsafe {
+                if band.lanes == LANES {
+                    in_lanes::<Int8Avx2, 4>(&Band { lanes: LANES, ..*band }, accumulators);
+                } else {
+                    in_half_lanes::<Int8Avx2, 4>(band, accumulators);
+                }
+            }
         }
         // SAFETY: the caller's promise, AVX2 included.
         unsafe { sums(band, accumulators) }
@@ -51,9 +61,30 @@ impl DepthwiseKernel for Int8Avx2 {
 /// As [`DepthwiseKernel::load_rows`], with AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn load_rows<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Load<K>) {
+    match load.channels {
+        LANES => load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+        }),
+        HALF => load.for_each_pixel(|from, to| {
+            // SAFETY: see above.
+            unsafe { _mm_storeu_si128(to.cast(), _mm_cvtepi8_epi16(_mm_loadl_epi64(from.cast()))) }
+        }),
+        // SAFETY: the caller's promise.
+        _ => unsafe { load_some(load) },
+    }
+}
+
+/// [`DepthwiseKernel::load_rows`] for blocks of any number of channels.
+///
+/// # Safety
+/// As there.
+unsafe fn load_some<K: DepthwiseKernel<Input = i8, Activation = i16>>(load: &Load<K>) {
     load.for_each_pixel(|from, to| {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_si256(to.cast(), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+        for c in 0..load.channels {
+            // SAFETY: the caller's promise.
+            unsafe { to.add(c).write((*from.add(c)).into()) }
+        }
     });
 }
 
@@ -107,6 +138,8 @@ impl DepthwiseKernel for Int8Avx512 {
     type Activation = i16;
     type Accumulator = i32;
     const LAYOUT: Layout = Int8Avx2::LAYOUT;
+    const NARROW: usize = HALF;
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -124,7 +157,13 @@ impl DepthwiseKernel for Int8Avx512 {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
         unsafe fn sums(band: &Band<Int8Avx512>, accumulators: *mut i32) {
             // SAFETY: the caller's promise.
-            unsafe { in_lanes::<Int8Avx512, 8>(band, accumulators) }
+            unsafe {
+                if band.lanes == LANES {
+                    in_lanes::<Int8Avx512, 8>(&Band { lanes: LANES, ..*band }, accumulators);
+                } else {
+                    in_half_lanes::<Int8Avx512, 8>(band, accumulators);
+                }
+            }
         }
         // SAFETY: the caller's promise, AVX-512 with VNNI included.
         unsafe { sums(band, accumulators) }
@@ -171,6 +210,82 @@ impl Lanes for Int8Avx512 {
     }
 }
 
+/// [`DepthwiseKernel::sums`] where a pixel has eight lanes: two pixels that lie side by side are as sixteen lanes.
+/// Inlined into a function that enables the backend's instructions.
+///
+/// # Safety
+/// As there, with AVX2.
+#[inline(always)]
+unsafe fn in_half_lanes<L, const PAIRS: usize>(band: &Band<L>, mut accumulators: *mut i32)
+where
+    L: Lanes<Activation = i16, Weight = i16, Accumulator = i32, Sums = [__m256i; 2], Weights = [__m256i; 2]>,
+{
+    // SAFETY: the caller's promise. A band has the same fields whatever its kernel is, of the same types here.
+    unsafe {
+        if band.pixel_step != HALF || band.columns < 2 {
+            return in_lanes::<Int8Sse2, 4>(&*(&raw const *band).cast(), accumulators);
+        }
+        for row in 0..band.rows {
+            let mut pixel = band.activations.add(row * band.row_step);
+            let mut left = band.columns;
+            while left >= 2 * PAIRS {
+                pairs::<L, PAIRS>(band, pixel, accumulators);
+                pixel = pixel.wrapping_add(2 * PAIRS * HALF);
+                accumulators = accumulators.add(2 * PAIRS * HALF);
+                left -= 2 * PAIRS;
+            }
+            while left > 0 {
+                // An odd pixel goes with the one before it, once more.
+                let back = if left == 1 { HALF } else { 0 };
+                pairs::<L, 1>(band, pixel.wrapping_sub(back), accumulators.sub(back));
+                pixel = pixel.wrapping_add(2 * HALF - back);
+                accumulators = accumulators.add(2 * HALF - back);
+                left -= left.min(2);
+            }
+        }
+    }
+}
+
+/// The sums of `PAIRS` pairs of pixels of eight lanes, the first at `pixel`. A vector holds four channels of a pixel, then
+/// the same of its neighbour.
+///
+/// # Safety
+/// As [`DepthwiseKernel::sums`], for these pixels.
+#[inline(always)]
+unsafe fn pairs<L, const PAIRS: usize>(band: &Band<L>, pixel: *const i16, accumulators: *mut i32)
+where
+    L: Lanes<Activation = i16, Weight = i16, Accumulator = i32, Sums = [__m256i; 2], Weights = [__m256i; 2]>,
+{
+    // SAFETY: the caller's promise; the last steps of weights and taps may leave them, so they wrap.
+    unsafe {
+        let mut sums = [[twice(band.bias), twice(band.bias.add(4))]; PAIRS];
+        let (mut weights, mut taps) = (band.weights, band.taps);
+        for _ in 0..band.groups {
+            let of_group = [twice(weights), twice(weights.add(HALF))];
+            let (first, second) = (*taps as usize, *taps.add(1) as usize);
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let pixel = pixel.add(p * 2 * HALF);
+                *sums = L::multiply_add(*sums, [pixel.add(first), pixel.add(second)], of_group);
+            }
+            weights = weights.wrapping_add(2 * HALF);
+            taps = taps.wrapping_add(2);
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            L::store(sums, accumulators.add(p * 2 * HALF));
+        }
+    }
+}
+
+/// The 128 bits at `from`, twice.
+///
+/// # Safety
+/// They are valid for reads; AVX2 is available.
+#[inline(always)]
+unsafe fn twice<T>(from: *const T) -> __m256i {
+    // SAFETY: see above.
+    unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(from.cast())) }
+}
+
 /// A vector of the 128 bits at `even` and those `distance` values further, and one of those at `odd`.
 ///
 /// # Safety
@@ -198,6 +313,7 @@ impl DepthwiseKernel for FloatAvx2 {
     type Activation = f32;
     type Accumulator = f32;
     const LAYOUT: Layout = Layout { lanes: LANES, planes: 0, group: 1, order: Order::Filter, scratch: 8192 };
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: f32) -> f32 {
@@ -205,8 +321,15 @@ impl DepthwiseKernel for FloatAvx2 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        // SAFETY: the caller's promise.
-        load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) });
+        // Copies of constant size are vectors.
+        match load.channels {
+            // SAFETY: the caller's promise.
+            LANES => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, LANES) }),
+            // SAFETY: the caller's promise.
+            HALF => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, HALF) }),
+            // SAFETY: the caller's promise.
+            channels => load.for_each_pixel(|from, to| unsafe { core::ptr::copy_nonoverlapping(from, to, channels) }),
+        }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut f32) {
@@ -270,6 +393,8 @@ impl DepthwiseKernel for Int8Sse2 {
     type Activation = i16;
     type Accumulator = i32;
     const LAYOUT: Layout = Int8Avx2::LAYOUT;
+    const NARROW: usize = HALF;
+    const PARTIAL: bool = true;
 
     #[inline(always)]
     fn widen(value: i8) -> i16 {
@@ -277,13 +402,22 @@ impl DepthwiseKernel for Int8Sse2 {
     }
 
     unsafe fn load_rows(load: &Load<Self>) {
-        load.for_each_pixel(|from, to| {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let bytes = from.cast::<[i8; LANES]>().read();
-                to.cast::<[i16; LANES]>().write(bytes.map(i16::from));
+        /// # Safety
+        /// As [`DepthwiseKernel::load_rows`], for blocks of `N` channels.
+        unsafe fn by_constant<const N: usize>(load: &Load<Int8Sse2>) {
+            load.for_each_pixel(|from, to| {
+                // SAFETY: the caller's promise.
+                unsafe { to.cast::<[i16; N]>().write(from.cast::<[i8; N]>().read().map(i16::from)) }
+            });
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match load.channels {
+                LANES => by_constant::<LANES>(load),
+                HALF => by_constant::<HALF>(load),
+                _ => load_some(load),
             }
-        });
+        }
     }
 
     unsafe fn sums(band: &Band<Self>, accumulators: *mut i32) {

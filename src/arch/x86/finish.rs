@@ -45,7 +45,8 @@ impl Requantize for Int8<Avx512Vnni> {
         }
         // SAFETY: the caller's promise; a machine with AVX-512 has AVX2.
         unsafe {
-            if strip.channels.is_multiple_of(Words512::COUNT) {
+            // The shorter vectors where one of them takes all.
+            if strip.channels.is_multiple_of(Words512::COUNT) && strip.present > Words256::COUNT {
                 enabled::<E>(strip, common, output);
             } else {
                 <Int8<Avx2> as Requantize>::requantize::<E>(strip, common, output);

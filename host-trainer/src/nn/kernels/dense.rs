@@ -47,7 +47,7 @@ impl<T: Real> WithSimd for Dense<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        blocks!(self.y.len(), [8, 4, 2, 1], |first, B| self.block::<S, B>(simd, first));
+        blocks!(self.y.len(), [8, 4, 1], |first, B| self.block::<S, B>(simd, first));
     }
 }
 
@@ -94,7 +94,7 @@ impl<T: Real> WithSimd for DenseInput<'_, T> {
         if !self.add {
             self.dx.fill(Lanes::ZERO);
         }
-        blocks!(self.dy.len(), [8, 4, 2, 1], |o, B| self.block::<S, B>(simd, o));
+        blocks!(self.dy.len(), [8, 2, 1], |o, B| self.block::<S, B>(simd, o));
     }
 }
 
@@ -121,24 +121,29 @@ impl<T: Real> DenseWeights<'_, T> {
         T::run(self);
     }
 
+    /// `OB` outputs from `o` on, `V` vectors of inputs.
     #[inline(always)]
-    fn block<S: Simd, const OB: usize>(&mut self, simd: S, o: usize) {
-        for v in 0..self.inputs.div_ceil(LANES) {
-            let mut sums = [Lanes::<T>::ZERO; OB];
-            let chunks = self.x.chunks_exact(self.vectors * LANES).zip(self.dy.chunks_exact(self.outputs));
-            for (x, dy) in chunks {
-                let dy = &dy[self.first + o..][..OB];
-                for image in 0..LANES {
-                    let x = &x[image * self.vectors + v];
-                    for o in 0..OB {
-                        sums[o].add_scaled(simd, x, dy[o].0[image]);
+    fn block<S: Simd, const OB: usize, const V: usize>(&mut self, simd: S, o: usize, vector: usize) {
+        let mut sums = [[Lanes::<T>::ZERO; V]; OB];
+        let chunks = self.x.chunks_exact(self.vectors * LANES).zip(self.dy.chunks_exact(self.outputs));
+        for (x, dy) in chunks {
+            let dy = &dy[self.first + o..][..OB];
+            for image in 0..LANES {
+                let x = &x[image * self.vectors + vector..][..V];
+                for o in 0..OB {
+                    for v in 0..V {
+                        sums[o][v].add_scaled(simd, &x[v], dy[o].0[image]);
                     }
                 }
             }
-            let length = LANES.min(self.inputs - v * LANES);
-            for i in 0..OB {
-                let row = &mut self.dw[(o + i) * self.inputs + v * LANES..][..length];
-                row.copy_from_slice(&sums[i].0[..length]);
+        }
+        // What is indexed at run time does not stay in registers: a copy.
+        let sums = sums;
+        let length = (V * LANES).min(self.inputs - vector * LANES);
+        for i in 0..OB {
+            let row = &mut self.dw[(o + i) * self.inputs + vector * LANES..][..length];
+            for (row, sum) in row.chunks_mut(LANES).zip(&sums[i]) {
+                row.copy_from_slice(&sum.0[..row.len()]);
             }
         }
     }
@@ -149,7 +154,9 @@ impl<T: Real> WithSimd for DenseWeights<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        blocks!(self.dw.len() / self.inputs, [8, 4, 2, 1], |o, OB| self.block::<S, OB>(simd, o));
+        blocks!(self.dw.len() / self.inputs, [8, 2, 1], |o, OB| {
+            blocks!(self.vectors, [2, 1], |vector, V| self.block::<S, OB, V>(simd, o, vector));
+        });
     }
 }
 

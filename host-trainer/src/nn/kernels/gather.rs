@@ -219,8 +219,8 @@ impl<T: Real> Row<'_, T> {
                     inputs[p] = &self.x[at..][..length];
                 }
                 for t in 0..length {
-                    for p in 0..P {
-                        for b in 0..B {
+                    for b in 0..B {
+                        for p in 0..P {
                             sums[p][b].add_scaled(simd, &inputs[p][t], weights[t][b]);
                         }
                     }

@@ -12,10 +12,12 @@ pub(super) use dense::{Dense, DenseInput, DenseWeights, transpose};
 pub(super) use gather::Gather;
 pub(super) use weights::WeightGradient;
 
+use std::ops::Range;
+
 /// Covers `0..$total` with blocks of the given sizes, largest first; `$body` sees the start of the
 /// block and its size as a constant.
 macro_rules! blocks {
-    ($total:expr, [$($size:literal),+], |$start:ident, $block:ident| $body:expr) => {{
+    ($total:expr, [$($size:expr),+], |$start:ident, $block:ident| $body:expr) => {{
         let total = $total;
         let mut $start = 0;
         $(
@@ -56,6 +58,18 @@ impl Axis {
                 taps.filter(|&(_, i)| i < self.input).collect()
             })
             .collect()
+    }
+
+    /// For each tap the output positions from which it sees the input.
+    pub fn inside(&self) -> Vec<Range<usize>> {
+        let sees = |o: usize, k: usize| {
+            (o * self.stride + k * self.dilation).checked_sub(self.before).is_some_and(|i| i < self.input)
+        };
+        let range = |k| {
+            let first = (0..self.output).position(|o| sees(o, k)).unwrap_or(0);
+            first..first + (first..self.output).take_while(|&o| sees(o, k)).count()
+        };
+        (0..self.filter).map(range).collect()
     }
 
     /// The output positions that see each input position, ascending.

@@ -1,7 +1,8 @@
 //! Functions of each value by itself.
 
-use super::{Kept, Pass, Scratch, State, Step, channel_sums, map, map_error};
+use super::{BLOCK, Kept, Pass, Scratch, State, Step, channel_sums, map, map_error};
 use crate::nn::lanes::{LANES, Lanes, Real};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A function without parameters.
@@ -23,6 +24,45 @@ impl Activation {
             Self::HardSwish => false,
             Self::LeakyRelu(slope) => slope > 0.0,
             _ => true,
+        }
+    }
+}
+
+/// The greater of each value and 0.
+struct Rectify<'a, T>(&'a mut [Lanes<T>]);
+
+impl<T: Real> WithSimd for Rectify<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for y in self.0 {
+            *y = T::where_less(simd, &Lanes::ZERO, y, [y, &Lanes::ZERO]);
+        }
+    }
+}
+
+/// The error where the value is above 0; in place where there is no `dy`.
+struct RectifyError<'a, T> {
+    known: &'a [Lanes<T>],
+    dy: Option<&'a [Lanes<T>]>,
+    dx: &'a mut [Lanes<T>],
+    add: bool,
+}
+
+impl<T: Real> WithSimd for RectifyError<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let error = |known: &Lanes<T>, dy: &Lanes<T>| T::where_less(simd, &Lanes::ZERO, known, [dy, &Lanes::ZERO]);
+        let values = self.dx.iter_mut().zip(self.known);
+        match self.dy {
+            None => values.for_each(|(dx, known)| *dx = error(known, dx)),
+            Some(dy) if self.add => {
+                values.zip(dy).for_each(|((dx, known), dy)| *dx = T::plus(simd, dx, &error(known, dy)));
+            }
+            Some(dy) => values.zip(dy).for_each(|((dx, known), dy)| *dx = error(known, dy)),
         }
     }
 }
@@ -61,7 +101,12 @@ impl<T: Real> Step<T> for Activation {
         let number = T::from_f64;
         let (three, six, sixth) = (number(3.0), number(6.0), number(1.0 / 6.0));
         match *self {
-            Self::Relu => map(x[0], y, |x| if x > T::ZERO { x } else { T::ZERO }),
+            Self::Relu => y.par_chunks_mut(BLOCK).enumerate().for_each(|(block, y)| {
+                if let Some(x) = x[0] {
+                    y.copy_from_slice(&x[block * BLOCK..][..y.len()]);
+                }
+                T::run(Rectify(y));
+            }),
             Self::Relu6 => map(x[0], y, move |x| clamp(x, T::ZERO, six)),
             Self::LeakyRelu(slope) => {
                 let slope = number(f64::from(slope));
@@ -88,7 +133,10 @@ impl<T: Real> Step<T> for Activation {
         let number = T::from_f64;
         let known = if self.by_output() { kept.output() } else { kept.input(0) };
         match *self {
-            Self::Relu => map_error(known, dy, dx, add, |y, dy| if y > T::ZERO { dy } else { T::ZERO }),
+            Self::Relu => dx.par_chunks_mut(BLOCK).enumerate().for_each(|(block, dx)| {
+                let part = block * BLOCK..block * BLOCK + dx.len();
+                T::run(RectifyError { known: &known[part.clone()], dy: dy.map(|dy| &dy[part]), dx, add });
+            }),
             Self::Relu6 => {
                 let six = number(6.0);
                 map_error(known, dy, dx, add, move |y, dy| if y > T::ZERO && y < six { dy } else { T::ZERO });

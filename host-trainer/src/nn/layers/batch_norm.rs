@@ -2,6 +2,7 @@
 
 use super::{BLOCK, Kept, Pass, Scratch, State, Step, channel_sums};
 use crate::nn::lanes::{LANES, Lanes, Real};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each channel. Parameters are the `gamma`s, then the `beta`s.
@@ -60,24 +61,7 @@ impl<T: Real> BatchNorm<T> {
                 let used = pass.used(number * block / chunk);
                 let count = (block / channels * used) as f64;
                 let (sums, squares) = lanes.split_at_mut(channels);
-                T::run(
-                    #[inline(always)]
-                    || {
-                        sums.fill(Lanes::ZERO);
-                        squares.fill(Lanes::ZERO);
-                        for pixel in x.chunks_exact(channels) {
-                            let sums = sums.iter_mut().zip(squares.iter_mut());
-                            for (((sum, square), x), first) in sums.zip(pixel).zip(x) {
-                                let first = first.0[0];
-                                for lane in 0..LANES {
-                                    let distance = x.0[lane] - first;
-                                    sum.0[lane] = sum.0[lane] + distance;
-                                    square.0[lane] = square.0[lane] + distance * distance;
-                                }
-                            }
-                        }
-                    },
-                );
+                T::run(Moments { x, sums, squares });
                 let sums = sums.iter().zip(squares.iter());
                 for ((part, (sum, square)), first) in parts.iter_mut().zip(sums).zip(x) {
                     let (sum, square) = (used_sum(sum, used), used_sum(square, used));
@@ -114,41 +98,126 @@ fn used_sum<T: Real>(lanes: &Lanes<T>, used: usize) -> f64 {
     lanes.0[..used].iter().map(|value| value.to_f64()).sum()
 }
 
-/// Computes `f(channel's numbers, x)` for each value.
-fn for_each_pixel<T: Real, const N: usize>(
-    numbers: &[[T; N]],
-    x: Option<&[Lanes<T>]>,
-    y: &mut [Lanes<T>],
-    f: impl Fn(&[T; N], T) -> T + Sync,
-) {
-    let channels = numbers.len();
-    let block = (BLOCK / channels).max(1) * channels;
-    y.par_chunks_mut(block).enumerate().for_each(|(number, y)| {
-        let x = x.map(|x| &x[number * block..][..y.len()]);
-        T::run(
-            #[inline(always)]
-            || match x {
-                Some(x) => {
-                    for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                        for ((y, x), numbers) in y.iter_mut().zip(x).zip(numbers) {
-                            for lane in 0..LANES {
-                                y.0[lane] = f(numbers, x.0[lane]);
-                            }
-                        }
-                    }
+/// For a block of pixels the sums of the distances to the first value, and of their squares.
+struct Moments<'a, T> {
+    x: &'a [Lanes<T>],
+    sums: &'a mut [Lanes<T>],
+    squares: &'a mut [Lanes<T>],
+}
+
+impl<T: Real> WithSimd for Moments<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.sums.fill(Lanes::ZERO);
+        self.squares.fill(Lanes::ZERO);
+        for pixel in self.x.chunks_exact(self.sums.len()) {
+            let sums = self.sums.iter_mut().zip(self.squares.iter_mut());
+            for (((sum, square), x), first) in sums.zip(pixel).zip(self.x) {
+                let distance = T::minus(simd, x, &Lanes::splat(first.0[0]));
+                *sum = T::plus(simd, sum, &distance);
+                *square = T::plus(simd, square, &T::times(simd, &distance, &distance));
+            }
+        }
+    }
+}
+
+/// `(x - mean) * scale + shift`, in place where there is no `x`; the numbers are those of the channels.
+struct Normalize<'a, T> {
+    numbers: &'a [[T; 3]],
+    x: Option<&'a [Lanes<T>]>,
+    y: &'a mut [Lanes<T>],
+}
+
+impl<T: Real> WithSimd for Normalize<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.numbers.len();
+        let normalized = |x: &Lanes<T>, numbers: &[T; 3]| {
+            let [mean, scale, shift] = numbers.map(Lanes::splat);
+            T::plus(simd, &T::times(simd, &T::minus(simd, x, &mean), &scale), &shift)
+        };
+        match self.x {
+            Some(x) => {
+                for (y, x) in self.y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                    let values = y.iter_mut().zip(x).zip(self.numbers);
+                    values.for_each(|((y, x), numbers)| *y = normalized(x, numbers));
                 }
-                None => {
-                    for y in y.chunks_exact_mut(channels) {
-                        for (y, numbers) in y.iter_mut().zip(numbers) {
-                            for lane in 0..LANES {
-                                y.0[lane] = f(numbers, y.0[lane]);
-                            }
-                        }
-                    }
+            }
+            None => {
+                for y in self.y.chunks_exact_mut(channels) {
+                    y.iter_mut().zip(self.numbers).for_each(|(y, numbers)| *y = normalized(y, numbers));
                 }
-            },
-        );
-    });
+            }
+        }
+    }
+}
+
+/// `sums += dy` and `weighted += dy * (x - mean)` over pixels.
+struct ErrorSums<'a, T> {
+    x: &'a [Lanes<T>],
+    dy: &'a [Lanes<T>],
+    means: &'a [T],
+    sums: &'a mut [Lanes<T>],
+    weighted: &'a mut [Lanes<T>],
+}
+
+impl<T: Real> WithSimd for ErrorSums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.means.len();
+        for (x, dy) in self.x.chunks_exact(channels).zip(self.dy.chunks_exact(channels)) {
+            let sums = self.sums.iter_mut().zip(self.weighted.iter_mut());
+            for ((((sum, weighted), x), dy), mean) in sums.zip(x).zip(dy).zip(self.means) {
+                *sum = T::plus(simd, sum, dy);
+                let distance = T::minus(simd, x, &Lanes::splat(*mean));
+                *weighted = T::plus(simd, weighted, &T::times(simd, dy, &distance));
+            }
+        }
+    }
+}
+
+/// `scale * (dy - shift - x * slope)`, in place where there is no `dy`; the numbers are those of the channels.
+struct Errors<'a, T> {
+    numbers: &'a [[T; 3]],
+    x: &'a [Lanes<T>],
+    dy: Option<&'a [Lanes<T>]>,
+    dx: &'a mut [Lanes<T>],
+    add: bool,
+    /// Images that are there; others have no error.
+    used: usize,
+}
+
+impl<T: Real> WithSimd for Errors<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.numbers.len();
+        let error = |x: &Lanes<T>, dy: &Lanes<T>, numbers: &[T; 3]| {
+            let [scale, slope, shift] = numbers.map(Lanes::splat);
+            let distance = T::minus(simd, &T::minus(simd, dy, &shift), &T::times(simd, x, &slope));
+            T::times(simd, &scale, &distance)
+        };
+        for (number, (dx, x)) in self.dx.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels)).enumerate() {
+            let values = dx.iter_mut().zip(x).zip(self.numbers);
+            match self.dy.map(|dy| &dy[number * channels..][..channels]) {
+                None => values.for_each(|((dx, x), numbers)| *dx = error(x, dx, numbers)),
+                Some(dy) if self.add => values.zip(dy).for_each(|(((dx, x), numbers), dy)| {
+                    *dx = T::plus(simd, dx, &error(x, dy, numbers));
+                }),
+                Some(dy) => values.zip(dy).for_each(|(((dx, x), numbers), dy)| *dx = error(x, dy, numbers)),
+            }
+        }
+        if self.used < LANES {
+            self.dx.iter_mut().for_each(|dx| dx.0[self.used..].fill(T::ZERO));
+        }
+    }
 }
 
 impl<T: Real> Step<T> for BatchNorm<T> {
@@ -199,7 +268,11 @@ impl<T: Real> Step<T> for BatchNorm<T> {
         }
         let numbers: Vec<[T; 3]> =
             (0..self.channels).map(|c| [self.mean[c], gamma[c] * self.inverse[c], beta[c]]).collect();
-        for_each_pixel(&numbers, x, y, |[mean, scale, beta], x| (x - *mean) * *scale + *beta);
+        let block = (BLOCK / self.channels).max(1) * self.channels;
+        y.par_chunks_mut(block).enumerate().for_each(|(number, y)| {
+            let x = x.map(|x| &x[number * block..][..y.len()]);
+            T::run(Normalize { numbers: &numbers, x, y });
+        });
     }
 
     fn backward_parameters(&mut self, pass: Pass, _: &[T], kept: Kept<'_, T>, gradient: &mut [T], _: &mut Scratch<T>) {
@@ -208,22 +281,8 @@ impl<T: Real> Step<T> for BatchNorm<T> {
         let block = self.block(chunk);
         let sums = channel_sums::<T>(x.len() / block, 2 * channels, |number, lanes, sums| {
             let (x, dy) = (&x[number * block..][..block], &dy[number * block..][..block]);
-            T::run(
-                #[inline(always)]
-                || {
-                    let (plain, weighted) = lanes.split_at_mut(channels);
-                    for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
-                        for ((((plain, weighted), x), dy), mean) in
-                            plain.iter_mut().zip(weighted.iter_mut()).zip(x).zip(dy).zip(&self.mean)
-                        {
-                            for lane in 0..LANES {
-                                plain.0[lane] = plain.0[lane] + dy.0[lane];
-                                weighted.0[lane] = weighted.0[lane] + dy.0[lane] * (x.0[lane] - *mean);
-                            }
-                        }
-                    }
-                },
-            );
+            let (plain, weighted) = lanes.split_at_mut(channels);
+            T::run(ErrorSums { x, dy, means: &self.mean, sums: plain, weighted });
             for (sum, lanes) in sums.iter_mut().zip(lanes) {
                 *sum = lanes.sum().to_f64();
             }
@@ -263,26 +322,7 @@ impl<T: Real> Step<T> for BatchNorm<T> {
             let x = &x[number * block..][..block];
             let dy = kept.dy.map(|dy| &dy[number * block..][..block]);
             let used = pass.used(number * block / chunk);
-            T::run(
-                #[inline(always)]
-                || {
-                    let value = |[scale, slope, shift]: &[T; 3], x: T, dy: T| *scale * (dy - *shift - x * *slope);
-                    for pixel in (0..block).step_by(channels) {
-                        let dx = &mut dx[pixel..][..channels];
-                        for (c, ((dx, x), numbers)) in dx.iter_mut().zip(&x[pixel..]).zip(&numbers).enumerate() {
-                            let dy = dy.map_or(*dx, |dy| dy[pixel + c]);
-                            for lane in 0..LANES {
-                                let value = value(numbers, x.0[lane], dy.0[lane]);
-                                dx.0[lane] = if add { dx.0[lane] + value } else { value };
-                            }
-                            // Images that are not there have no error.
-                            for value in &mut dx.0[used..] {
-                                *value = T::ZERO;
-                            }
-                        }
-                    }
-                },
-            );
+            T::run(Errors { numbers: &numbers, x, dy, dx, add, used });
         });
     }
 }

@@ -91,9 +91,7 @@ impl<T: Real> Step<T> for Conv2d {
     }
 
     fn scratch(&self) -> [usize; 2] {
-        let [numbers, lanes] = self.weights.scratch();
-        let turned = if self.transposed { self.weights() } else { 0 };
-        [self.weights().max(turned + numbers), lanes]
+        [self.weights(), self.weights.scratch()]
     }
 
     fn forward(
@@ -123,8 +121,8 @@ impl<T: Real> Step<T> for Conv2d {
         let (dw, db) = gradient.split_at_mut(self.weights());
         if self.transposed {
             // [channel][row][column][filter], turned into [filter][row][column][channel].
-            let (turned, numbers) = scratch.numbers.split_at_mut(self.weights());
-            self.weights.compute(dy, x, turned, numbers, &mut scratch.lanes);
+            let turned = &mut scratch.numbers[..self.weights()];
+            self.weights.compute(dy, x, turned, &mut scratch.lanes);
             let taps = self.filter[0] * self.filter[1];
             for (place, dw) in dw.iter_mut().enumerate() {
                 let (channel, tap) = (place % self.channels, place / self.channels % taps);
@@ -132,7 +130,7 @@ impl<T: Real> Step<T> for Conv2d {
                 *dw = turned[(channel * taps + tap) * self.filters + filter];
             }
         } else {
-            self.weights.compute(x, dy, dw, &mut scratch.numbers, &mut scratch.lanes);
+            self.weights.compute(x, dy, dw, &mut scratch.lanes);
         }
         bias_gradient(dy, db);
     }

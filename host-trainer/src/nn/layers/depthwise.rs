@@ -77,7 +77,7 @@ impl<T: Real> Step<T> for Depthwise {
         let size = self.input.iter().product::<usize>();
         y.par_chunks_mut(width * outputs).enumerate().for_each(|(number, y)| {
             let x = &x[number / height * size..][..size];
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     for (y, columns) in y.chunks_exact_mut(outputs).zip(&self.forward[1]) {
@@ -115,7 +115,7 @@ impl<T: Real> Step<T> for Depthwise {
         let row = width * outputs;
         let sums = channel_sums::<T>(dy.len() / row, dw.len(), |number, lanes, sums| {
             let x = &x[number / height * size..][..size];
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     let pixels = dy[number * row..][..row].chunks_exact(outputs);
@@ -165,7 +165,7 @@ impl<T: Real> Step<T> for Depthwise {
         let size = self.output.iter().product::<usize>();
         dx.par_chunks_mut(width * channels).enumerate().for_each(|(number, dx)| {
             let dy = &dy[number / height * size..][..size];
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     for (dx, columns) in dx.chunks_exact_mut(channels).zip(&self.backward[1]) {

@@ -63,7 +63,7 @@ impl<T: Real> Step<T> for FakeQuantize<T> {
         let range = |number: usize, y: &mut [Lanes<T>], x: &[Lanes<T>]| {
             let used = pass.used(number);
             let blocks = y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).map(|(y, x)| {
-                T::run(
+                T::run_loop(
                     #[inline(always)]
                     || {
                         let (mut least, mut greatest) = (x[0], x[0]);
@@ -75,7 +75,7 @@ impl<T: Real> Step<T> for FakeQuantize<T> {
                             }
                         }
                         if let Some(Grid { scale, inverse, steps: [low, high] }) = grid {
-                            for (x, y) in x.iter().zip(y) {
+                            for (x, y) in x.iter().zip(y.iter_mut()) {
                                 for lane in 0..LANES {
                                     let step = (x.0[lane] * inverse).round();
                                     let step = if step < low { low } else { step };

@@ -31,7 +31,7 @@ fn combine<T: Real>(
             Some(first) => {
                 y.par_chunks_mut(BLOCK).zip(first.par_chunks(BLOCK)).zip(second.par_chunks(BLOCK)).for_each(
                     |((y, a), b)| {
-                        T::run(
+                        T::run_loop(
                             #[inline(always)]
                             || {
                                 for ((y, a), b) in y.iter_mut().zip(a).zip(b) {

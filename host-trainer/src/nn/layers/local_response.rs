@@ -76,7 +76,7 @@ impl<T: Real> Step<T> for LocalResponse {
     ) {
         let (x, channels) = (x[0].expect("not in place"), self.channels);
         y.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels)).for_each(|(y, x)| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     let mut bases = vec![Lanes::<T>::ZERO; channels];
@@ -108,7 +108,7 @@ impl<T: Real> Step<T> for LocalResponse {
         let factor = T::from_f64(2.0 * f64::from(self.alpha) * f64::from(self.beta));
         let tasks = dx.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels));
         tasks.zip(dy.par_chunks(PIXELS * channels)).for_each(|((dx, x), dy)| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     let mut bases = vec![Lanes::<T>::ZERO; channels];

@@ -76,7 +76,7 @@ impl<T: Real> Step<T> for LocallyConnected {
         let (x, size) = (x[0].expect("not in place"), self.input.iter().product::<usize>());
         y.par_chunks_mut(width * filters).enumerate().for_each(|(number, y)| {
             let (x, row) = (&x[number / height * size..][..size], number % height);
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     for (place, y) in y.iter_mut().enumerate() {
@@ -103,7 +103,7 @@ impl<T: Real> Step<T> for LocallyConnected {
         let (dw, db) = gradient.split_at_mut(self.weights());
         let (input, output) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         dw.par_chunks_mut(self.filter_len()).enumerate().for_each(|(value, dw)| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     dw.fill(T::ZERO);
@@ -144,7 +144,7 @@ impl<T: Real> Step<T> for LocallyConnected {
         let (dy, size) = (kept.error(), self.output.iter().product::<usize>());
         dx.par_chunks_mut(width * channels).enumerate().for_each(|(number, dx)| {
             let dy = &dy[number / height * size..][..size];
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     if !add {

@@ -28,6 +28,7 @@ pub(super) use pool::{LinearPool, MaxPool};
 pub(super) use softmax::Softmax;
 
 use super::lanes::{LANES, Lanes, Real};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A batch on its way through the layers.
@@ -168,7 +169,7 @@ const BLOCK: usize = 1024;
 fn map<T: Real>(x: Option<&[Lanes<T>]>, y: &mut [Lanes<T>], f: impl Fn(T) -> T + Sync) {
     match x {
         Some(x) => y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     for (y, x) in y.iter_mut().zip(x) {
@@ -180,10 +181,10 @@ fn map<T: Real>(x: Option<&[Lanes<T>]>, y: &mut [Lanes<T>], f: impl Fn(T) -> T +
             );
         }),
         None => y.par_chunks_mut(BLOCK).for_each(|y| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
-                    for y in y {
+                    for y in y.iter_mut() {
                         for lane in 0..LANES {
                             y.0[lane] = f(y.0[lane]);
                         }
@@ -206,7 +207,7 @@ fn map_error<T: Real>(
         Some(dy) => {
             dx.par_chunks_mut(BLOCK).zip(known.par_chunks(BLOCK)).zip(dy.par_chunks(BLOCK)).for_each(
                 |((dx, known), dy)| {
-                    T::run(
+                    T::run_loop(
                         #[inline(always)]
                         || {
                             for ((dx, known), dy) in dx.iter_mut().zip(known).zip(dy) {
@@ -221,7 +222,7 @@ fn map_error<T: Real>(
             );
         }
         None => dx.par_chunks_mut(BLOCK).zip(known.par_chunks(BLOCK)).for_each(|(dx, known)| {
-            T::run(
+            T::run_loop(
                 #[inline(always)]
                 || {
                     for (dx, known) in dx.iter_mut().zip(known) {
@@ -239,13 +240,47 @@ fn map_error<T: Real>(
 fn pass_on<T: Real>(from: &[Lanes<T>], to: &mut [Lanes<T>], add: bool) {
     to.par_chunks_mut(BLOCK).zip(from.par_chunks(BLOCK)).for_each(|(to, from)| {
         if add {
-            for (to, from) in to.iter_mut().zip(from) {
-                to.add(from);
-            }
+            T::run(AddTo { from, to });
         } else {
             to.copy_from_slice(from);
         }
     });
+}
+
+/// `to += from`
+struct AddTo<'a, T> {
+    from: &'a [Lanes<T>],
+    to: &'a mut [Lanes<T>],
+}
+
+impl<T: Real> WithSimd for AddTo<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (to, from) in self.to.iter_mut().zip(self.from) {
+            *to = T::plus(simd, to, from);
+        }
+    }
+}
+
+/// `sums[c] += values[pixel][c]`
+struct SumPixels<'a, T> {
+    values: &'a [Lanes<T>],
+    sums: &'a mut [Lanes<T>],
+}
+
+impl<T: Real> WithSimd for SumPixels<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for pixel in self.values.chunks_exact(self.sums.len()) {
+            for (sum, value) in self.sums.iter_mut().zip(pixel) {
+                *sum = T::plus(simd, sum, value);
+            }
+        }
+    }
 }
 
 /// Sums over pixels and images for each channel: `part(block, sums)` computes those of a block of `pixels` pixels, and they
@@ -282,16 +317,7 @@ fn bias_gradient<T: Real>(dy: &[Lanes<T>], db: &mut [T]) {
     let block = pixels * channels;
     let sums = channel_sums(dy.len().div_ceil(block), channels, |number, lanes, sums| {
         let dy = &dy[number * block..][..block.min(dy.len() - number * block)];
-        T::run(
-            #[inline(always)]
-            || {
-                for pixel in dy.chunks_exact(channels) {
-                    for (sum, dy) in lanes.iter_mut().zip(pixel) {
-                        sum.add(dy);
-                    }
-                }
-            },
-        );
+        T::run(SumPixels { values: dy, sums: &mut lanes[..] });
         for (sum, lanes) in sums.iter_mut().zip(lanes) {
             *sum = lanes.sum().to_f64();
         }

@@ -7,12 +7,13 @@ use super::{Kept, Pass, Scratch, State, Step};
 use crate::nn::kernels::{Axis, Taps};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use bareconv::{BlurPool2dShape, Pool2dShape};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// The maximum over windows.
 #[derive(Debug)]
-pub struct MaxPool {
+pub struct MaxPool<T> {
     input: [usize; 3],
     output: [usize; 3],
     /// Columns of the widest window: places in a window are `row * columns + column`.
@@ -22,10 +23,10 @@ pub struct MaxPool {
     /// What sees each input row and column.
     backward: [Vec<Taps>; 2],
     /// The place in its window of each maximum, the first of equal ones: the input need not be kept.
-    winners: Vec<[u16; LANES]>,
+    winners: Vec<Lanes<T>>,
 }
 
-impl MaxPool {
+impl<T: Real> MaxPool<T> {
     /// For `chunks` chunks of images, at most.
     pub fn new(shape: &Pool2dShape, chunks: usize) -> Self {
         let axes = [0, 1].map(|axis| Axis {
@@ -58,7 +59,7 @@ impl MaxPool {
             }
             inputs
         });
-        let winners = vec![[0; LANES]; output.iter().product::<usize>() * chunks];
+        let winners = vec![Lanes::ZERO; output.iter().product::<usize>() * chunks];
         Self { input, output, columns: widest(&forward[1]), forward, backward, winners }
     }
 }
@@ -68,7 +69,7 @@ fn bins(level: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..level).map(move |bin| bareconv::reference::pyramid_bin(bin, level, size))
 }
 
-impl<T: Real> Step<T> for MaxPool {
+impl<T: Real> Step<T> for MaxPool<T> {
     fn forward(
         &mut self,
         _: Pass,
@@ -84,34 +85,15 @@ impl<T: Real> Step<T> for MaxPool {
         let rows = y.par_chunks_mut(width * channels).zip(self.winners.par_chunks_mut(width * channels));
         rows.enumerate().for_each(|(number, (y, winners))| {
             let x = &x[number / height * size..][..size];
-            T::run(
-                #[inline(always)]
-                || {
-                    let pixels = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
-                    for ((y, winners), taps) in pixels.zip(&forward[1]) {
-                        let mut first = true;
-                        for &(row, iy) in &forward[0][number % height] {
-                            for &(column, ix) in taps {
-                                let x = &x[(iy * input_width + ix) * channels..][..channels];
-                                let place = (row * columns + column) as u16;
-                                if first {
-                                    y.copy_from_slice(x);
-                                    winners.fill([place; LANES]);
-                                    first = false;
-                                    continue;
-                                }
-                                for ((y, winner), x) in y.iter_mut().zip(winners.iter_mut()).zip(x) {
-                                    for lane in 0..LANES {
-                                        let greater = x.0[lane] > y.0[lane];
-                                        y.0[lane] = if greater { x.0[lane] } else { y.0[lane] };
-                                        winner[lane] = if greater { place } else { winner[lane] };
-                                    }
-                                }
-                            }
-                        }
-                    }
-                },
-            );
+            T::run(Maxima {
+                x,
+                y,
+                winners,
+                width: input_width,
+                places: columns,
+                rows: &forward[0][number % height],
+                columns: &forward[1],
+            });
         });
     }
 
@@ -130,30 +112,90 @@ impl<T: Real> Step<T> for MaxPool {
         dx.par_chunks_mut(width * channels).enumerate().for_each(|(number, dx)| {
             let chunk = number / height * size;
             let (dy, winners) = (&dy[chunk..][..size], &self.winners[chunk..][..size]);
-            T::run(
-                #[inline(always)]
-                || {
-                    for (dx, columns) in dx.chunks_exact_mut(channels).zip(&self.backward[1]) {
-                        if !add {
-                            dx.fill(Lanes::ZERO);
-                        }
-                        for &(row, oy) in &self.backward[0][number % height] {
-                            for &(column, ox) in columns {
-                                let at = (oy * output_width + ox) * channels;
-                                let place = (row * self.columns + column) as u16;
-                                let outputs = dy[at..][..channels].iter().zip(&winners[at..][..channels]);
-                                for (dx, (dy, winner)) in dx.iter_mut().zip(outputs) {
-                                    for lane in 0..LANES {
-                                        let given = if winner[lane] == place { dy.0[lane] } else { T::ZERO };
-                                        dx.0[lane] = dx.0[lane] + given;
-                                    }
-                                }
-                            }
-                        }
-                    }
-                },
-            );
+            let (rows, columns) = (&self.backward[0][number % height], &self.backward[1]);
+            T::run(Winners { dy, winners, dx, add, width: output_width, places: self.columns, rows, columns });
         });
+    }
+}
+
+/// The maxima of a row of windows.
+struct Maxima<'a, T> {
+    x: &'a [Lanes<T>],
+    y: &'a mut [Lanes<T>],
+    winners: &'a mut [Lanes<T>],
+    /// Columns of the input, and of a window.
+    width: usize,
+    places: usize,
+    /// What the row and each column see.
+    rows: &'a Taps,
+    columns: &'a [Taps],
+}
+
+impl<T: Real> WithSimd for Maxima<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.y.len() / self.columns.len();
+        let pixels = self.y.chunks_exact_mut(channels).zip(self.winners.chunks_exact_mut(channels));
+        for ((y, winners), taps) in pixels.zip(self.columns) {
+            let mut first = true;
+            for &(row, iy) in self.rows {
+                for &(column, ix) in taps {
+                    let x = &self.x[(iy * self.width + ix) * channels..][..channels];
+                    let place = Lanes::splat(T::from_f64((row * self.places + column) as f64));
+                    if first {
+                        y.copy_from_slice(x);
+                        winners.fill(place);
+                        first = false;
+                        continue;
+                    }
+                    for ((y, winner), x) in y.iter_mut().zip(winners.iter_mut()).zip(x) {
+                        *winner = T::where_less(simd, y, x, [&place, winner]);
+                        *y = T::where_less(simd, y, x, [x, y]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The errors of a row of inputs.
+struct Winners<'a, T> {
+    dy: &'a [Lanes<T>],
+    winners: &'a [Lanes<T>],
+    dx: &'a mut [Lanes<T>],
+    add: bool,
+    /// Columns of the output, and of a window.
+    width: usize,
+    places: usize,
+    /// What sees the row and each column.
+    rows: &'a Taps,
+    columns: &'a [Taps],
+}
+
+impl<T: Real> WithSimd for Winners<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.dx.len() / self.columns.len();
+        for (dx, taps) in self.dx.chunks_exact_mut(channels).zip(self.columns) {
+            if !self.add {
+                dx.fill(Lanes::ZERO);
+            }
+            for &(row, oy) in self.rows {
+                for &(column, ox) in taps {
+                    let at = (oy * self.width + ox) * channels;
+                    let place = Lanes::splat(T::from_f64((row * self.places + column) as f64));
+                    let outputs = self.dy[at..][..channels].iter().zip(&self.winners[at..][..channels]);
+                    for (dx, (dy, winner)) in dx.iter_mut().zip(outputs) {
+                        let given = T::where_equal(simd, winner, &place, [dy, &Lanes::ZERO]);
+                        *dx = T::plus(simd, dx, &given);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -235,7 +277,7 @@ fn weighted_sums<T: Real>(axes: &[Vec<Weighted>; 2], from: [usize; 3], x: &[Lane
     let (height, size) = (axes[0].len(), from.iter().product::<usize>());
     y.par_chunks_mut(axes[1].len() * channels).enumerate().for_each(|(number, y)| {
         let x = &x[number / height * size..][..size];
-        T::run(
+        T::run_loop(
             #[inline(always)]
             || {
                 for (y, columns) in y.chunks_exact_mut(channels).zip(&axes[1]) {

@@ -52,7 +52,7 @@ impl Case {
 
 #[test]
 fn gradients_are_finite_differences() {
-    for (number, (name, network)) in networks().into_iter().enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
         // One chunk and a part of another.
         let case = Case::new(network, 19, 10 * number as u64);
         let mut engine = Engine::new(&case.network, 40, Mode::Training);
@@ -80,7 +80,7 @@ fn gradients_are_finite_differences() {
 /// What was computed before, for more images, leaves no trace.
 #[test]
 fn batches_of_any_size_and_order_give_the_same() {
-    for (number, (name, network)) in networks().into_iter().enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
         let small = Case::new(network, 5, 10 * number as u64);
         let large = Case::new(small.network.clone(), 33, 10 * number as u64);
         let mut fresh = Engine::new(&small.network, 5, Mode::Training);
@@ -113,4 +113,26 @@ fn fake_quantization_rounds_to_the_grid_and_passes_gradients_inside_it() {
     let mut passed = vec![];
     engine.backward(&[2.0; 5], &mut values, &mut |_, gradient, _| passed.extend_from_slice(gradient));
     assert_eq!(passed, [0.0, 2.0, 2.0, 2.0, 2.0]);
+}
+
+#[test]
+fn vectors_give_the_gradients_of_f64() {
+    for (number, (name, network)) in networks().into_iter().chain(long_rows()).enumerate() {
+        let case = Case::new(network, 19, 10 * number as u64 + 5);
+        let exact = case.gradient(&mut Engine::new(&case.network, 40, Mode::Training));
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<_>>();
+        let mut parameters = narrow(&case.parameters);
+        let mut engine = Engine::<f32>::new(&case.network, 40, Mode::Training);
+        engine.load(&narrow(&case.pixels));
+        engine.forward_training(&parameters, &mut vec![0.5; case.network.state()], SEED);
+        let mut gradient = vec![f32::NAN; parameters.len()];
+        engine.backward(&narrow(&case.weighting), &mut parameters, &mut |range, part, _| {
+            gradient[range].copy_from_slice(part);
+        });
+        let greatest = exact.iter().fold(0.0f64, |greatest, value| greatest.max(value.abs()));
+        for (index, (value, exact)) in gradient.iter().zip(&exact).enumerate() {
+            let distance = (f64::from(*value) - exact).abs();
+            assert!(distance < 1e-4 * greatest, "{name}, parameter {index}: {value} for {exact}, of {greatest}");
+        }
+    }
 }

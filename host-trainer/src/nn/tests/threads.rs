@@ -21,7 +21,7 @@ fn bits(network: &Network, threads: usize) -> Vec<u32> {
 
 #[test]
 fn every_number_of_threads_gives_the_same_bits() {
-    for (name, network) in networks() {
+    for (name, network) in networks().into_iter().chain(long_rows()) {
         let expected = bits(&network, 1);
         for threads in [2, 3, 7] {
             assert!(bits(&network, threads) == expected, "{name}, {threads} threads");

@@ -266,6 +266,12 @@ pub(super) fn exact(graph: &Graph, node: &Node, weights: &[f64], bias: &[f64], i
                     }
                 }
                 Function::HardSigmoid { alpha, beta } => (f64::from(*alpha) * x + f64::from(*beta)).clamp(0.0, 1.0),
+                Function::LocalResponse { size, alpha, beta, k } => {
+                    let (pixel, c) = (&inputs[0][i / to[2] * to[2]..][..to[2]], channel(i));
+                    let near = c.saturating_sub(size / 2)..(c + size / 2 + 1).min(to[2]);
+                    let squares: f64 = pixel[near].iter().map(|x| x * x).sum();
+                    x / (f64::from(*k) + f64::from(*alpha) * squares).powf(f64::from(*beta))
+                }
                 Function::Table { .. } => panic!("tables are of integers"),
                 Function::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
                 Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
