@@ -3,7 +3,7 @@
 use crate::{lenet, shell};
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Networks of every type of activations, of operators with and without weights.
@@ -65,21 +65,20 @@ pub fn build_script() -> Result<()> {
     Ok(())
 }
 
-/// Writes a new firmware and runs it.
+/// Writes a new firmware for each board, and runs it.
 pub fn new_firmware() -> Result<()> {
-    let folder = shell::target_dir()?.join("xtask-test").join("new-firmware");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
     let model = models().join(format!("{}.tflite", NETWORKS[0]));
-    let mut command = trainer(&["new-firmware", "--board", "mps2-an386", "--run", "--out"])?;
-    command.arg(&folder).arg(model).env("CARGO_TARGET_DIR", build_folder(&folder));
-    let said = shell::output(&mut command)?;
-    ensure!(said.lines().any(|line| line == "the PC's outputs"), "the firmware did not say that it is right:\n{said}");
+    let build = shell::target_dir()?.join("xtask-test").join("new-firmware.build");
+    for board in ["microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"] {
+        let folder = shell::target_dir()?.join("xtask-test").join("new-firmware").join(board);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        let mut command = trainer(&["new-firmware", "--board", board, "--run", "--out"])?;
+        // Beside the crates, which are written anew each time: what is built of others is kept.
+        command.arg(&folder).arg(&model).env("CARGO_TARGET_DIR", &build);
+        let said = shell::output(&mut command)?;
+        ensure!(said.lines().any(|line| line == "the PC's outputs"), "{board} did not say that it is right:\n{said}");
+    }
     Ok(())
-}
-
-/// Beside the crate, which is written anew each time: what is built of others is kept.
-fn build_folder(folder: &Path) -> PathBuf {
-    folder.with_extension("build")
 }

@@ -113,7 +113,7 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     steps.step("imported networks on the PC and the Cortex-M4 == TensorFlow Lite Micro", imported::verify);
     steps.step("a build script imports a network", imported::build_script);
-    steps.step("a new firmware builds and gives the PC's outputs", imported::new_firmware);
+    steps.step("new firmware of six boards builds and gives the PC's outputs", imported::new_firmware);
     for board in boards::ALL {
         for forced in [None, Some("portable")] {
             // The cores left out have the code of a Cortex-M4, or no other backend.
