@@ -282,8 +282,12 @@ pub(crate) const fn routine(shape: &Conv2dShape, narrow: bool) -> Option<Routine
     #[cfg(bareconv_native = "armv7em")]
     return Some(armv7em::routine(shape, narrow));
     #[cfg(not(bareconv_native = "armv7em"))]
+    let _ = narrow;
+    #[cfg(bareconv_native = "helium")]
+    return Some(helium::routine(shape));
+    #[cfg(not(any(bareconv_native = "armv7em", bareconv_native = "helium")))]
     {
-        let _ = (shape, narrow);
+        let _ = shape;
         None
     }
 }
@@ -305,7 +309,9 @@ pub(crate) const fn depthwise_routine(shape: &DepthwiseConv2dShape) -> Option<Ro
 pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Option<Routine> {
     #[cfg(bareconv_native = "armv7em")]
     return Some(armv7em::routine_i16(shape));
-    #[cfg(not(bareconv_native = "armv7em"))]
+    #[cfg(bareconv_native = "helium")]
+    return Some(helium::routine_i16(shape));
+    #[cfg(not(any(bareconv_native = "armv7em", bareconv_native = "helium")))]
     {
         let _ = shape;
         None

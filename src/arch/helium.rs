@@ -7,6 +7,8 @@ mod finish;
 mod float;
 
 #[cfg(bareconv_native = "helium")]
+pub(crate) use conv::{routine, routine_i16};
+#[cfg(bareconv_native = "helium")]
 pub(crate) use depthwise::routine as depthwise_routine;
 
 use super::portable::depthwise::{Float, Plain};

@@ -12,7 +12,7 @@ use core::hint::{assert_unchecked, black_box};
 use core::marker::PhantomData;
 
 /// Whether an output row has one pixel, as that of a dense layer.
-const fn is_dense(shape: &Conv2dShape) -> bool {
+pub(crate) const fn is_dense(shape: &Conv2dShape) -> bool {
     shape.convolved()[1] == 1
 }
 

@@ -119,7 +119,8 @@ fn convolutions() {
         Dense::int8(DENSE, int8(&[1; 640], &[0; 10], &[0.125; 10]));
     measure!("dense-int8": I8<1, 1, 64> => I8<1, 1, 10>, DENSE.scratch_words::<SingleRounding>();
         |x, y, memory| FULLY.run(x.view(), y.view_mut(), memory));
-    static FULLY_F32: Dense<F32<1, 1, 64>, F32<1, 1, 10>, { DENSE.packed_words::<Clamp>() }, Clamp> = Dense::float(DENSE, real(&[0.5; 640], &[0.0; 10]));
+    static FULLY_F32: Dense<F32<1, 1, 64>, F32<1, 1, 10>, { DENSE.packed_words::<Clamp>() }, Clamp> =
+        Dense::float(DENSE, real(&[0.5; 640], &[0.0; 10]));
     measure!("dense-f32": F32<1, 1, 64> => F32<1, 1, 10>, DENSE.scratch_words::<Clamp>();
         |x, y, memory| FULLY_F32.run(x.view(), y.view_mut(), memory));
 
@@ -144,12 +145,8 @@ fn convolutions() {
     int16!("conv2d-int16-single", SingleRounding);
     int16!("conv2d-int16-reduced", ReducedRounding);
     int16!("conv2d-int16-double", DoubleRounding);
-    static SUMS_OF_64_BITS: Conv2d<
-        I16<8, 8, 4>,
-        I16<8, 8, 8>,
-        { SHAPE.packed_words::<Int16x8Wide>() },
-        Int16x8Wide,
-    > = Conv2d::int16_wide(SHAPE, SHORTS);
+    static SUMS_OF_64_BITS: Conv2d<I16<8, 8, 4>, I16<8, 8, 8>, { SHAPE.packed_words::<Int16x8Wide>() }, Int16x8Wide> =
+        Conv2d::int16_wide(SHAPE, SHORTS);
     measure!("conv2d-int16-wide": I16<8, 8, 4> => I16<8, 8, 8>, SHAPE.scratch_words::<Int16x8Wide>();
         |x, y, memory| SUMS_OF_64_BITS.run(x.view(), y.view_mut(), memory));
 

@@ -8,10 +8,12 @@
 //! Short runs would leave most of a vector empty. A small filter's runs are packed as one, and what a pixel sees is
 //! copied together, to be used for all output channels.
 
-use crate::kernels::{MicroKernel, Strip, sealed::Sealed};
+use crate::kernels::conv2d::is_dense;
+use crate::kernels::{MicroKernel, Routine, Strip, sealed::Sealed};
 use crate::pack::Layout;
+use crate::shape::Conv2dShape;
 use core::arch::naked_asm;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, transmute};
 
 /// int8 with VMLADAVA.
 pub struct Int8;
@@ -20,7 +22,7 @@ pub struct Int8;
 pub struct Int16;
 
 macro_rules! kernel {
-    ($kernel:ident, $type:ty, $bits:literal, $merge:expr) => {
+    ($kernel:ident, $type:ty, $bits:literal, $merge:expr, $routine:ident) => {
         impl Sealed for $kernel {}
 
         impl MicroKernel for $kernel {
@@ -44,22 +46,68 @@ macro_rules! kernel {
                 row.copy_from_slice(input);
             }
 
+            fn routine(shape: &Conv2dShape) -> Option<Routine> {
+                Some($routine(shape))
+            }
+
+            #[inline(always)]
             unsafe fn strip(job: &Strip<Self>, channels: usize, accumulators: *mut i32) {
-                // SAFETY: the caller's promise; activations have `1 << BITS` bytes.
-                unsafe { strip::<Self, $bits>(job, channels, accumulators) }
+                // SAFETY: the caller's promise; this backend has a routine for every shape, and all are made of a `Kernel`.
+                unsafe {
+                    let routine = job.routine.unwrap_unchecked();
+                    transmute::<Routine, Kernel<Self>>(routine)(job, channels, accumulators);
+                }
             }
         }
     };
 }
 
-kernel!(Int8, i8, 0, 64);
-kernel!(Int16, i16, 1, 0);
+kernel!(Int8, i8, 0, 64, routine);
+kernel!(Int16, i16, 1, 0, routine_i16);
+
+/// What a [`Routine`] of this backend is: it has the channels of the block as a parameter, too.
+type Kernel<K> = unsafe fn(&Strip<K>, usize, *mut i32);
+
+/// The int8 routine for the shape of a group.
+pub(crate) const fn routine(shape: &Conv2dShape) -> Routine {
+    routine_of::<Int8, 0>(shape)
+}
+
+/// The int16 routine for the shape of a group.
+pub(crate) const fn routine_i16(shape: &Conv2dShape) -> Routine {
+    routine_of::<Int16, 1>(shape)
+}
+
+/// Dense layers have strips of one pixel, and do not link what is for more.
+const fn routine_of<K: MicroKernel<Weight = i8, Accumulator = i32>, const BITS: usize>(shape: &Conv2dShape) -> Routine {
+    let kernel: Kernel<K> = if is_dense(shape) { pixel::<K, BITS> } else { strip::<K, BITS> };
+    // SAFETY: it is called as what it is, by this backend's `strip` alone.
+    unsafe { transmute::<Kernel<K>, Routine>(kernel) }
+}
+
+/// [`MicroKernel::strip`] for one pixel, its runs not merged.
+///
+/// # Safety
+/// As there.
+unsafe fn pixel<K: MicroKernel<Weight = i8, Accumulator = i32>, const BITS: usize>(
+    job: &Strip<K>,
+    channels: usize,
+    accumulators: *mut i32,
+) {
+    let kernel = match channels {
+        2 => one_by_block::<K, BITS, 2>,
+        4 => one_by_block::<K, BITS, 4>,
+        6 => one_by_block::<K, BITS, 6>,
+        _ => one_by_block::<K, BITS, 8>,
+    };
+    // SAFETY: the caller's promise; these are all the sizes of blocks that the layouts have.
+    unsafe { kernel(job, accumulators, job.weights, job.bias) }
+}
 
 /// [`MicroKernel::strip`] for activations of `1 << BITS` bytes.
 ///
 /// # Safety
 /// As there.
-#[inline(always)]
 unsafe fn strip<K: MicroKernel<Weight = i8, Accumulator = i32>, const BITS: usize>(
     job: &Strip<K>,
     channels: usize,
@@ -93,8 +141,8 @@ unsafe fn block<K: MicroKernel<Weight = i8, Accumulator = i32>, const BITS: usiz
     job: &Strip<K>,
     accumulators: *mut i32,
 ) {
-    type Kernel<K> = unsafe extern "C" fn(&Strip<K>, *mut i32, *const i8, *const i32);
-    let [four, two]: [Kernel<K>; 2] = match (job.run_count, job.run_groups) {
+    type Part<K> = unsafe extern "C" fn(&Strip<K>, *mut i32, *const i8, *const i32);
+    let [four, two]: [Part<K>; 2] = match (job.run_count, job.run_groups) {
         _ if job.pixels == 1 => {
             // SAFETY: the caller's promise.
             return unsafe { one_by_block::<K, BITS, BLOCK>(job, accumulators, job.weights, job.bias) };
