@@ -240,28 +240,12 @@ fn map_error<T: Real>(
 fn pass_on<T: Real>(from: &[Lanes<T>], to: &mut [Lanes<T>], add: bool) {
     to.par_chunks_mut(BLOCK).zip(from.par_chunks(BLOCK)).for_each(|(to, from)| {
         if add {
-            T::run(AddTo { from, to });
+            // One pixel of so many channels.
+            T::run(SumPixels { values: from, sums: to });
         } else {
             to.copy_from_slice(from);
         }
     });
-}
-
-/// `to += from`
-struct AddTo<'a, T> {
-    from: &'a [Lanes<T>],
-    to: &'a mut [Lanes<T>],
-}
-
-impl<T: Real> WithSimd for AddTo<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for (to, from) in self.to.iter_mut().zip(self.from) {
-            *to = T::plus(simd, to, from);
-        }
-    }
 }
 
 /// `sums[c] += values[pixel][c]`
