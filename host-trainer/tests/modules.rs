@@ -113,13 +113,15 @@ fn trained(cases: &mut Vec<Case>) {
     ];
     // There is neither in int16.
     quantized("trained", &functions, &[Integers::Int8], cases);
-    let uneven = Conv2d { stride: [2, 1], padding: [1, 0, 0, 2], ..Conv2d::new(5, [3, 2]) };
+    let uneven = Conv2d { stride: [2, 1], padding: [1, 0, 0, 2], ..Conv2d::new(5, [2, 3]) };
     let locally_connected = [
         Layer::LocallyConnected2d(uneven),
         Layer::Relu,
         Conv2d::new(6, [2, 3]).into(),
         Layer::LocallyConnected2d(Conv2d::new(3, [4, 4]).stride(2).without_bias()),
-        Layer::LocallyConnected2d(Conv2d::new(7, [1, 3]).padding(1)),
+        Layer::LocallyConnected2d(Conv2d { padding: [0, 1, 0, 1], ..Conv2d::new(7, [1, 3]) }),
+        // To one pixel.
+        Layer::LocallyConnected2d(Conv2d::new(2, [1, 3])),
         Layer::dense(5),
     ];
     quantized("locally_connected", &locally_connected, &[Integers::Int8, Integers::Int16], cases);

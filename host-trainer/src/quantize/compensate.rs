@@ -12,10 +12,11 @@ const LONGEST: usize = 2048;
 /// harm.
 const DAMPING: f64 = 0.01;
 
-/// Rounds the weights of a convolution, dense or locally connected layer so that the error of its outputs over `inputs` is small: weight by
-/// weight, the error of each is passed on to the weights of the channel that are not yet rounded, as far as their inputs go
-/// with its input (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>, after *Optimal Brain Surgeon*). With
-/// inputs that have nothing in common each weight becomes its nearest integer, as otherwise. Weights that are 0 stay 0.
+/// Rounds the weights of a convolution, dense or locally connected layer so that the error of its outputs over `inputs` is
+/// small: weight by weight, the error of each is passed on to the weights of the channel that are not yet rounded, as far as
+/// their inputs go with its input (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>, after *Optimal Brain
+/// Surgeon*). With inputs that have nothing in common each weight becomes its nearest integer, as otherwise. Weights that are 0
+/// stay 0.
 ///
 /// `weights` are in canonical order, `scales` those of the outputs, `most` the greatest integer. `None` where the layer is of
 /// another kind, or too large.

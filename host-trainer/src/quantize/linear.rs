@@ -39,20 +39,20 @@ impl Taps {
         Some(match &node.operator {
             Operator::Conv2d { shape, .. }
             | Operator::Dense { shape, .. }
-            | Operator::LocallyConnected { shape, .. } => {
-                let unshared = matches!(node.operator, Operator::LocallyConnected { .. });
-                Self {
-                    kind: if unshared { Kind::LocallyConnected } else { Kind::Convolution },
-                    filter: shape.filter,
-                    stride: shape.stride,
-                    dilation: shape.dilation,
-                    padding: shape.padding,
-                    input: shape.input,
-                    output: shape.convolved(),
-                    channels: shape.filters,
-                    groups: shape.groups,
-                }
-            }
+            | Operator::LocallyConnected { shape, .. } => Self {
+                kind: match node.operator {
+                    Operator::LocallyConnected { .. } => Kind::LocallyConnected,
+                    _ => Kind::Convolution,
+                },
+                filter: shape.filter,
+                stride: shape.stride,
+                dilation: shape.dilation,
+                padding: shape.padding,
+                input: shape.input,
+                output: shape.convolved(),
+                channels: shape.filters,
+                groups: shape.groups,
+            },
             Operator::Depthwise { shape, .. } => {
                 let [height, width, channels] = shape.output();
                 Self {

@@ -2,8 +2,9 @@
 //! TensorFlow Lite Micro does.
 
 use super::graphs::{Builder, inputs};
+use crate::data::DataSet;
 use crate::graph::{Element, Graph, Numbers, Operator, Rounding, Scales, ValueId, Weights};
-use crate::quantize::{Integers, Options, post_training, to_element};
+use crate::quantize::{Integers, Options, post_training, to_element, to_reals};
 use crate::run::Interpreter;
 use bareconv::arch::{Visitor, visit_all};
 use bareconv::kernels::Backend;
@@ -156,4 +157,40 @@ fn every_backend_has_the_integers_of_the_definition() {
         }
     }
     assert!(differing * 1000 < values, "{differing} of {values} lie at a half");
+}
+
+/// Signal to noise, in decibels, of a quantized layer's outputs for inputs that its quantization has not seen.
+fn unseen_signal_to_noise(float: &Graph, samples: &[Vec<Numbers>], unseen: &[Vec<Numbers>], compensated: bool) -> f64 {
+    let options = Options { activations: Integers::Int16, error_compensation: compensated, ..Options::default() };
+    let graph = post_training(float, samples, &options).unwrap().graph;
+    let (exact, integer) = (Interpreter::new(float).unwrap(), Interpreter::new(&graph).unwrap());
+    let [from, to] = [graph.inputs[0], graph.outputs[0]].map(|id| graph.value(id).element);
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for sample in unseen {
+        let want = to_reals(Element::F32, &exact.run(sample).unwrap()[0]);
+        let have = to_reals(to, &integer.run(&[to_element(from, &sample[0])]).unwrap()[0]);
+        for (have, want) in have.into_iter().zip(want) {
+            signal += f64::from(want).powi(2);
+            noise += f64::from(want - have).powi(2);
+        }
+    }
+    10.0 * (signal / noise).log10()
+}
+
+#[test]
+fn compensated_errors_are_smaller_for_inputs_not_seen_before() {
+    let digits = DataSet::embedded().train;
+    let samples: Vec<Vec<Numbers>> = (0..400)
+        .map(|i| vec![Numbers::F32(digits.image(i).iter().map(|&pixel| f32::from(pixel) / 255.0).collect())])
+        .collect();
+    // From few samples there is little to learn, but no harm is done: 81 weights are more than the last has samples.
+    for (filter, count, gain) in [([5, 5], 200, 1.0), ([9, 9], 200, 1.0), ([9, 9], 40, -0.1)] {
+        let mut builder = Builder::new(8, [28, 28, 1]);
+        let shape = Conv2dShape::new([28, 28, 1], 2, filter).stride(4);
+        let output = builder.locally_connected("local", ValueId(0), shape, Activation::Identity);
+        let float = builder.finish(output);
+        let [before, after] = [false, true]
+            .map(|compensated| unseen_signal_to_noise(&float, &samples[..count], &samples[200..], compensated));
+        assert!(after > before + gain, "{filter:?} from {count} samples: {before} dB, {after} dB");
+    }
 }
