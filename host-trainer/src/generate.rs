@@ -648,7 +648,9 @@ fn lend_slots(text: &mut String, slots: &[(String, (String, Range<usize>))]) {
 #[must_use]
 pub fn macs(node: &Node) -> Option<usize> {
     match &node.operator {
-        Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } => Some(shape.macs()),
+        Operator::Conv2d { shape, .. } | Operator::Dense { shape, .. } | Operator::LocallyConnected { shape, .. } => {
+            Some(shape.macs())
+        }
         Operator::Depthwise { shape, .. } => Some(shape.macs()),
         Operator::Transposed { shape, .. } => Some(shape.macs()),
         _ => None,

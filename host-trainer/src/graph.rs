@@ -111,7 +111,8 @@ pub struct Node {
     pub output: ValueId,
 }
 
-/// The weights of a convolution or dense layer.
+/// The weights of a convolution or dense layer: filters, as many as there are output channels. A locally connected layer has
+/// as many as there are output values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Weights {
     /// int8 weights for int8 or int16 activations.
@@ -119,9 +120,9 @@ pub enum Weights {
         /// In the library's canonical order for the operator.
         #[serde(with = "file::packed")]
         weights: Vec<i8>,
-        /// A scale for each output channel, or one for all.
+        /// A scale for each filter, or one for all.
         scales: Scales,
-        /// A bias for each output channel, in units of input scale * weight scale. Those of 64 bits are here if they fit.
+        /// A bias for each filter, in units of input scale * weight scale. Those of 64 bits are here if they fit.
         #[serde(with = "file::packed")]
         bias: Vec<i32>,
         /// Whether the file has biases of 64 bits (int16 activations only): TensorFlow Lite Micro then rounds otherwise.
@@ -145,13 +146,23 @@ pub enum Weights {
         /// In the library's canonical order for the operator.
         #[serde(with = "file::packed")]
         weights: Vec<f32>,
-        /// A bias for each output channel.
+        /// A bias for each filter.
         #[serde(with = "file::packed")]
         bias: Vec<f32>,
     },
 }
 
 impl Weights {
+    /// Bytes of weights and biases in their own types; of int4 weights two to a byte.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Int8 { weights, bias, .. } => weights.len() + 4 * bias.len(),
+            Self::Int4 { weights, bias, .. } => weights.len().div_ceil(2) + 4 * bias.len(),
+            Self::F32 { weights, bias } => 4 * (weights.len() + bias.len()),
+        }
+    }
+
     /// Whether a convolution of int16 values takes [`bareconv::Int16x8Wide`] with these weights for TensorFlow Lite Micro's
     /// bits: where sums could overflow 32 bits.
     pub(crate) fn need_wide_sums(&self) -> bool {
@@ -164,7 +175,7 @@ impl Weights {
 /// Scales of weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Scales {
-    /// One for each output channel.
+    /// One for each filter: for each output channel, or each output value of a locally connected layer.
     PerChannel(#[serde(with = "file::packed")] Vec<f32>),
     /// One for all: the same as this scale for each channel.
     PerTensor(f32),
@@ -212,6 +223,18 @@ pub enum Operator {
         #[serde(with = "file::TransposedConv2dShapeForm")]
         shape: TransposedConv2dShape,
         /// Its numbers.
+        weights: Weights,
+        /// The activation fused into it.
+        #[serde(with = "file::ActivationForm")]
+        activation: Activation,
+    },
+    /// A locally connected layer: a convolution without groups and pooling whose every output pixel has filters of its own.
+    /// Weights: `[output row][output column][filter][height][width][channel]`, with a bias and a scale for each output value.
+    LocallyConnected {
+        /// Its geometry.
+        #[serde(with = "file::Conv2dShapeForm")]
+        shape: Conv2dShape,
+        /// Its numbers; int8 or `f32`.
         weights: Weights,
         /// The activation fused into it.
         #[serde(with = "file::ActivationForm")]
@@ -283,6 +306,33 @@ pub enum Operator {
     Dequantize,
     /// From integers of one quantization to those of another.
     Requantize,
+}
+
+impl Operator {
+    /// The weights of a convolution of any kind or a dense layer.
+    #[must_use]
+    pub fn weights(&self) -> Option<&Weights> {
+        match self {
+            Self::Conv2d { weights, .. }
+            | Self::Dense { weights, .. }
+            | Self::Depthwise { weights, .. }
+            | Self::Transposed { weights, .. }
+            | Self::LocallyConnected { weights, .. } => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn weights_mut(&mut self) -> Option<&mut Weights> {
+        match self {
+            Self::Conv2d { weights, .. }
+            | Self::Dense { weights, .. }
+            | Self::Depthwise { weights, .. }
+            | Self::Transposed { weights, .. }
+            | Self::LocallyConnected { weights, .. } => Some(weights),
+            _ => None,
+        }
+    }
 }
 
 /// Functions of values.

@@ -5,7 +5,8 @@
 //! library's roundings. What [`run::Interpreter`](crate::run::Interpreter) computes of it is the integer arithmetic of
 //! `bareconv` itself.
 //!
-//! Weights are symmetric per output channel, `real = scale[channel] * q` with `q` in -127..=127 (int4: -7..=7).
+//! Weights are symmetric per output channel, `real = scale[channel] * q` with `q` in -127..=127 (int4: -7..=7); those of
+//! locally connected layers, which have a filter for each output value, per output value.
 //! Activations are affine per tensor, `real = scale * (q - zero_point)` with `q` in -128..=127;
 //! after a ReLU the range starts at 0 and the zero point is -128, so that clamping to int8 *is* the
 //! ReLU. (B. Jacob et al., *Quantization and Training of Neural Networks for Efficient

@@ -297,6 +297,10 @@ fn step<'g, B: Backend>(graph: &'g Graph, node: &'g Node) -> Result<Step<'g>, Sh
             let job = Job { input, output, weights, activation: *activation, rounding };
             transposed::<B>(*shape, &job)?
         }
+        Operator::LocallyConnected { shape, weights, activation } => {
+            let job = Job { input, output, weights, activation: *activation, rounding };
+            locally_connected::<B>(*shape, &job)?
+        }
         Operator::MaxPool { shape, activation } => {
             let activate = clamp(output.element, *activation);
             by_type!(output.element, T => unary::<T, T>(len, move |input, output| {
@@ -637,6 +641,48 @@ fn transposed<'g, B: Backend>(shape: TransposedConv2dShape, job: &Job<'g>) -> Re
     }
 }
 
+fn locally_connected<'g, B: Backend>(shape: Conv2dShape, job: &Job<'g>) -> Result<Step<'g>, ShapeError> {
+    fn run<'g, B: Backend, E: bareconv::kernels::Epilogue<Input: Number, Output: Number>>(
+        shape: Conv2dShape,
+        fill: E::Input,
+        pack: impl FnOnce(&mut [u32]) -> Result<E::Common, ShapeError>,
+    ) -> Result<Step<'g>, ShapeError>
+    where
+        E::Input: Send + Sync,
+        E::Common: Send + Sync,
+    {
+        let mut packed = vec![0; dynamic::locally_connected::packed_words::<B, E>(&shape)];
+        let common = pack(&mut packed)?;
+        let words = dynamic::locally_connected::scratch_words::<B, E>(&shape);
+        let len = shape.output().iter().product();
+        Ok(fallible(len, move |input, output| {
+            let scratch = &mut vec![0; words];
+            dynamic::locally_connected::run::<B, E>(&shape, &packed, fill, &common, input, output, scratch)
+        }))
+    }
+    match job.input.element {
+        Element::Int8(Quantization { zero_point, .. }) => {
+            let (integers, wide) = job.integers()?;
+            by_rounding!(job.rounding, wide, R => run::<B, R>(shape, zero_point, |packed| {
+                dynamic::locally_connected::pack_int8::<B, R>(&shape, &integers.int8(), packed)
+            }))
+        }
+        Element::Int16(_) => {
+            let (integers, wide) = job.integers()?;
+            by_rounding!(job.rounding, wide, R => run::<B, Int16x8<R>>(shape, 0, |packed| {
+                dynamic::locally_connected::pack_int16::<B, R>(&shape, &integers.int16(), packed)
+            }))
+        }
+        Element::F32 => {
+            let numbers = job.floats()?;
+            run::<B, Clamp>(shape, 0.0, |packed| {
+                dynamic::locally_connected::pack_float::<B>(&shape, &numbers, packed)
+                    .map(|()| numbers.activation.bounds())
+            })
+        }
+    }
+}
+
 fn mean<'g>(input: &Value, output: &Value) -> Step<'g> {
     let ([height, width, channels], pixels) = (input.shape, input.shape[0] * input.shape[1]);
     match (input.element, output.element) {
@@ -946,6 +992,7 @@ impl PortableWords {
             }
             Operator::Depthwise { shape, weights, .. } => packed!(depthwise, shape, weights),
             Operator::Transposed { shape, weights, .. } => packed!(transposed, shape, weights),
+            Operator::LocallyConnected { shape, weights, .. } => packed!(locally_connected, shape, weights),
             _ => return None,
         })
     }
@@ -969,6 +1016,7 @@ impl Words for PortableWords {
             }
             Operator::Depthwise { shape, .. } => words!(element, depthwise, scratch_words, shape),
             Operator::Transposed { shape, .. } => words!(element, transposed, scratch_words, shape),
+            Operator::LocallyConnected { shape, .. } => words!(element, locally_connected, scratch_words, shape),
             _ => 0,
         }
     }

@@ -15,7 +15,7 @@ use host_trainer::import;
 use host_trainer::nn::{Conv2d, Initialization, Layer, Network};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan;
-use host_trainer::quantize::{Options, post_training, to_element};
+use host_trainer::quantize::{Integers, Options, post_training, to_element};
 use host_trainer::random::Random;
 use host_trainer::run::Interpreter;
 use std::fmt::Write;
@@ -101,9 +101,9 @@ fn chains(cases: &mut Vec<Case>) {
     }
 }
 
-/// Networks of this crate's layers that files of other tools do not have, in `f32` and in int8.
+/// Networks of this crate's layers that files of other tools do not have, in `f32` and in integers.
 fn trained(cases: &mut Vec<Case>) {
-    let layers = [
+    let functions = [
         Conv2d::new(4, [3, 3]).into(),
         Layer::LocalResponse { size: 3, alpha: 0.1, beta: 0.75, k: 2.0 },
         Layer::BlurPool2d { max: 2, taps: 4, stride: 2, padding: BlurPadding::Reflect },
@@ -111,17 +111,41 @@ fn trained(cases: &mut Vec<Case>) {
         Layer::SpatialPyramidPool { levels: vec![1], average: true },
         Layer::dense(5),
     ];
-    let network = Network::new([12, 11, 3], &layers).unwrap();
-    let float = network.to_graph(&network.initialize(Initialization::He, 1), &[], "trained").unwrap();
+    // There is neither in int16.
+    quantized("trained", &functions, &[Integers::Int8], cases);
+    let uneven = Conv2d { stride: [2, 1], padding: [1, 0, 0, 2], ..Conv2d::new(5, [2, 3]) };
+    let locally_connected = [
+        Layer::LocallyConnected2d(uneven),
+        Layer::Relu,
+        Conv2d::new(6, [2, 3]).into(),
+        Layer::LocallyConnected2d(Conv2d::new(3, [4, 4]).stride(2).without_bias()),
+        Layer::LocallyConnected2d(Conv2d { padding: [0, 1, 0, 1], ..Conv2d::new(7, [1, 3]) }),
+        // To one pixel.
+        Layer::LocallyConnected2d(Conv2d::new(2, [1, 3])),
+        Layer::dense(5),
+    ];
+    quantized("locally_connected", &locally_connected, &[Integers::Int8, Integers::Int16], cases);
+}
+
+/// A network for tensors of 12 x 11 x 3 in `f32` and in these integers.
+fn quantized(name: &str, layers: &[Layer], integers: &[Integers], cases: &mut Vec<Case>) {
+    let network = Network::new([12, 11, 3], layers).unwrap();
+    let float = network.to_graph(&network.initialize(Initialization::He, 1), &[], name).unwrap();
     let mut random = Random::new(7, 0);
     let inputs: Vec<Vec<Numbers>> =
         (0..8).map(|_| vec![graphs::some(&mut random, Element::F32, 12 * 11 * 3)]).collect();
-    let integers = post_training(&float, &inputs, &Options::default()).unwrap().graph;
-    for (name, graph) in [("trained_f32", float), ("trained_int8", integers)] {
+    let mut all = vec![(format!("{name}_f32"), float.clone())];
+    for &activations in integers {
+        let options = Options { activations, ..Options::default() };
+        let graph = post_training(&float, &inputs, &options).unwrap().graph;
+        let kind = if activations == Integers::Int8 { "int8" } else { "int16" };
+        all.push((format!("{name}_{kind}"), graph));
+    }
+    for (name, graph) in all {
         let element = graph.value(graph.inputs[0]).element;
         let inputs: Vec<u8> = inputs.iter().flatten().flat_map(|input| to_element(element, input).to_bytes()).collect();
         let outputs = interpret(&graph, &inputs).unwrap();
-        cases.push(Case { name: name.to_owned(), graph, inputs, outputs });
+        cases.push(Case { name, graph, inputs, outputs });
     }
 }
 

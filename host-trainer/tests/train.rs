@@ -273,6 +273,41 @@ fn from_a_description_to_a_module() {
     assert_eq!(evaluated["results"][0]["accuracy"], accuracies[1]);
 }
 
+/// A network with filters of its own for each pixel.
+const LOCALLY_CONNECTED: &str = r#"
+[network]
+layers = [
+    { kind = "max_pool", window = 2 },
+    { kind = "locally_connected2d", filters = 5, filter = 3, stride = 2, padding = "same", bias = false },
+    { kind = "batch_norm" },
+    { kind = "relu" },
+    { kind = "locally_connected2d", filters = 6, filter = [3, 2] },
+    { kind = "dense", outputs = 10 },
+]
+"#;
+
+#[test]
+fn locally_connected_layers_go_all_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 1000, 200);
+    for quantization in [AFTER.to_owned(), AWARE.replace("epochs = 6", "epochs = 1")] {
+        let text = description(1, &quantization).replace(LAYERS, LOCALLY_CONNECTED);
+        fs::write(folder.join("net.toml"), text).unwrap();
+        good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
+        let out = folder.join("out/net");
+        let module = fs::read_to_string(out.join("net/mod.rs")).unwrap();
+        assert_eq!(module.matches("LocallyConnected2d::int8(").count(), 2, "{module}");
+        let right = right(&out, 200);
+        let results = results(&out);
+        assert_eq!(results["results"][1]["accuracy"], right as f64 / 200.0);
+        let accuracy = results["results"][0]["accuracy"].as_f64().unwrap();
+        // Chance is 10 %.
+        assert!(accuracy > 0.4 && (accuracy - right as f64 / 200.0).abs() < 0.05, "{accuracy}, {right} of 200");
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
+}
+
 #[test]
 fn errors_show_the_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use super::{Failure, checkpoint, default_folder, read};
 use host_trainer::generate::{self, macs};
 use host_trainer::graph::optimize::{self, optimize};
-use host_trainer::graph::{Element, Graph, Node, Operator, Shape, Weights};
+use host_trainer::graph::{Element, Graph, Node, Shape, Weights};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan::{self, Form, Plan};
 use host_trainer::run::PortableWords;
@@ -98,7 +98,7 @@ fn steps(graph: &Graph, plan: &Plan, layers: &[String]) -> Vec<Step> {
             output: graph.value(node.output).shape,
             macs: macs(node),
             ram: (step.form != Form::Alias && !waits).then_some(ram[step.node]),
-            weights: weights(node),
+            weights: node.operator.weights().map_or(0, Weights::bytes),
             packed: PortableWords.packed(graph, node).map(|words| 4 * words),
             note,
         }
@@ -110,23 +110,6 @@ fn steps(graph: &Graph, plan: &Plan, layers: &[String]) -> Vec<Step> {
 fn kind(node: &Node) -> String {
     let named = node.place.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     named.map_or_else(|| node.place.clone(), str::to_owned)
-}
-
-/// Bytes of a node's weights and biases in their own types.
-fn weights(node: &Node) -> usize {
-    let (Operator::Conv2d { weights, .. }
-    | Operator::Dense { weights, .. }
-    | Operator::Depthwise { weights, .. }
-    | Operator::Transposed { weights, .. }) = &node.operator
-    else {
-        return 0;
-    };
-    match weights {
-        Weights::Int8 { weights, bias, .. } => weights.len() + 4 * bias.len(),
-        // Two to a byte.
-        Weights::Int4 { weights, bias, .. } => weights.len().div_ceil(2) + 4 * bias.len(),
-        Weights::F32 { weights, bias } => 4 * (weights.len() + bias.len()),
-    }
 }
 
 fn by(shape: Shape) -> String {

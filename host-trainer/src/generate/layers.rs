@@ -138,7 +138,7 @@ impl Declaration<'_> {
                         parameters: String::new(),
                         weights,
                         activation: *activation,
-                        words: conv2d_words(shape, *activation),
+                        words: conv2d_words("convolution", shape, *activation),
                     },
                 );
             }
@@ -199,6 +199,24 @@ impl Declaration<'_> {
                         weights,
                         activation: *activation,
                         words,
+                    },
+                );
+            }
+            Operator::LocallyConnected { shape, weights, activation } => {
+                let [h, w] = shape.filter;
+                self.convolution(
+                    &mut text,
+                    &mut layer,
+                    Convolution {
+                        kind: "LocallyConnected2d",
+                        shape: ("Conv2dShape", conv2d_text(shape)),
+                        dimensions: vec![self.output().len(), h, w, shape.input[2]],
+                        order: "[output row, column and channel][row][column][input channel]",
+                        constructor: "new",
+                        parameters: String::new(),
+                        weights,
+                        activation: *activation,
+                        words: conv2d_words("locally connected", shape, *activation),
                     },
                 );
             }
@@ -387,7 +405,8 @@ impl Declaration<'_> {
                     Scales::PerTensor(scale) => line(&format!("&[{}; {filters}]", scale.literal())),
                     Scales::PerChannel(scales) => {
                         line(&format!("&weights::{upper}_SCALES"));
-                        let doc = format!("The scale of each output channel's weights of `{}`.", self.name);
+                        let output = if kind == "LocallyConnected2d" { "output" } else { "output channel" };
+                        let doc = format!("The scale of each {output}'s weights of `{}`.", self.name);
                         declare("SCALES", &doc, format!("[f32; {filters}]"), array(scales, &[filters], 0));
                     }
                 }
@@ -439,10 +458,14 @@ impl Declaration<'_> {
             }
         };
         let (epilogue, layer_constructor, numbers_constructor) = epilogue;
+        let [packed_words, scratch_words] = match kind {
+            "LocallyConnected2d" => ["locally_connected_words", "locally_connected_scratch_words"],
+            _ => ["packed_words", "scratch_words"],
+        };
         let default = if epilogue == "SingleRounding" { String::new() } else { format!("\n    {epilogue},") };
         let _ = write!(
             text,
-            "static {upper}: {kind}<\n    {},\n    {},{parameters}\n    {{ {upper}_SHAPE.packed_words::<{epilogue}>() }},{default}\n> = \
+            "static {upper}: {kind}<\n    {},\n    {},{parameters}\n    {{ {upper}_SHAPE.{packed_words}::<{epilogue}>() }},{default}\n> = \
              {kind}::{layer_constructor}(\n    {upper}_SHAPE,\n    {numbers_constructor}(\n{numbers}    ),\n);\n",
             tensor(self.input()),
             tensor(self.output()),
@@ -450,7 +473,7 @@ impl Declaration<'_> {
         layer.imports.extend([kind, shape.0, "Activation"]);
         layer.macs = Some(format!("{upper}_SHAPE.macs()"));
         layer.flash = Some(format!("{upper}.packed_bytes()"));
-        layer.scratch = Some(format!("{upper}_SHAPE.scratch_words::<{epilogue}>()"));
+        layer.scratch = Some(format!("{upper}_SHAPE.{scratch_words}::<{epilogue}>()"));
         layer.stream = Some(format!("{upper}_SHAPE.stream_words::<{epilogue}>()"));
         layer.words = words;
     }
@@ -780,9 +803,9 @@ fn geometry(stride: [usize; 2], usual: [usize; 2], padding: [usize; 4]) -> Strin
     words
 }
 
-fn conv2d_words(shape: &Conv2dShape, activation: Activation) -> String {
+fn conv2d_words(kind: &str, shape: &Conv2dShape, activation: Activation) -> String {
     let [h, w] = shape.filter;
-    let mut words = format!("convolution {h} x {w}{}", geometry(shape.stride, [1, 1], shape.padding));
+    let mut words = format!("{kind} {h} x {w}{}", geometry(shape.stride, [1, 1], shape.padding));
     if shape.dilation != [1, 1] {
         let _ = write!(words, ", dilation {} x {}", shape.dilation[0], shape.dilation[1]);
     }

@@ -57,6 +57,7 @@ pub(crate) fn word(operator: &Operator) -> &'static str {
         Operator::Dense { .. } => "dense",
         Operator::Depthwise { .. } => "depthwise",
         Operator::Transposed { .. } => "transpose",
+        Operator::LocallyConnected { .. } => "local",
         Operator::MaxPool { .. } | Operator::AveragePool { .. } => "pool",
         Operator::Mean => "mean",
         Operator::Function(function) => match function {

@@ -216,6 +216,14 @@ impl Graph {
                 only_convolution(weights)?;
                 check_weights(input, weights, shape.filters * shape.filter_len(), shape.filters)
             }
+            Operator::LocallyConnected { shape, weights, .. } => {
+                same_type()?;
+                shape.check().map_err(rule)?;
+                require(shape.groups == 1 && shape.pool == [1, 1], bareconv::ShapeError::Unshared.message())?;
+                shapes(shape.input, shape.output())?;
+                only_convolution(weights)?;
+                check_weights(input, weights, output.len().saturating_mul(shape.filter_len()), output.len())
+            }
             Operator::MaxPool { shape, .. } | Operator::AveragePool { shape, .. } => {
                 same_element()?;
                 shape.check().map_err(rule)?;
@@ -359,7 +367,10 @@ fn ratio(real: f64) -> Result<(), String> {
 }
 
 fn only_convolution(weights: &Weights) -> Result<(), String> {
-    require(!matches!(weights, Weights::Int4 { .. }), "int4 weights are for convolutions and dense layers")
+    require(
+        !matches!(weights, Weights::Int4 { .. }),
+        "int4 weights are for convolutions and dense layers; quantize this layer's to int8",
+    )
 }
 
 fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize) -> Result<(), String> {
@@ -371,10 +382,10 @@ fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize)
                 "biases of 64 bits are for int16 values",
             )?;
             require(weights.len() == count, "there are as many weights as the shape says")?;
-            require(bias.len() == outputs, "there is a bias for each output channel")?;
+            require(bias.len() == outputs, "there is a bias for each filter")?;
             match scales {
                 Scales::PerChannel(scales) => {
-                    require(scales.len() == outputs, "there is a scale for each output channel")?;
+                    require(scales.len() == outputs, "there is a scale for each filter")?;
                     require(scales.iter().all(|&scale| usable(scale)), "scales are positive and finite")
                 }
                 Scales::PerTensor(scale) => require(usable(*scale), "scales are positive and finite"),
@@ -384,14 +395,14 @@ fn check_weights(input: &Value, weights: &Weights, count: usize, outputs: usize)
             require(matches!(input.element, Element::Int8(_)), "int4 weights are for int8 values")?;
             require(weights.len() == count, "there are as many weights as the shape says")?;
             require(weights.iter().all(|weight| (-8..=7).contains(weight)), "int4 weights lie in -8..=7")?;
-            require(bias.len() == outputs, "there is a bias for each output channel")?;
-            require(scales.len() == outputs, "there is a scale for each output channel")?;
+            require(bias.len() == outputs, "there is a bias for each filter")?;
+            require(scales.len() == outputs, "there is a scale for each filter")?;
             require(scales.iter().all(|&scale| usable(scale)), "scales are positive and finite")
         }
         Weights::F32 { weights, bias } => {
             require(input.element == Element::F32, "f32 weights are for f32 values")?;
             require(weights.len() == count, "there are as many weights as the shape says")?;
-            require(bias.len() == outputs, "there is a bias for each output channel")
+            require(bias.len() == outputs, "there is a bias for each filter")
         }
     }
 }
@@ -497,5 +508,58 @@ fn check_function(function: &Function, input: &Value, output: &Value) -> Result<
             }
             fixed_output(bareconv::SoftmaxInt8::OUTPUT, 1.0 / 32768.0)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rounding;
+    use super::*;
+    use bareconv::{Activation, Conv2dShape};
+
+    /// A locally connected layer with so many weights, scales and biases.
+    fn locally_connected(shape: Conv2dShape, weights: usize, outputs: usize) -> Graph {
+        let element = Element::Int8(Quantization::new(0.1, 3));
+        let value =
+            |name: &str, shape| Value { name: name.to_owned(), shape, dimensions: vec![1], element, constant: None };
+        let numbers = Weights::Int8 {
+            weights: vec![1; weights],
+            scales: Scales::PerChannel(vec![0.5; outputs]),
+            bias: vec![0; outputs],
+            wide_bias: false,
+        };
+        let node = Node {
+            name: "local1".to_owned(),
+            place: "layer 0 (local)".to_owned(),
+            operator: Operator::LocallyConnected { shape, weights: numbers, activation: Activation::Identity },
+            inputs: vec![ValueId(0)],
+            output: ValueId(1),
+        };
+        Graph {
+            name: "test".to_owned(),
+            source: "a test".to_owned(),
+            rounding: Rounding::Single,
+            values: vec![value("input", shape.input), value("output", shape.output())],
+            nodes: vec![node],
+            inputs: vec![ValueId(0)],
+            outputs: vec![ValueId(1)],
+        }
+    }
+
+    #[test]
+    fn a_locally_connected_layer_has_a_filter_for_each_output() {
+        // 2 x 3 pixels of 2 values, each of 2 * 2 * 4 weights.
+        let shape = Conv2dShape::new([3, 4, 4], 2, [2, 2]);
+        let rule = |graph: Graph| graph.check().unwrap_err().to_string();
+        assert_eq!(locally_connected(shape, 12 * 16, 12).check(), Ok(()));
+        assert!(rule(locally_connected(shape, 2 * 16, 12)).contains("as many weights as the shape says"));
+        assert!(rule(locally_connected(shape, 12 * 16, 2)).contains("a bias for each filter"));
+        assert!(rule(locally_connected(shape.groups(2), 12 * 8, 12)).contains("neither groups nor pooling"));
+        assert!(rule(locally_connected(shape.max_pool(2), 2 * 16, 2)).contains("neither groups nor pooling"));
+        let mut int4 = locally_connected(shape, 12 * 16, 12);
+        let (weights, scales, bias) = (vec![1; 12 * 16], vec![0.5; 12], vec![0; 12]);
+        *int4.nodes[0].operator.weights_mut().unwrap() = Weights::Int4 { weights, scales, bias };
+        let text = rule(int4);
+        assert!(text.contains("`local1`") && text.contains("quantize this layer's to int8"), "{text}");
     }
 }

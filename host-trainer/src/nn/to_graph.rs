@@ -17,14 +17,6 @@ pub enum ToGraphError {
     /// Its batch normalization cannot be folded.
     #[error(transparent)]
     Fold(#[from] FoldError),
-    /// A layer that graphs do not have.
-    #[error("`{node}`: {reason}")]
-    Layer {
-        /// The node's name.
-        node: String,
-        /// Why not, and what to do.
-        reason: &'static str,
-    },
     /// A rule of graphs.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -36,7 +28,7 @@ impl Network {
     /// [`Engine`](super::Engine) computes in inference, up to rounding.
     ///
     /// # Errors
-    /// When a layer has no operator: locally connected layers.
+    /// When batch normalization has averages that are none, or the graph breaks a rule of [`Graph::check`].
     ///
     /// # Panics
     /// When `parameters` or `state` are not the network's.
@@ -101,6 +93,7 @@ impl Builder<'_> {
             | Operator::Dense { activation, .. }
             | Operator::Depthwise { activation, .. }
             | Operator::Transposed { activation, .. }
+            | Operator::LocallyConnected { activation, .. }
             | Operator::Add(activation)
             | Operator::Multiply(activation)
                 if *activation == Activation::Identity =>
@@ -190,7 +183,6 @@ impl Builder<'_> {
 
     fn node(&mut self, node: &Node, x: &[ValueId], parameters: &[f32], state: &[f32]) -> Result<ValueId, ToGraphError> {
         let (input, output, name) = (node.input, node.output, &node.name[..]);
-        let refused = |reason| Err(ToGraphError::Layer { node: node.name.clone(), reason });
         let activation = Activation::Identity;
         let weights = |outputs: usize| {
             let (weights, bias) = parameters.split_at(node.weights.len());
@@ -207,8 +199,8 @@ impl Builder<'_> {
             Layer::TransposedConv2d(conv) => {
                 Operator::Transposed { shape: conv.shape(input), weights: weights(conv.filters), activation }
             }
-            Layer::LocallyConnected2d(_) => {
-                return refused("graphs have no locally connected layer; use a convolution");
+            Layer::LocallyConnected2d(conv) => {
+                Operator::LocallyConnected { shape: conv.shape(input), weights: weights(size(output)), activation }
             }
             Layer::Dense { outputs, .. } => {
                 let shape = Conv2dShape::dense(size(input), outputs);

@@ -166,6 +166,7 @@ fn fuses(layer: &Layer) -> bool {
         Layer::Conv2d(_)
             | Layer::DepthwiseConv2d(_)
             | Layer::TransposedConv2d(_)
+            | Layer::LocallyConnected2d(_)
             | Layer::Dense { .. }
             | Layer::Add
             | Layer::Multiply

@@ -5,19 +5,21 @@ use rayon::prelude::*;
 
 /// Output pixels, over all samples, whose inputs are looked at, about.
 const PIXELS: usize = 8192;
-/// Layers with longer filters are left as they are: the work grows with the third power.
+/// Layers with longer filters are left as they are: the work grows with the third power. Where each output pixel has filters of
+/// its own, the work of all of them is at most as much.
 const LONGEST: usize = 2048;
 /// The share of the mean square that is added to each input's, so that inputs that are always 0 or depend on each other do no
 /// harm.
 const DAMPING: f64 = 0.01;
 
-/// Rounds the weights of a convolution or dense layer so that the error of its outputs over `inputs` is small: weight by
-/// weight, the error of each is passed on to the weights of the channel that are not yet rounded, as far as their inputs go
-/// with its input (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>, after *Optimal Brain Surgeon*). With
-/// inputs that have nothing in common each weight becomes its nearest integer, as otherwise. Weights that are 0 stay 0.
+/// Rounds the weights of a convolution, dense or locally connected layer so that the error of its outputs over `inputs` is
+/// small: weight by weight, the error of each is passed on to the weights of the channel that are not yet rounded, as far as
+/// their inputs go with its input (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>, after *Optimal Brain
+/// Surgeon*). With inputs that have nothing in common each weight becomes its nearest integer, as otherwise. Weights that are 0
+/// stay 0.
 ///
-/// `weights` are in canonical order, `scales` those of the output channels, `most` the greatest integer. `None` where the layer
-/// is of another kind, or too large.
+/// `weights` are in canonical order, `scales` those of the outputs, `most` the greatest integer. `None` where the layer is of
+/// another kind, or too large.
 pub(super) fn compensate(
     taps: &Taps,
     weights: &[f32],
@@ -25,11 +27,21 @@ pub(super) fn compensate(
     most: i8,
     inputs: &[Vec<f32>],
 ) -> Option<Vec<i8>> {
-    let len = taps.len();
-    if !taps.is_plain() || len > LONGEST || inputs.is_empty() {
+    let (len, sets) = (taps.len(), taps.sets());
+    let work = len.saturating_pow(3).saturating_mul(sets);
+    if !taps.is_plain() || work > LONGEST.pow(3) || inputs.is_empty() {
         return None;
     }
-    let patches = taps.patches(inputs, PIXELS.div_ceil(inputs.len()));
+    let of_set = weights.par_chunks(weights.len() / sets).zip(scales.par_chunks(scales.len() / sets)).enumerate();
+    let rounded = of_set.map(|(set, (weights, scales))| {
+        let patches = taps.patches(set, inputs, PIXELS.div_ceil(inputs.len()));
+        compensate_set(len, weights, scales, most, &patches)
+    });
+    Some(rounded.collect::<Option<Vec<_>>>()?.concat())
+}
+
+/// Rounds filters of `len` weights that all see the same: `patches`.
+fn compensate_set(len: usize, weights: &[f32], scales: &[f32], most: i8, patches: &[f32]) -> Option<Vec<i8>> {
     let squares: Vec<f64> =
         (0..len).map(|tap| patches.chunks(len).map(|patch| f64::from(patch[tap]).powi(2)).sum()).collect();
     // Those that matter most are rounded first, when there is most to make up for it.
@@ -160,6 +172,45 @@ mod tests {
         let inputs: Vec<Vec<f32>> = (1..20).map(|i| vec![i as f32; 5]).collect();
         let rounded = compensate(&dense(5, 1), &[0.4; 5], &[1.0], 7, &inputs).unwrap();
         assert_eq!(rounded.iter().map(|&q| i32::from(q)).sum::<i32>(), 2, "{rounded:?}");
+    }
+
+    #[test]
+    fn each_pixel_of_a_locally_connected_layer_is_a_dense_layer() {
+        let shape = Conv2dShape { padding: [0, 1, 0, 0], ..Conv2dShape::new([2, 3, 2], 3, [2, 2]).stride(2) };
+        let operator = Operator::LocallyConnected {
+            shape,
+            weights: Weights::F32 { weights: Vec::new(), bias: Vec::new() },
+            activation: Activation::Identity,
+        };
+        let (name, place) = (String::new(), String::new());
+        let node = Node { name, place, operator, inputs: vec![ValueId(0)], output: ValueId(1) };
+        let mut random = Random::new(9, 0);
+        let weights: Vec<f32> = (0..2 * 3 * 8).map(|_| random.between(-1.0, 1.0)).collect();
+        let scales: Vec<f32> = (0..6).map(|_| random.between(0.1, 0.2)).collect();
+        // Inputs of which each goes along with the one before it.
+        let mut inputs: Vec<Vec<f32>> = (0..50).map(|_| (0..12).map(|_| random.between(0.0, 1.0)).collect()).collect();
+        for input in &mut inputs {
+            (1..12).for_each(|i| input[i] += 0.8 * input[i - 1]);
+        }
+        let rounded = compensate(&Taps::of(&node).unwrap(), &weights, &scales, 7, &inputs).unwrap();
+        // The two output pixels see columns -1, 0 and columns 1, 2; column -1 is padding.
+        let seen = |columns: [Option<usize>; 2]| -> Vec<Vec<f32>> {
+            let value = |input: &[f32], row: usize, column: Option<usize>, channel: usize| {
+                column.map_or(0.0, |column| input[(row * 3 + column) * 2 + channel])
+            };
+            let taps = (0..8).map(|tap| (tap / 4, columns[tap / 2 % 2], tap % 2)).collect::<Vec<_>>();
+            inputs
+                .iter()
+                .map(|input| taps.iter().map(|&(row, column, c)| value(input, row, column, c)).collect())
+                .collect()
+        };
+        let one = |pixel: usize, columns| {
+            compensate(&dense(8, 3), &weights[24 * pixel..][..24], &scales[3 * pixel..][..3], 7, &seen(columns))
+                .unwrap()
+        };
+        assert_eq!(rounded, [one(0, [None, Some(0)]), one(1, [Some(1), Some(2)])].concat());
+        let nearest = weights.iter().enumerate().map(|(i, w)| (w / scales[i / 8]).round().clamp(-7.0, 7.0) as i8);
+        assert_ne!(rounded, nearest.collect::<Vec<_>>());
     }
 
     #[test]

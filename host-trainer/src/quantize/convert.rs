@@ -1,7 +1,7 @@
 //! From a float graph and the elements of its values to a graph of integers.
 
 use super::compensate::compensate;
-use super::linear::{Taps, floats, weights_mut};
+use super::linear::{Taps, floats};
 use super::options::{Integers, Options, WeightBits};
 use super::weights::{Bounds, WeightRule, round};
 use super::{QuantizeError, to_element};
@@ -148,7 +148,7 @@ fn linear(node: &mut Node, from: Element, to: Element, options: &Options) -> Res
     let bounds = bounds(from, input.scale, output.scale, options);
     let rounded = round(&taps, weights, bias, &rule, &bounds);
     let (weights, scales, bias) = (rounded.weights, rounded.scales, rounded.bias);
-    if let Some(target) = weights_mut(node) {
+    if let Some(target) = node.operator.weights_mut() {
         *target = if int4 {
             Weights::Int4 { weights, scales, bias }
         } else {
@@ -177,7 +177,7 @@ pub(super) fn compensate_errors(
     let Some(
         Weights::Int8 { weights, scales: Scales::PerChannel(scales), bias, .. }
         | Weights::Int4 { weights, scales, bias },
-    ) = weights_mut(node)
+    ) = node.operator.weights_mut()
     else {
         return;
     };

@@ -1,6 +1,6 @@
 //! Bias correction.
 
-use super::linear::{Taps, floats, linear, weights_mut, weights_of};
+use super::linear::{Taps, floats, linear};
 use super::to_reals;
 use crate::graph::{Graph, GraphError, Node, Numbers, Scales, ValueId, Weights};
 use crate::run::Interpreter;
@@ -12,7 +12,8 @@ const CHUNK: usize = 32;
 
 /// Changes the biases of a quantized graph so that the mean of each channel of each linear layer, before the activation, over
 /// all pixels and calibration inputs is that of the float graph: empirical bias correction (Nagel et al. 2019). Rounded
-/// weights shift these means, and so do the errors of the layers before.
+/// weights shift these means, and so do the errors of the layers before. A locally connected layer has a bias for each output
+/// value, whose mean is over the calibration inputs.
 ///
 /// Layers are corrected one after the other; each sees what the corrected layers before it give. As a linear layer's mean is
 /// its weights times the means of what they see, no output before the activation is ever needed.
@@ -75,7 +76,7 @@ pub(super) fn refine(
 
 /// Gives the biases of a node new values.
 fn correct(node: &mut Node, taps: &Taps, floats: (&[f32], &[f32]), means: [&[f64]; 2], input_scale: f32) {
-    let Some((weights, scales)) = weights_of(node).and_then(integers) else { return };
+    let Some((weights, scales)) = node.operator.weights().and_then(integers) else { return };
     let corrected: Vec<f64> = (0..taps.outputs())
         .map(|output| {
             let scale = f64::from(scales[output]);
@@ -89,12 +90,12 @@ fn correct(node: &mut Node, taps: &Taps, floats: (&[f32], &[f32]), means: [&[f64
             ((f64::from(floats.1[output]) + shift) / (f64::from(input_scale) * scale)).round()
         })
         .collect();
-    if let Some(Weights::Int8 { bias, .. } | Weights::Int4 { bias, .. }) = weights_mut(node) {
+    if let Some(Weights::Int8 { bias, .. } | Weights::Int4 { bias, .. }) = node.operator.weights_mut() {
         bias.iter_mut().zip(corrected).for_each(|(bias, value)| *bias = value as i32);
     }
 }
 
-/// Integer weights and the scale of each output channel.
+/// Integer weights and the scale of each output.
 fn integers(weights: &Weights) -> Option<(&[i8], Vec<f32>)> {
     match weights {
         Weights::Int8 { weights, scales: Scales::PerChannel(scales), .. } | Weights::Int4 { weights, scales, .. } => {

@@ -1,6 +1,6 @@
 //! Cross-layer equalization.
 
-use super::linear::{Taps, activation_of, floats, weights_mut};
+use super::linear::{Taps, activation_of, floats};
 use crate::graph::{Function, Graph, Operator, ValueId, Weights};
 use bareconv::Activation;
 
@@ -51,7 +51,7 @@ fn pair(graph: &Graph, first: usize) -> Option<Pair> {
     if !homogeneous(activation_of(node)?) {
         return None;
     }
-    let channels = Taps::of(node)?.outputs();
+    let channels = Taps::of(node)?.channels();
     let mut value = node.output;
     loop {
         let second = only_reader(graph, value)?;
@@ -96,7 +96,7 @@ fn ranges(graph: &Graph, pair: &Pair) -> [Vec<f32>; 2] {
         let mut most = vec![0.0_f32; pair.channels];
         if let (Some(taps), Some((weights, _))) = (Taps::of(node), floats(node)) {
             for (place, weight) in weights.iter().enumerate() {
-                let channel = if side == 0 { taps.output_of(place) } else { taps.input_of(place) % pair.channels };
+                let channel = if side == 0 { taps.output_of(place) } else { taps.input_of(place) } % pair.channels;
                 most[channel] = most[channel].max(weight.abs());
             }
         }
@@ -119,16 +119,16 @@ fn apply(graph: &mut Graph, pair: &Pair, factors: &[f32]) {
     for (side, &number) in pair.nodes.iter().enumerate() {
         let node = &mut graph.nodes[number];
         let Some(taps) = Taps::of(node) else { continue };
-        let Some(Weights::F32 { weights, bias }) = weights_mut(node) else { continue };
+        let Some(Weights::F32 { weights, bias }) = node.operator.weights_mut() else { continue };
         for (place, weight) in weights.iter_mut().enumerate() {
             if side == 0 {
-                *weight /= factors[taps.output_of(place)];
+                *weight /= factors[taps.output_of(place) % pair.channels];
             } else {
                 *weight *= factors[taps.input_of(place) % pair.channels];
             }
         }
         if side == 0 {
-            bias.iter_mut().zip(factors).for_each(|(bias, factor)| *bias /= factor);
+            bias.iter_mut().zip(factors.iter().cycle()).for_each(|(bias, factor)| *bias /= factor);
         }
     }
 }

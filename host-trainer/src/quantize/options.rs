@@ -30,7 +30,7 @@ pub struct Options {
     /// What activations become: int8, or int16 (with int8 weights and zero points 0).
     pub activations: Integers,
     /// What the weights of convolutions and dense layers become: int8, or int4 (with int8 activations). Those of depthwise
-    /// and transposed convolutions are int8 always.
+    /// and transposed convolutions and of locally connected layers are int8 always.
     pub weights: WeightBits,
     /// The names of layers whose weights are int8 where the others' are int4: often the first and the last.
     pub int8_layers: Vec<String>,
@@ -39,11 +39,11 @@ pub struct Options {
     /// How the range of each activation is chosen. The network's inputs and outputs always reach from the least to the
     /// greatest value: pixels stay exact, and no two scores become the same by a clamp.
     pub activation_range: RangeChoice,
-    /// How the range of each output channel's weights is chosen.
+    /// How the range of each output channel's weights is chosen; in locally connected layers, of each output value's.
     pub weight_range: RangeChoice,
     /// Whether the weights of a channel make up for each other's rounding errors, by what the calibration inputs have in
-    /// common (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>): in convolutions without groups and dense
-    /// layers whose filters have 2,048 weights at most.
+    /// common (E. Frantar et al., *GPTQ*, 2022, <https://arxiv.org/abs/2210.17323>): in convolutions without groups, dense and
+    /// locally connected layers whose filters have 2,048 weights at most, and where each pixel has its own, less.
     pub error_compensation: bool,
     /// Whether the biases make up for the mean error of each channel over the calibration inputs ([`correct_biases`]).
     ///

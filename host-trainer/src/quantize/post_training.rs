@@ -138,7 +138,7 @@ pub(super) fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeErro
         }
     }
     for name in &options.int8_layers {
-        let with_weights = |node: &&crate::graph::Node| super::linear::weights_of(node).is_some();
+        let with_weights = |node: &&crate::graph::Node| node.operator.weights().is_some();
         let names: Vec<&str> = graph.nodes.iter().filter(with_weights).map(|node| node.name.as_str()).collect();
         if !names.contains(&name.as_str()) {
             return Err(QuantizeError::Options(format!(

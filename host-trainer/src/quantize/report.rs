@@ -2,7 +2,7 @@
 
 use super::{QuantizeError, to_element, to_reals};
 use crate::graph::{Element, Graph, Node, Numbers, Scales, Weights};
-use crate::quantize::linear::{Taps, floats, weights_of};
+use crate::quantize::linear::{Taps, floats};
 use crate::run::Interpreter;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -125,7 +125,8 @@ fn line(name: &str, element: Element, sums: [f64; 2]) -> LayerReport {
 }
 
 fn weights(layer: &mut LayerReport, float: &Node, quantized: &Node) {
-    let (Some(taps), Some((exact, _)), Some(integers)) = (Taps::of(float), floats(float), weights_of(quantized)) else {
+    let (Some(taps), Some((exact, _)), Some(integers)) = (Taps::of(float), floats(float), quantized.operator.weights())
+    else {
         return;
     };
     let (bits, weights, scales) = match integers {

@@ -1,5 +1,6 @@
 mod aware;
 mod graphs;
+mod locally_connected;
 mod post_training;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use super::{Error, Prepared, evaluate, integer};
 use crate::generate::macs;
-use crate::graph::{Element, Graph, Numbers, Operator, Weights};
+use crate::graph::{Element, Graph, Numbers, Weights};
 use crate::nn;
 use crate::quantize::Quantized;
 use crate::report::{EpochRecord, Histogram, LayerRecord, ResultRecord, RunRecord};
@@ -117,6 +117,9 @@ fn kind(layer: &nn::Layer) -> String {
         nn::Layer::TransposedConv2d(conv) => {
             format!("transposed convolution {}{}", by(conv.filter), stride(conv.stride))
         }
+        nn::Layer::LocallyConnected2d(conv) => {
+            format!("locally connected {}{}", by(conv.filter), stride(conv.stride))
+        }
         nn::Layer::MaxPool2d(pool) => format!("maximum {}", by(pool.window)),
         nn::Layer::AveragePool2d { pool, .. } => format!("average {}", by(pool.window)),
         nn::Layer::Dropout { rate } => format!("dropout {rate}"),
@@ -127,31 +130,13 @@ fn kind(layer: &nn::Layer) -> String {
 /// Bytes of all weights and biases in their own types.
 #[must_use]
 pub(super) fn weight_bytes(graph: &Graph) -> usize {
-    graph.nodes.iter().filter_map(|node| weights_of(&node.operator)).map(bytes).sum()
-}
-
-fn weights_of(operator: &Operator) -> Option<&Weights> {
-    match operator {
-        Operator::Conv2d { weights, .. }
-        | Operator::Dense { weights, .. }
-        | Operator::Depthwise { weights, .. }
-        | Operator::Transposed { weights, .. } => Some(weights),
-        _ => None,
-    }
-}
-
-fn bytes(weights: &Weights) -> usize {
-    match weights {
-        Weights::Int8 { weights, bias, .. } => weights.len() + 4 * bias.len(),
-        Weights::Int4 { weights, bias, .. } => weights.len().div_ceil(2) + 4 * bias.len(),
-        Weights::F32 { weights, bias } => 4 * (weights.len() + bias.len()),
-    }
+    graph.nodes.iter().filter_map(|node| node.operator.weights()).map(Weights::bytes).sum()
 }
 
 /// The share of all weights that are 0.
 fn zeros(graph: &Graph) -> f64 {
     let (mut zeros, mut all) = (0, 0);
-    for weights in graph.nodes.iter().filter_map(|node| weights_of(&node.operator)) {
+    for weights in graph.nodes.iter().filter_map(|node| node.operator.weights()) {
         match weights {
             Weights::Int8 { weights, .. } | Weights::Int4 { weights, .. } => {
                 zeros += weights.iter().filter(|&&weight| weight == 0).count();
@@ -170,7 +155,7 @@ fn zeros(graph: &Graph) -> f64 {
 fn weights(float: &Graph, quantized: Option<&Quantized>) -> Vec<Histogram> {
     let limits = |name: &str| {
         let node = quantized?.graph.nodes.iter().find(|node| node.name == name)?;
-        let greatest = match weights_of(&node.operator)? {
+        let greatest = match node.operator.weights()? {
             Weights::Int8 { scales: crate::graph::Scales::PerChannel(scales), .. } => {
                 127.0 * scales.iter().copied().fold(0.0, f32::max)
             }
@@ -180,7 +165,7 @@ fn weights(float: &Graph, quantized: Option<&Quantized>) -> Vec<Histogram> {
         };
         Some([-greatest, greatest])
     };
-    let one = |node: &crate::graph::Node| match weights_of(&node.operator)? {
+    let one = |node: &crate::graph::Node| match node.operator.weights()? {
         Weights::F32 { weights, .. } => {
             Some(Histogram { limits: limits(&node.name), ..Histogram::new(&node.name, weights) })
         }

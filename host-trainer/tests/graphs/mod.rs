@@ -99,7 +99,7 @@ impl Builder {
         let (from, element) = (self.graph.value(input).shape, self.graph.value(input).element);
         let [h, w, c] = from;
         let padding = [(); 4].map(|()| self.random.below(2));
-        Some(match self.random.below(17) {
+        Some(match self.random.below(18) {
             0 | 1 => {
                 let before = [self.random.below(2), self.random.below(3), usize::from(self.random.below(5) == 0)];
                 let after = [self.random.below(2), self.random.below(2), 0];
@@ -136,7 +136,17 @@ impl Builder {
                 let weights = self.weights(element, h * w * c * outputs, outputs);
                 self.node(Operator::Dense { shape, weights, activation }, &[input], [1, 1, outputs], to)
             }
-            6 | 7 => {
+            6 => {
+                let filter = [1 + self.random.below(3), 1 + self.random.below(3)];
+                let shape = Conv2dShape { padding, ..Conv2dShape::new(from, 1 + self.random.below(5), filter) };
+                let shape = Conv2dShape { stride: [1 + self.random.below(2), 1], ..shape };
+                shape.check().ok()?;
+                let (activation, to) = (self.activation(), self.element(element));
+                let outputs = shape.output().iter().product();
+                let weights = self.weights(element, outputs * shape.filter_len(), outputs);
+                self.node(Operator::LocallyConnected { shape, weights, activation }, &[input], shape.output(), to)
+            }
+            7 | 8 => {
                 let window = [1 + self.random.below(3), 1 + self.random.below(3)];
                 let padding = if self.random.below(2) == 0 { padding } else { [0; 4] };
                 let shape = Pool2dShape { padding, ..Pool2dShape::new(from, window) };
@@ -144,7 +154,7 @@ impl Builder {
                 let activation = self.activation();
                 self.node(Operator::MaxPool { shape, activation }, &[input], shape.output(), element)
             }
-            8 => {
+            9 => {
                 let window = [1 + self.random.below(2), 1 + self.random.below(3)];
                 let padding = if self.random.below(2) == 0 { padding } else { [0; 4] };
                 let shape = Pool2dShape { padding, stride: [1, 1], ..Pool2dShape::new(from, window) };
@@ -153,29 +163,29 @@ impl Builder {
                 let operator = Operator::AveragePool { shape, including_padding, activation };
                 self.node(operator, &[input], shape.output(), element)
             }
-            9 | 10 => {
+            10 | 11 => {
                 let relu = self.random.below(2) == 0;
                 let to = if relu { self.element(element) } else { element };
                 let function = if relu { Function::Relu } else { Function::Relu6 };
                 self.node(Operator::Function(function), &[input], from, to)
             }
-            11 => {
+            12 => {
                 let shape = [from, [1, 1, h * w * c], [w, h, c]][self.random.below(3)];
                 self.node(Operator::Reshape, &[input], shape, element)
             }
-            12 => {
+            13 => {
                 let begin = [self.random.below(h), 0, 0];
                 let stride = if begin[0] == 0 { 1 } else { -1 };
                 let shape = [if begin[0] == 0 { h } else { begin[0] + 1 }, w, c];
                 self.node(Operator::Slice { begin, stride: [stride, 1, 1] }, &[input], shape, element)
             }
-            13 => {
+            14 => {
                 let twice = self.random.below(2) == 0;
                 let inputs = if twice { vec![input, input] } else { vec![input] };
                 let shape = [h * inputs.len(), w, c];
                 self.node(Operator::Concatenate { axis: 0 }, &inputs, shape, element)
             }
-            14 => match element {
+            15 => match element {
                 Element::F32 => {
                     let to = Element::Int8(Quantization::new(0.03, 5));
                     self.node(Operator::Quantize, &[input], from, to)
@@ -186,7 +196,7 @@ impl Builder {
                     self.node(Operator::Quantize, &[real], from, to)
                 }
             },
-            15 if element != Element::F32 => {
+            16 if element != Element::F32 => {
                 let to = self.element(element);
                 self.node(Operator::Requantize, &[input], from, to)
             }

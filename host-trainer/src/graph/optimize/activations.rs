@@ -42,7 +42,8 @@ pub(super) fn add(operator: &mut Operator, more: Activation, element: Element) -
         Operator::Conv2d { weights, activation, .. }
         | Operator::Dense { weights, activation, .. }
         | Operator::Depthwise { weights, activation, .. }
-        | Operator::Transposed { weights, activation, .. } => {
+        | Operator::Transposed { weights, activation, .. }
+        | Operator::LocallyConnected { weights, activation, .. } => {
             let signed = |bias: &f32| bias.to_bits() == (-0.0f32).to_bits();
             // Whatever has an activation has no `-0.0` any more.
             let exact = match weights {

@@ -42,6 +42,7 @@ fn arranges_or_maps(operator: &Operator) -> bool {
         | Operator::Dense { .. }
         | Operator::Depthwise { .. }
         | Operator::Transposed { .. }
+        | Operator::LocallyConnected { .. }
         | Operator::MaxPool { .. }
         | Operator::AveragePool { .. }
         | Operator::Mean => false,

@@ -142,6 +142,7 @@ fn lowest(graph: &Graph) -> Vec<Option<i32>> {
             | Operator::Dense { activation, .. }
             | Operator::Depthwise { activation, .. }
             | Operator::Transposed { activation, .. }
+            | Operator::LocallyConnected { activation, .. }
             | Operator::Add(activation)
             | Operator::Subtract(activation)
             | Operator::Multiply(activation)

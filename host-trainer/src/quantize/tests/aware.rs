@@ -1,4 +1,5 @@
-//! Quantization-aware training of networks with batch normalization, branches and depthwise convolutions.
+//! Quantization-aware training of networks with batch normalization, branches, depthwise convolutions and locally connected
+//! layers.
 
 use crate::data::{Augmentation, DataSet, Images};
 use crate::graph::{Element, Numbers, Operator, Rounding, Weights};
@@ -26,7 +27,9 @@ fn network() -> Network {
     let y = net.add(DepthwiseConv2d::new([3, 3]).padding(1).without_bias(), &[x]).unwrap();
     let y = net.add(Layer::batch_norm(), &[y]).unwrap();
     let y = net.add(Layer::LeakyRelu { slope: 0.1 }, &[y]).unwrap();
-    let y = net.add(Conv2d::new(8, [1, 1]), &[y]).unwrap();
+    let local = Conv2d::new(8, [1, 2]).without_bias();
+    let y = net.add(Layer::LocallyConnected2d(Conv2d { padding: [0, 1, 0, 0], ..local }), &[y]).unwrap();
+    let y = net.add(Layer::batch_norm(), &[y]).unwrap();
     let sum = net.add(Layer::Add, &[x, y]).unwrap();
     let sum = net.add(Layer::Relu, &[sum]).unwrap();
     let both = net.add(Layer::Concatenate { axis: 2 }, &[sum, x]).unwrap();

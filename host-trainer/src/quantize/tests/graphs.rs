@@ -84,6 +84,18 @@ impl Builder {
         self.node(name, Operator::Transposed { shape, weights, activation }, &[input], shape.output())
     }
 
+    pub(super) fn locally_connected(
+        &mut self,
+        name: &str,
+        input: ValueId,
+        shape: Conv2dShape,
+        activation: Activation,
+    ) -> ValueId {
+        let (len, outputs) = (shape.filter_len(), shape.output().iter().product::<usize>());
+        let weights = self.weights(outputs * len, outputs, len, |i| i / len);
+        self.node(name, Operator::LocallyConnected { shape, weights, activation }, &[input], shape.output())
+    }
+
     pub(super) fn dense(&mut self, name: &str, input: ValueId, outputs: usize, activation: Activation) -> ValueId {
         let shape = Conv2dShape::dense(self.graph.value(input).len(), outputs);
         let len = shape.filter_len();
@@ -142,6 +154,25 @@ pub(super) fn residual(seed: u64) -> Graph {
     b.finish(output)
 }
 
+/// Locally connected layers: with stride and padding, of channels that fill no vector, over a map of one pixel, and behind
+/// and before other layers.
+pub(super) fn locally_connected(seed: u64) -> Graph {
+    let mut b = Builder::new(seed, [7, 6, 3]);
+    let (relu, identity) = (Activation::Relu, Activation::Identity);
+    let shape = Conv2dShape { padding: [1, 0, 0, 2], ..Conv2dShape::new([7, 6, 3], 5, [3, 3]).stride(2) };
+    let first = b.locally_connected("first", ValueId(0), shape, relu);
+    let conv = b.conv("conv", first, Conv2dShape::new([3, 3, 5], 6, [2, 2]).padding(1), identity);
+    let bent = b.function("leaky", conv, Function::LeakyRelu { slope: 0.1 });
+    let wide = Conv2dShape { padding: [0, 1, 1, 0], ..Conv2dShape::new([4, 4, 6], 7, [2, 3]).dilation(2) };
+    let wide = b.locally_connected("wide", bent, wide, identity);
+    let pooled = Pool2dShape::new([3, 1, 7], [3, 1]);
+    let pooled = Operator::AveragePool { shape: pooled, including_padding: false, activation: identity };
+    let pooled = b.node("pooled", pooled, &[wide], [1, 1, 7]);
+    let pixel = b.locally_connected("pixel", pooled, Conv2dShape::new([1, 1, 7], 9, [1, 1]), Activation::Relu6);
+    let last = b.locally_connected("last", pixel, Conv2dShape::new([1, 1, 9], 3, [3, 3]).padding(1), identity);
+    b.finish(last)
+}
+
 /// Inputs in 0..1 for a graph of one input.
 pub(super) fn inputs(graph: &Graph, seed: u64, count: usize) -> Vec<Vec<Numbers>> {
     let mut random = Random::new(seed, 3);
@@ -165,10 +196,12 @@ pub(super) fn exact(graph: &Graph, node: &Node, weights: &[f64], bias: &[f64], i
     };
     let place = |i: usize| [i / to[2] / to[1], i / to[2] % to[1], i % to[2]];
     match &node.operator {
-        Operator::Conv2d { shape, activation, .. } => {
+        Operator::Conv2d { shape, activation, .. } | Operator::LocallyConnected { shape, activation, .. } => {
+            let shared = matches!(node.operator, Operator::Conv2d { .. });
             let (of_group, per_group) = (shape.input[2] / shape.groups, shape.filters / shape.groups);
             let sum = |y: usize, x: usize, o: usize| {
-                let mut sum = bias[o];
+                let filter = if shared { o } else { (y * to[1] + x) * to[2] + o };
+                let mut sum = bias[filter];
                 for i in 0..shape.filter[0] {
                     for j in 0..shape.filter[1] {
                         for c in 0..of_group {
@@ -177,7 +210,8 @@ pub(super) fn exact(graph: &Graph, node: &Node, weights: &[f64], bias: &[f64], i
                             let column =
                                 (x * shape.stride[1] + j * shape.dilation[1]) as isize - shape.padding[1] as isize;
                             let value = at(0, row, column, o / per_group * of_group + c).unwrap_or(0.0);
-                            sum += value * weights[((o * shape.filter[0] + i) * shape.filter[1] + j) * of_group + c];
+                            sum +=
+                                value * weights[((filter * shape.filter[0] + i) * shape.filter[1] + j) * of_group + c];
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! Quantization after training: each operator of a quantized graph within a step of arithmetic in `f64`, and the whole near
 //! the float graph.
 
-use super::graphs::{Builder, exact, inputs, residual};
+use super::graphs::{Builder, exact, inputs, locally_connected, residual};
 use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Scales, ValueId, Weights};
 use crate::plan::{self, Plan};
 use crate::quantize::equalize::unevenness;
@@ -26,15 +26,14 @@ fn real_numbers(graph: &Graph, node: &Node) -> (Vec<f64>, Vec<f64>) {
         (reals.collect(), biases.collect())
     };
     let by_column = matches!(node.operator, Operator::Depthwise { .. });
-    match &node.operator {
-        Operator::Conv2d { weights, .. }
-        | Operator::Dense { weights, .. }
-        | Operator::Depthwise { weights, .. }
-        | Operator::Transposed { weights, .. } => match weights {
+    if let Some(weights) = node.operator.weights() {
+        return match weights {
             Weights::Int8 { weights, scales: Scales::PerChannel(scales), bias, .. }
             | Weights::Int4 { weights, scales, bias } => of(weights, scales, bias, by_column),
             other => panic!("{other:?}"),
-        },
+        };
+    }
+    match &node.operator {
         Operator::Function(Function::PRelu { slopes: Numbers::Int8(slopes), quantization: Some(of) }) => {
             (slopes.iter().map(|&q| f64::from(of.dequantize(q))).collect(), Vec::new())
         }
@@ -57,15 +56,20 @@ fn tolerance(node: &Node, element: Element, rounding: Rounding) -> f64 {
 
 #[test]
 fn every_operator_of_every_target_is_within_a_step_of_real_arithmetic() {
-    let float = residual(1);
-    let calibration = inputs(&float, 2, 40);
+    for float in [residual(1), locally_connected(1)] {
+        operators_are_within_a_step(&float);
+    }
+}
+
+fn operators_are_within_a_step(float: &Graph) {
+    let calibration = inputs(float, 2, 40);
     for rounding in ROUNDINGS {
         for (activations, weights) in TARGETS {
             let options = Options { activations, weights, rounding, ..Options::default() };
-            let quantized = post_training(&float, &calibration, &options).unwrap().graph;
+            let quantized = post_training(float, &calibration, &options).unwrap().graph;
             quantized.check().unwrap();
             let interpreter = Interpreter::new(&quantized).unwrap();
-            for sample in inputs(&float, 3, 3) {
+            for sample in inputs(float, 3, 3) {
                 let given = to_element(quantized.value(quantized.inputs[0]).element, &sample[0]);
                 let values = interpreter.run_all(&[given]).unwrap();
                 for node in &quantized.nodes {
@@ -124,21 +128,26 @@ fn signal_to_noise(float: &Graph, quantized: &Graph, samples: &[Vec<Numbers>]) -
 
 #[test]
 fn the_network_is_near_the_float_network() {
-    let float = residual(1);
-    let (calibration, test) = (inputs(&float, 2, 100), inputs(&float, 9, 50));
+    for float in [residual(1), locally_connected(1)] {
+        is_near_the_float_network(&float);
+    }
+}
+
+fn is_near_the_float_network(float: &Graph) {
+    let (calibration, test) = (inputs(float, 2, 100), inputs(float, 9, 50));
     for rounding in ROUNDINGS {
         for (activations, weights) in TARGETS {
             for range in [RangeChoice::MinMax, RangeChoice::Percentile(99.99), RangeChoice::LeastSquares] {
                 let (activation_range, weight_range) = (range, range);
                 let options =
                     Options { activations, weights, rounding, activation_range, weight_range, ..Options::default() };
-                let result = post_training(&float, &calibration, &options).unwrap();
-                let ratio = signal_to_noise(&float, &result.graph, &test);
+                let result = post_training(float, &calibration, &options).unwrap();
+                let ratio = signal_to_noise(float, &result.graph, &test);
                 // A bit is 6 dB. int16 has the noise of its int8 weights alone.
                 let least = if weights == WeightBits::Int4 { 8.0 } else { 24.0 };
                 assert!(ratio > least, "{rounding:?} {activations:?} {weights:?} {range:?}: {ratio} dB");
                 let last = result.report.layers.last().unwrap();
-                let ratio = signal_to_noise(&float, &result.graph, &calibration);
+                let ratio = signal_to_noise(float, &result.graph, &calibration);
                 assert!((last.snr.unwrap() - ratio).abs() < 1e-6, "{last:?}, {ratio}");
             }
         }
@@ -147,14 +156,15 @@ fn the_network_is_near_the_float_network() {
 
 #[test]
 fn quantized_graphs_are_planned() {
-    let float = residual(4);
-    let calibration = inputs(&float, 2, 10);
-    for (activations, weights) in TARGETS {
-        let options = Options { activations, weights, ..Options::default() };
-        let quantized = post_training(&float, &calibration, &options).unwrap().graph;
-        let plan = Plan::new(&quantized, plan::Options::default(), &PortableWords);
-        plan.check(&quantized).unwrap();
-        assert!(plan.bytes > 0);
+    for float in [residual(4), locally_connected(4)] {
+        let calibration = inputs(&float, 2, 10);
+        for (activations, weights) in TARGETS {
+            let options = Options { activations, weights, ..Options::default() };
+            let quantized = post_training(&float, &calibration, &options).unwrap().graph;
+            let plan = Plan::new(&quantized, plan::Options::default(), &PortableWords);
+            plan.check(&quantized).unwrap();
+            assert!(plan.bytes > 0);
+        }
     }
 }
 
@@ -209,8 +219,19 @@ fn equalization_evens_ranges_and_changes_nothing_else() {
     assert!(unevenness(&even) < 1.01, "{}", unevenness(&even));
     assert_eq!(float.nodes.last(), even.nodes.last());
     assert!(float.nodes[0] != even.nodes[0]);
-    let (before, after) = (Interpreter::new(&float).unwrap(), Interpreter::new(&even).unwrap());
-    for sample in inputs(&float, 5, 20) {
+    compute_the_same(&float, &even);
+    // Locally connected layers have the channels of all their pixels.
+    let float = locally_connected(3);
+    let mut even = float.clone();
+    assert_eq!(equalize(&mut even), 3, "first-conv, conv-wide, wide-pixel");
+    assert!(unevenness(&float) > 2.0, "{}", unevenness(&float));
+    assert!(unevenness(&even) < 1.01, "{}", unevenness(&even));
+    compute_the_same(&float, &even);
+}
+
+fn compute_the_same(float: &Graph, even: &Graph) {
+    let (before, after) = (Interpreter::new(float).unwrap(), Interpreter::new(even).unwrap());
+    for sample in inputs(float, 5, 20) {
         let [before, after] =
             [&before, &after].map(|interpreter| to_reals(Element::F32, &interpreter.run(&sample).unwrap()[0]));
         let greatest = before.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
@@ -247,7 +268,7 @@ fn channel_means(graph: &Graph, samples: &[Vec<Numbers>]) -> Vec<f64> {
 #[test]
 fn bias_correction_removes_the_shift_of_means() {
     type Build = fn(&mut Builder) -> ValueId;
-    let networks: [(&str, Build); 4] = [
+    let networks: [(&str, Build); 5] = [
         ("convolution", |b| {
             let shape = Conv2dShape::new([9, 8, 4], 6, [3, 2]).padding(1).stride(2).groups(2);
             b.conv("conv", ValueId(0), shape, Activation::Identity)
@@ -265,6 +286,13 @@ fn bias_correction_removes_the_shift_of_means() {
             let first = b.conv("first", ValueId(0), Conv2dShape::new([9, 8, 4], 6, [1, 1]), Activation::Relu);
             let up = b.transposed("up", first, 4);
             b.depthwise("deep", up, 2, Activation::Identity)
+        }),
+        ("locally connected", |b| {
+            let first = b.conv("first", ValueId(0), Conv2dShape::new([9, 8, 4], 6, [1, 1]), Activation::Relu);
+            let shape = Conv2dShape { padding: [1, 0, 0, 1], ..Conv2dShape::new([9, 8, 6], 5, [3, 2]).stride(3) };
+            let local = b.locally_connected("local", first, shape, Activation::Identity);
+            // Each value has a bias of its own, and so a mean.
+            b.node("flat", Operator::Reshape, &[local], [1, 1, 45])
         }),
     ];
     for (name, build) in networks {
@@ -369,6 +397,13 @@ fn named_layers_keep_int8() {
     );
     let text = result.report.to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    // There are no locally connected layers of int4.
+    let float = locally_connected(1);
+    let options = Options { weights: WeightBits::Int4, ..Options::default() };
+    let result = post_training(&float, &inputs(&float, 2, 4), &options).unwrap();
+    let layers = result.report.layers.iter();
+    let bits: Vec<u8> = layers.filter_map(|layer| layer.weight_bits).collect();
+    assert_eq!(bits, [8, 4, 8, 8, 8], "first, conv, wide, pixel, last");
 }
 
 #[test]
