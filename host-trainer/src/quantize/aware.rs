@@ -199,6 +199,8 @@ fn has_quantization(network: &Network, index: usize) -> bool {
             | Layer::SpatialPyramidPool { .. }
             | Layer::Reshape { .. }
             | Layer::Flatten
+            | Layer::Dropout { .. }
+            | Layer::FakeQuantize
             | Layer::Sigmoid
             | Layer::Tanh
             | Layer::Softmax

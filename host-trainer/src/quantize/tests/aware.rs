@@ -152,6 +152,25 @@ fn the_integer_network_is_the_one_that_was_trained() {
     }
 }
 
+/// Each tensor is rounded once, behind all maxima over it, whatever is in between.
+#[test]
+fn what_is_pooled_is_rounded_once() {
+    let pool = || Layer::MaxPool2d(Pool2d::new([2, 2]));
+    for (between, shapes) in [
+        (vec![], vec![[2, 2, 3], [1, 1, 2]]),
+        (vec![Layer::Dropout { rate: 0.5 }], vec![[8, 8, 3], [1, 1, 2]]),
+        (vec![Layer::LeakyRelu { slope: 0.1 }], vec![[8, 8, 3], [2, 2, 3], [1, 1, 2]]),
+    ] {
+        let mut layers = vec![Conv2d::new(3, [1, 1]).into()];
+        layers.extend(between);
+        layers.extend([pool(), pool(), Layer::dense(2)]);
+        let network = Network::new([8, 8, 1], &layers).unwrap();
+        let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
+        let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
+        assert_eq!(rounded.map(|node| node.input).collect::<Vec<_>>(), shapes, "{layers:?}");
+    }
+}
+
 /// LeNet-5: each layer of integers is what training saw, and so are its answers.
 #[test]
 fn lenet_in_integers_is_the_one_that_was_trained() {
