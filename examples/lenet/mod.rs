@@ -15,8 +15,8 @@
 
 // The canonical arrays exist only in constant evaluation; flash holds the packed layers. Not every program asks
 // for every constant.
-#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::large_const_arrays, clippy::unreadable_literal, dead_code,
-    long_running_const_eval)]
+#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::large_const_arrays,
+    clippy::unreadable_literal, dead_code, long_running_const_eval)]
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
 mod weights;
