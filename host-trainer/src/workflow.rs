@@ -1,6 +1,6 @@
 //! The whole way of a network by its description: images, training, quantization, the Rust module, and what came of it.
 //!
-//! [`train`] does all of it. [`quantize`](integer::quantize), [`evaluate`](evaluate::evaluate) and
+//! [`train()`] does all of it. [`quantize`](integer::quantize), [`evaluate`](evaluate::evaluate) and
 //! [`export`](files::export) are its later steps by themselves.
 //!
 //! ```

@@ -161,7 +161,7 @@ fn the_exported_module_says_what_the_network_is() {
     for words in ["//! LeNet-5", "10 test images right in int8, after training on 64", "(seed 1)", "SingleRounding"] {
         assert!(module.contains(words), "`{words}` is not in:\n{module}");
     }
-    assert!(text.lines().chain(module.lines()).all(|line| line.len() <= 120), "a line is too long");
+    assert!(module.lines().all(|line| line.len() <= 120), "a line is too long");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Normalization of the input, made a part of the network.
 
-use super::layer::{DepthwiseConv2d, Layer};
-use super::network::{Network, NetworkBuilder, Value};
+use super::layer::{DepthwiseConv2d, Layer, size};
+use super::network::{Network, NetworkBuilder, Node, Value};
 
 /// The layer that normalizes where no other can.
 const NAME: &str = "normalization";
@@ -10,9 +10,9 @@ impl Network {
     /// The network, and its parameters, that computes of `x` what this one computes of `scales[c] * x + shifts[c]` in every
     /// channel `c`: for inputs whose integers have one scale for all channels.
     ///
-    /// If a dense layer, or a convolution without padding, is all that takes the input, it becomes a part of that. Otherwise
-    /// it is a depthwise convolution of 1 x 1 before everything: what pads the input afterwards are zeros of its output. The
-    /// moving averages stay as they are.
+    /// If a dense or locally connected layer, or a convolution without padding, is all that takes the input, it becomes a part
+    /// of that. Otherwise it is a depthwise convolution of 1 x 1 before everything: what pads the input afterwards are zeros of
+    /// its output. The moving averages stay as they are.
     ///
     /// # Panics
     /// When `parameters` are not the network's, or there is not one of the others for each channel.
@@ -24,7 +24,7 @@ impl Network {
         let mut takers = (0..self.nodes().len()).filter(|&node| self.nodes()[node].inputs.contains(&self.input()));
         let first = takers.next().filter(|_| self.takers(self.input()) == 1);
         let folds = |layer: &Layer| match layer {
-            Layer::Dense { .. } => true,
+            Layer::Dense { .. } | Layer::LocallyConnected2d(_) => true,
             Layer::Conv2d(conv) => conv.padding == [0; 4],
             _ => false,
         };
@@ -57,6 +57,10 @@ impl Network {
                         *bias = true;
                         (*outputs, 1)
                     }
+                    Layer::LocallyConnected2d(conv) => {
+                        conv.bias = true;
+                        (size(node.output), 1)
+                    }
                     _ => unreachable!("nothing else folds"),
                 };
                 let (length, together) = (weights.len() / outputs, channels / groups);
@@ -66,7 +70,9 @@ impl Network {
                     let mut sum = bias.get(output).map_or(0.0, |&bias| f64::from(bias));
                     for (place, &weight) in filter.iter().enumerate() {
                         let channel = start + place % together;
-                        sum += f64::from(weight) * f64::from(shifts[channel]);
+                        if !sees_padding(node, output, place) {
+                            sum += f64::from(weight) * f64::from(shifts[channel]);
+                        }
                         numbers.push((f64::from(weight) * f64::from(scales[channel])) as f32);
                     }
                     biases.push(sum as f32);
@@ -81,4 +87,16 @@ impl Network {
         let network = builder.finish(values[self.output().0]).expect("every output is taken as before");
         (network, numbers)
     }
+}
+
+/// Whether a weight of an output of a locally connected layer is multiplied with padding, which is 0 before and after the
+/// normalization. As each output has a bias of its own, this is known.
+fn sees_padding(node: &Node, output: usize, place: usize) -> bool {
+    let Layer::LocallyConnected2d(conv) = node.layer else { return false };
+    let ([height, width, channels], [_, out_width, filters]) = (node.input, node.output);
+    let (pixel, tap) = (output / filters, place / channels);
+    let at = |axis: usize, pixel: usize, tap: usize| {
+        (pixel * conv.stride[axis] + tap * conv.dilation[axis]).wrapping_sub(conv.padding[axis])
+    };
+    at(0, pixel / out_width, tap / conv.filter[1]) >= height || at(1, pixel % out_width, tap % conv.filter[1]) >= width
 }

@@ -4,8 +4,10 @@ use super::*;
 #[test]
 fn networks_normalize_by_themselves() {
     let group = ("groups, no padding", single([5, 6, 6], Conv2d::new(9, [3, 2]).groups(3).without_bias()));
+    let local = Conv2d { padding: [1, 0, 2, 1], ..Conv2d::new(4, [3, 2]).stride(2).without_bias() };
+    let local = ("filters of each pixel", single([5, 6, 3], Layer::LocallyConnected2d(local)));
     let mut folded = Vec::new();
-    for (number, (name, network)) in networks().into_iter().chain([group]).enumerate() {
+    for (number, (name, network)) in networks().into_iter().chain([group, local]).enumerate() {
         let seed = 10 * number as u64;
         let channels = network.input_shape()[2];
         let numbers = |seed, length| noise(seed, length).iter().map(|&x| x as f32).collect::<Vec<f32>>();
@@ -38,7 +40,9 @@ fn networks_normalize_by_themselves() {
         }
     }
     // The others pad the input, take it more than once, or begin with something else; `behind` is 1 x 1.
-    assert!(folded.contains(&"dense") && folded.contains(&"17 filters") && folded.contains(&"groups, no padding"));
+    for name in ["dense", "17 filters", "groups, no padding", "filters of each pixel"] {
+        assert!(folded.contains(&name), "{name}");
+    }
     for name in ["convolution", "sum", "residual", "batch normalization of the input", "dropout"] {
         let padded = ["convolution", "sum", "residual", "batch normalization of the input"].contains(&name);
         assert_eq!(folded.contains(&name), !padded, "{name}");
