@@ -20,19 +20,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Without it the linker pads every segment to 64 KiB.
     println!("cargo:rustc-link-arg-bins=--nmagic");
 
-    // The exported network: BARECONV_MODEL names a file; otherwise the one kept with the examples.
+    // The network: BARECONV_MODEL names the folder of its module; otherwise the one kept with the examples.
     println!("cargo:rerun-if-env-changed=BARECONV_MODEL");
     let model = match env::var_os("BARECONV_MODEL") {
         Some(path) if Path::new(&path).is_absolute() => PathBuf::from(path),
         Some(path) => {
             return Err(format!("BARECONV_MODEL must be an absolute path, not {}", path.display()).into());
         }
-        None => here.join("../lenet/lenet.rs"),
+        None => here.join("../lenet"),
     };
-    let model = model.canonicalize().map_err(|e| {
+    let model = model.join("mod.rs").canonicalize().map_err(|e| {
         format!("BARECONV_MODEL: {}: {e}; export a network with `cargo xtask lenet` first", model.display())
     })?;
-    println!("cargo:rerun-if-changed={}", model.display());
+    println!("cargo:rerun-if-changed={}", model.parent().unwrap_or(&model).display());
     fs::write(out.join("model.rs"), format!("#[path = {:?}]\nmod model;\n", model))?;
     Ok(())
 }

@@ -84,8 +84,8 @@ pub struct End {
 }
 
 /// Lints that generated code would not pass, for good reasons.
-const ALLOWED: &str = "clippy::approx_constant, clippy::excessive_precision, clippy::large_const_arrays, \
-                       clippy::unreadable_literal, dead_code,\n    long_running_const_eval";
+const ALLOWED: &str = "clippy::approx_constant, clippy::excessive_precision, clippy::large_const_arrays,\n    \
+                       clippy::unreadable_literal, dead_code, long_running_const_eval";
 
 impl Module {
     /// The module as the files of a folder: `mod.rs` and `weights.rs`.

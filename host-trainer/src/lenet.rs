@@ -1,19 +1,20 @@
 //! The whole way for LeNet-5: data, training, quantization-aware training, files.
 
 use crate::data::{Augmentation, DataError, DataSet, Images};
-use crate::export::{self, Description, ExportError};
-use crate::nn::{Conv2d, Initialization, Layer, Network, Pool2d, ShapeError};
+use crate::generate::{self, GenerateError};
+use crate::graph::optimize::{self, optimize};
+use crate::graph::{Graph, GraphError, Numbers, Rounding};
+use crate::nn::{Conv2d, Initialization, Layer, Network, Pool2d, ShapeError, ToGraphError};
 use crate::output::{OutputError, OutputFolder};
-use crate::parameters;
-use crate::quantize::{
-    FakeQuantization, ModelError, PIXEL, QuantizedNetwork, insert_fake_quantization, pixels_to_int8,
-};
+use crate::quantize::{self, AwareError, AwareNetwork, FakeQuantization, PIXEL};
 use crate::train::{
     self, Average, InputScaling, Optimizer, Progress, Recipe, Schedule, Sequential, TrainError, Trained, Trainer,
     TrainingData, evaluate,
 };
 use crate::verify::{self, Outputs};
 use crate::visualize::{self, Curve, DrawError, Prediction};
+use crate::workflow::evaluate::input;
+use crate::workflow::files::SOURCE;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -25,8 +26,12 @@ pub const INPUT: [usize; 3] = [28, 28, 1];
 /// Number of classes.
 pub const CLASSES: usize = 10;
 
-/// The exported network.
-pub const MODEL_FILE: &str = "lenet.rs";
+/// The exported network: the folder of a Rust module, and of the graph that it was made of.
+pub const MODULE: &str = "lenet";
+/// The network in `f32`.
+pub const FLOAT_FILE: &str = "lenet-f32.graph";
+/// The network in int8.
+pub const INT8_FILE: &str = "lenet-int8.graph";
 /// The test images as the int8 network's inputs, one after another, for other machines to repeat the test.
 pub const INPUTS_FILE: &str = "inputs.i8";
 /// A byte for each test image: its class.
@@ -54,6 +59,11 @@ pub const LAYERS: [Layer; 11] = [
 ];
 
 const POOL: Layer = Layer::MaxPool2d(Pool2d::new([2, 2]));
+
+/// Training images that show the ranges of activations before quantization-aware training.
+const OBSERVED: usize = 2048;
+/// Those by which layers are compared with their `f32` forms.
+const CALIBRATED: usize = 128;
 
 const fn conv(filters: usize, padding: usize) -> Layer {
     Layer::Conv2d(Conv2d::new(filters, [5, 5]).padding(padding))
@@ -143,16 +153,16 @@ pub struct Outcome {
     pub report: Report,
     /// The images used.
     pub data: DataSet,
-    /// The architecture in `f32`.
-    pub network: Network,
-    /// The parameters in `f32`, before quantization-aware training.
-    pub parameters: Vec<f32>,
+    /// The network in `f32`, before quantization-aware training.
+    pub float: Graph,
     /// The int8 network.
-    pub quantized: QuantizedNetwork,
-    /// Its outputs for all test images.
-    pub outputs: Vec<i8>,
+    pub quantized: Graph,
+    /// All test images as its inputs, one after another.
+    pub inputs: Vec<u8>,
+    /// Its outputs for them.
+    pub outputs: Vec<u8>,
     /// Names of the files in the output folder.
-    pub files: Vec<&'static str>,
+    pub files: Vec<String>,
 }
 
 /// News while it works.
@@ -192,21 +202,27 @@ pub enum Error {
     /// The architecture.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// Quantization or model files.
+    /// A layer that cannot be exported.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    ToGraph(#[from] ToGraphError),
+    /// Quantization.
+    #[error(transparent)]
+    Aware(#[from] AwareError),
+    /// A rule of graphs, or of the library.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Export.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// Pictures.
     #[error(transparent)]
     Draw(#[from] DrawError),
     /// Threads.
     #[error("cannot start threads: {0}; try --threads 1")]
     Threads(#[from] rayon::ThreadPoolBuildError),
-    /// The report.
-    #[error("cannot write the report as JSON: {0}")]
+    /// The report or a network.
+    #[error("cannot write the results as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// Export, or evaluation by the library.
-    #[error(transparent)]
-    Export(#[from] ExportError),
     /// Two backends give different bytes.
     #[error(
         "`{one}` and `{other}` give different outputs: {bytes} bytes in all. This is a defect of bareconv; please \
@@ -264,36 +280,42 @@ pub fn run(options: &Options, events: &mut (dyn FnMut(Event<'_>) + Send)) -> Res
     let folder = OutputFolder::open(&options.out)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build()?;
     let mut outcome = pool.install(|| train(options, data, events))?;
-    let Outcome { report, data, network, parameters, quantized, outputs, .. } = &outcome;
-    let description = Description {
-        title: report.network.to_owned(),
-        text: format!(
-            "Trained on {} images ({}, seed {}); {:.2} % of {} test images right in int8.\nWritten by host-trainer {}.\n\n\
-             Input: grey levels less 128, so that -128 is background and 127 is ink. Output: a logit for each digit.",
-            report.train_images,
-            // Not the whole path: the same data gives the same file.
-            Path::new(&report.data).file_name().unwrap_or_default().display(),
-            report.seed,
-            100.0 * report.int8_accuracy,
-            report.test_images,
-            env!("CARGO_PKG_VERSION")
-        ),
-    };
-    let test = &data.test;
-    let files = [
-        (MODEL_FILE, export::rust_file(quantized, &description)?.into_bytes()),
-        ("training.json", serde_json::to_vec_pretty(report)?),
-        ("lenet5-f32.safetensors", parameters::to_bytes(network, parameters)?),
-        ("lenet5-int8.safetensors", quantized.to_bytes()?),
-        (INPUTS_FILE, pixels_to_int8(&test.pixels).iter().map(|&value| value.cast_unsigned()).collect()),
-        (LABELS_FILE, test.labels.clone()),
-        (OUTPUTS_FILE, outputs.iter().map(|&value| value.cast_unsigned()).collect()),
-        ("training.png", visualize::training(&curves(report))?),
-        (DIGITS_FILE, visualize::contact_sheet(test, &predictions(outputs, &test.labels), "int8 network on the PC")?),
+    let Outcome { report, data, float, quantized, inputs, outputs, .. } = &outcome;
+    let predictions = predictions(outputs, &data.test.labels);
+    let digits = visualize::contact_sheet(&data.test, &predictions, "int8 network on the PC")?;
+    let mut files = vec![
+        ("training.json".to_owned(), serde_json::to_vec_pretty(report)?),
+        (FLOAT_FILE.to_owned(), float.to_file()?),
+        (INT8_FILE.to_owned(), quantized.to_file()?),
+        (INPUTS_FILE.to_owned(), inputs.clone()),
+        (LABELS_FILE.to_owned(), data.test.labels.clone()),
+        (OUTPUTS_FILE.to_owned(), outputs.clone()),
+        ("training.png".to_owned(), visualize::training(&curves(report))?),
+        (DIGITS_FILE.to_owned(), digits),
     ];
+    files.extend(module(quantized, report)?.into_iter().map(|(name, text)| (format!("{MODULE}/{name}"), text)));
     folder.write(&files)?;
-    outcome.files = files.iter().map(|(name, _)| *name).collect();
+    outcome.files = files.into_iter().map(|(name, _)| name).collect();
     Ok(outcome)
+}
+
+/// The files of the Rust module.
+fn module(quantized: &Graph, report: &Report) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
+    let mut graph = quantized.clone();
+    optimize(&mut graph, &optimize::Options::default())?;
+    let description = format!(
+        "{:.2} % of {} test images right in int8, after training on {}.\n\n\
+         Input: grey levels less 128, so that -128 is background and 127 is ink. Output: a logit for each digit.",
+        100.0 * report.int8_accuracy,
+        report.test_images,
+        report.train_images,
+    );
+    let (title, description) = (Some(report.network.to_owned()), Some(description));
+    let options = generate::Options { title, description, ..generate::Options::default() };
+    let mut files = generate::module(&graph, &options)?.files();
+    // By it the module can be verified.
+    files.push((SOURCE, quantized.to_file()?));
+    Ok(files)
 }
 
 /// Draws [`DIGITS_FILE`] anew, from the outputs in the file `outputs` of the folder `out`, by whatever computed them.
@@ -317,8 +339,7 @@ pub fn draw_digits(out: &Path, outputs: &str, who: &str) -> Result<(usize, usize
     };
     // An int8 input is a pixel less 128.
     let pixels = read_all(INPUTS_FILE, INPUT[0] * INPUT[1])?.iter().map(|byte| byte ^ 0x80).collect();
-    let outputs: Vec<i8> = read_all(outputs, CLASSES)?.into_iter().map(u8::cast_signed).collect();
-    let predictions = predictions(&outputs, &labels);
+    let predictions = predictions(&read_all(outputs, CLASSES)?, &labels);
     let images = Images { size: [INPUT[0], INPUT[1]], channels: 1, pixels, labels };
     let picture = visualize::contact_sheet(&images, &predictions, who)?;
     OutputFolder::open(out)?.write(&[(DIGITS_FILE, picture)])?;
@@ -403,23 +424,32 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
     let float_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let rounding = Network::new(INPUT, &insert_fake_quantization(&LAYERS))?;
-    let ranges = FakeQuantization::calibrate(&rounding, &parameters, &data.train, 0.99);
-    let quantize = |parameters: &[f32], ranges: &FakeQuantization| {
-        QuantizedNetwork::new("lenet5", &rounding, parameters, ranges, PIXEL)
+    let aware = AwareNetwork::new(&network, &parameters, &network.initial_state())?;
+    let rules = quantization();
+    let (mut seen, size) = (Vec::new(), network.input_shape().iter().product());
+    scaling.load(&data.train, &(0..data.train.len().min(OBSERVED)).collect::<Vec<_>>(), &mut seen);
+    let ranges = aware.observe(&seen, 0.99, &rules);
+    let some: Vec<Vec<Numbers>> =
+        seen.chunks(size).take(CALIBRATED).map(|image| vec![Numbers::F32(image.to_vec())]).collect();
+    let quantize = |parameters: &[f32], ranges: &FakeQuantization| -> Result<Graph, Error> {
+        let graph = aware.quantize(parameters, ranges, MODULE, &some, &rules)?.graph;
+        // Not the whole path: the same data gives the same file.
+        let data = Path::new(&data.name).file_name().unwrap_or_default().display();
+        Ok(Graph { source: format!("LeNet-5, trained on {data} (seed {})", options.seed), ..graph })
     };
-    let rounded = quantize(&parameters, &ranges)?;
+    let rounded = quantize(&aware.parameters, &ranges)?;
     // Other shuffles and changes than before.
     let seed = options.seed.wrapping_add(1 << 32);
-    let trained =
-        run(Phase::QuantizationAware, &rounding, parameters.clone(), quantization_recipe, seed, Some(ranges))?;
+    let initial = aware.parameters.clone();
+    let trained = run(Phase::QuantizationAware, &aware.network, initial, quantization_recipe, seed, Some(ranges))?;
     let quantized = match trained.model.quantization() {
         Some(ranges) => quantize(&trained.parameters, ranges)?,
         None => unreachable!("this network was trained with ranges"),
     };
     let quantization_seconds = start.elapsed().as_secs_f64();
 
-    let inputs = pixels_to_int8(&data.test.pixels);
+    let images = (0..data.test.len()).map(|index| input(&quantized, &scaling, data.test.image(index)));
+    let inputs: Vec<u8> = images.flat_map(|image| image.to_bytes()).collect();
     let verified = verify::on_every_backend(&quantized, &inputs)?;
     let verified_on = verified.iter().map(|outputs| outputs.by).collect();
     let outputs = agreed(verified)?;
@@ -442,30 +472,36 @@ pub fn train(options: &Options, data: DataSet, events: &mut (dyn FnMut(Event<'_>
             quantization_seconds,
             epochs,
         },
+        float: network.to_graph(&parameters, &[], MODULE)?,
         data,
-        network,
-        parameters,
         quantized,
+        inputs,
         outputs,
         files: Vec::new(),
     })
 }
 
+/// How it is quantized: pixels stay as they are, and sums round once.
+fn quantization() -> quantize::Options {
+    quantize::Options { input: Some(PIXEL), rounding: Rounding::Single, ..quantize::Options::default() }
+}
+
 /// The outputs, if all are the same.
-fn agreed(outputs: Vec<Outputs>) -> Result<Vec<i8>, Error> {
+fn agreed(outputs: Vec<Outputs>) -> Result<Vec<u8>, Error> {
     let mut outputs = outputs.into_iter();
-    let first = outputs.next().expect("the reference is always there");
+    let first = outputs.next().expect("naive arithmetic is always there");
     for other in outputs {
-        let bytes = verify::differing_bytes(&first.values, &other.values);
+        let bytes = verify::differing_bytes(&first.bytes, &other.bytes);
         if bytes > 0 {
             return Err(Error::Differing { one: first.by, other: other.by, bytes });
         }
     }
-    Ok(first.values)
+    Ok(first.bytes)
 }
 
-/// What outputs say about the images with these labels.
-fn predictions(outputs: &[i8], labels: &[u8]) -> Vec<Prediction> {
+/// What int8 outputs say about the images with these labels.
+fn predictions(outputs: &[u8], labels: &[u8]) -> Vec<Prediction> {
+    let outputs: Vec<i8> = outputs.iter().map(|byte| byte.cast_signed()).collect();
     outputs.chunks(CLASSES).zip(labels).map(|(output, &label)| Prediction::new(output, label)).collect()
 }
 

@@ -6,9 +6,9 @@
 //!    of MNIST; and augmentation;
 //! 2. [`nn`]: layers with forward and backward passes, in `f32` and, to check them, `f64`;
 //! 3. [`train`]: the training loop, the same bits for every number of threads;
-//! 4. [`quantize`]: quantization-aware training and the integer network that results;
-//! 5. [`verify`]: the integer network on every backend of `bareconv`, all output bytes compared;
-//! 6. [`export`]: the network as one Rust file of constant arrays.
+//! 4. [`quantize`]: quantization after training or as a part of it, to a [`graph`] of integers;
+//! 5. [`run`] and [`verify`]: the graph on every backend of `bareconv`, all output bytes compared;
+//! 6. [`plan`] and [`generate`]: the graph as a Rust module of constant arrays, layers and one function.
 //!
 //! [`spec`] describes all of that in one TOML file, [`workflow`] does what it says, and [`report`] shows what happened.
 //! [`lenet`] goes the whole way for LeNet-5 on MNIST; [`visualize`] draws what happened.
@@ -20,7 +20,6 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
-pub mod export;
 pub mod firmware;
 pub mod generate;
 pub mod graph;
@@ -28,7 +27,6 @@ pub mod import;
 pub mod lenet;
 pub mod nn;
 pub mod output;
-pub mod parameters;
 pub mod plan;
 pub mod quantize;
 pub mod random;

@@ -43,13 +43,14 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write(&self, files: &[(&str, Vec<u8>)]) -> Result<(), OutputError> {
+    pub fn write<N: AsRef<str>>(&self, files: &[(N, Vec<u8>)]) -> Result<(), OutputError> {
         let error = |name: &str| {
             let path = self.0.join(name);
             move |source| OutputError { path, source }
         };
         let mut ready = Vec::with_capacity(files.len());
         for (name, content) in files {
+            let name = name.as_ref();
             let mut builder = tempfile::Builder::new();
             #[cfg(unix)]
             {

@@ -23,7 +23,6 @@ mod convert;
 mod correct;
 mod equalize;
 mod linear;
-mod network;
 mod observe;
 mod options;
 mod post_training;
@@ -31,21 +30,17 @@ mod prune;
 mod report;
 #[cfg(test)]
 mod tests;
-mod to_graph;
 mod weights;
 
 pub use aware::{AwareError, AwareNetwork, FakeQuantization};
 pub use correct::correct_biases;
 pub use equalize::equalize;
-pub use network::{ModelError, QuantizedKind, QuantizedLayer, QuantizedNetwork, first_greatest, pixels_to_int8};
-
 pub use options::{Integers, Options, RangeChoice, WeightBits};
 pub use post_training::{Quantized, post_training};
 pub use prune::{Mask, Pruned, Pruning, PruningScope};
 pub use report::{LayerReport, Report};
 
 use crate::graph::{Element, GraphError, Node, Numbers};
-use crate::nn::Layer;
 pub use bareconv::Quantization;
 
 /// Grey levels: the value `pixel / 255` is stored as `pixel - 128`, without any rounding.
@@ -117,33 +112,14 @@ pub fn to_reals(element: Element, numbers: &Numbers) -> Vec<f32> {
     }
 }
 
-/// The scale that puts the greatest weight of a filter on 127 or -127.
-fn weight_scale(filter: &[f32]) -> f32 {
-    let greatest = filter.iter().fold(0.0_f32, |max, weight| {
-        let weight = weight.abs();
-        if weight > max { weight } else { max }
-    });
-    // A filter of zeros has no scale of its own; any does.
-    if greatest < 1e-30 { 1.0 } else { greatest / 127.0 }
-}
-
-/// The nearest whole multiple of the scale, ties to even, from -127 to 127.
-fn quantize_weight(weight: f32, scale: f32) -> f32 {
-    // Adding 1.5 * 2^23 leaves no bits for a fraction: rounds, in vectors, on every CPU.
-    const WHOLE: f32 = 12_582_912.0;
-    ((weight / scale + WHOLE) - WHOLE).clamp(-127.0, 127.0)
-}
-
-/// The layers with a [`Layer::FakeQuantize`] after every group of a convolution or dense layer,
-/// its ReLU and its max pooling: the places where the integer network has int8 values.
+/// The index of the greatest value, the first of equal ones.
 #[must_use]
-pub fn insert_fake_quantization(layers: &[Layer]) -> Vec<Layer> {
-    let mut result = Vec::with_capacity(2 * layers.len());
-    for (index, layer) in layers.iter().enumerate() {
-        result.push(layer.clone());
-        if matches!(layers.get(index + 1), None | Some(Layer::Conv2d(_) | Layer::Dense { .. })) {
-            result.push(Layer::FakeQuantize);
+pub fn first_greatest<T: PartialOrd>(values: &[T]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = index;
         }
     }
-    result
+    best
 }

@@ -1,12 +1,11 @@
 //! The command as a user runs it.
 
 use host_trainer::data::DataSet;
+use host_trainer::graph::{Graph, Operator, Scales, Weights};
 use host_trainer::lenet;
-use host_trainer::nn::Network;
-use host_trainer::parameters;
-use host_trainer::quantize::{QuantizedNetwork, first_greatest};
-use host_trainer::train::{InputScaling, Sequential, evaluate};
+use host_trainer::train::InputScaling;
 use host_trainer::verify::{self, Outputs};
+use host_trainer::workflow::evaluate::evaluate;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -41,15 +40,19 @@ fn write_digits(folder: &Path, train: usize, test: usize) {
     }
 }
 
+/// All files of a folder and of the folders in it.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read(path).unwrap())
-        })
-        .collect()
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            files.extend(content(&path).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else {
+            files.insert(name, fs::read(path).unwrap());
+        }
+    }
+    files
 }
 
 #[test]
@@ -68,8 +71,16 @@ fn trains_and_writes_the_same_files_for_every_number_of_threads() {
         runs.push(content(&out));
     }
     let [one, three] = &runs[..] else { unreachable!() };
-    assert_eq!(one.len(), 9);
-    for name in ["lenet.rs", "lenet5-f32.safetensors", "lenet5-int8.safetensors", "outputs.i8", "digits.png"] {
+    assert_eq!(one.len(), 11);
+    for name in [
+        lenet::FLOAT_FILE,
+        lenet::INT8_FILE,
+        "lenet/mod.rs",
+        "lenet/weights.rs",
+        "lenet/source.graph",
+        "outputs.i8",
+        "digits.png",
+    ] {
         assert!(one[name] == three[name], "{name} depends on the number of threads");
     }
     let report: serde_json::Value = serde_json::from_slice(&one["training.json"]).unwrap();
@@ -79,32 +90,23 @@ fn trains_and_writes_the_same_files_for_every_number_of_threads() {
 
     // The files hold what the report says.
     let data = DataSet::load(&data).unwrap();
-    let network = Network::new(lenet::INPUT, &lenet::LAYERS).unwrap();
-    let float = parameters::from_bytes(&network, &one["lenet5-f32.safetensors"]).unwrap();
-    let accuracy = {
-        let mut model = Sequential::new(&network, None);
-        evaluate(&mut model, &float, &data.test, &InputScaling::unit(1)).accuracy
-    };
+    let unit = InputScaling::unit(1);
+    let float = Graph::from_file(&one[lenet::FLOAT_FILE]).unwrap();
+    let accuracy = evaluate(&float, &data.test, &unit).unwrap().confusion.accuracy();
     assert_eq!(report["float_accuracy"], accuracy);
     // Chance is 10 %.
     assert!(accuracy > 0.5, "{accuracy}");
-    let int8 = QuantizedNetwork::from_bytes(&one["lenet5-int8.safetensors"]).unwrap();
-    let inputs: Vec<i8> = one["inputs.i8"].iter().map(|&value| value.cast_signed()).collect();
-    let outputs = verify::on_every_backend(&int8, &inputs).unwrap();
-    assert!(outputs.len() >= 2);
-    let right = |outputs: &[i8]| {
-        let classes = outputs.chunks(10).map(first_greatest);
-        classes.zip(&one["labels.u8"]).filter(|&(class, &label)| class == usize::from(label)).count()
-    };
-    for Outputs { by, values } in outputs {
-        let bytes: Vec<u8> = values.iter().map(|value| value.cast_unsigned()).collect();
+    let int8 = Graph::from_file(&one[lenet::INT8_FILE]).unwrap();
+    assert_eq!(evaluate(&int8, &data.test, &unit).unwrap().confusion.accuracy(), report["int8_accuracy"]);
+    let pixels = data.test.pixels.iter().map(|pixel| pixel ^ 0x80);
+    assert!(pixels.eq(one["inputs.i8"].iter().copied()), "inputs are grey levels less 128");
+    let outputs = verify::on_every_backend(&int8, &one["inputs.i8"]).unwrap();
+    let names: Vec<&str> = outputs.iter().map(|outputs| outputs.by).collect();
+    assert_eq!(names, [&[verify::NAIVE][..], &verify::backends()].concat());
+    assert_eq!(report["verified_on"], serde_json::json!(names));
+    for Outputs { by, bytes } in outputs {
         assert!(bytes == one["outputs.i8"], "{by}");
-        assert_eq!(report["int8_accuracy"], right(&values) as f64 / 100.0);
     }
-    // Exact rounding in f64 says the same up to the rare output at a half.
-    let exact: Vec<i8> = inputs.chunks(784).flat_map(|input| int8.evaluate_reference(input)).collect();
-    let near = exact.iter().zip(&one["outputs.i8"]).all(|(a, b)| a.abs_diff(b.cast_signed()) <= 1);
-    assert!(near, "the library's integers are not those of real arithmetic");
 
     // Another machine's answers can be drawn.
     let out = folder.path().join("1");
@@ -124,31 +126,42 @@ fn trains_and_writes_the_same_files_for_every_number_of_threads() {
 }
 
 #[test]
-fn the_exported_file_says_what_the_network_is() {
+fn the_exported_module_says_what_the_network_is() {
     let folder = tempfile::tempdir().unwrap();
     write_digits(folder.path(), 64, 10);
     let out = folder.path().join("out");
     assert!(lenet(&["--epochs", "1"], folder.path(), &out).status.success());
-    let text = fs::read_to_string(out.join("lenet.rs")).unwrap();
-    let int8 = QuantizedNetwork::from_bytes(&fs::read(out.join("lenet5-int8.safetensors")).unwrap()).unwrap();
-    for layer in &int8.layers {
+    let text = fs::read_to_string(out.join("lenet/weights.rs")).unwrap();
+    let int8 = Graph::from_file(&fs::read(out.join("lenet/source.graph")).unwrap()).unwrap();
+    let mut layers = 0;
+    for node in &int8.nodes {
+        let (Operator::Conv2d { weights, .. } | Operator::Dense { weights, .. }) = &node.operator else { continue };
+        let Weights::Int8 { weights, scales: Scales::PerChannel(scales), bias, .. } = weights else {
+            panic!("{} is not in int8", node.name)
+        };
+        layers += 1;
         // Every number of the arrays, in order, and no other.
         for (array, values) in [
-            ("WEIGHTS", layer.weights.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()),
-            ("BIAS", layer.bias.iter().map(|&v| f64::from(v)).collect()),
-            ("SCALES", layer.weight_scales.iter().map(|&v| f64::from(v)).collect()),
+            ("WEIGHTS", weights.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()),
+            ("BIAS", bias.iter().map(|&v| f64::from(v)).collect()),
+            ("SCALES", scales.iter().map(|&v| f64::from(v)).collect()),
         ] {
-            let start = text.find(&format!("const {}_{array}:", layer.name.to_ascii_uppercase())).unwrap();
-            let body = text[start..].split_once("= [").unwrap().1.split_once("\n];").unwrap().0;
+            let start = text.find(&format!("const {}_{array}:", node.name.to_ascii_uppercase())).unwrap();
+            let body = text[start..].split_once("= [").unwrap().1.split_once("];").unwrap().0;
             let numbers = body.split([' ', ',', '[', ']', '\n']).filter(|word| !word.is_empty());
             let numbers: Vec<f64> = match array {
                 "SCALES" => numbers.map(|word| f64::from(word.parse::<f32>().unwrap())).collect(),
                 _ => numbers.map(|word| word.parse().unwrap()).collect(),
             };
-            assert!(numbers == values, "{} {array}", layer.name);
+            assert!(numbers == values, "{} {array}", node.name);
         }
     }
-    assert!(text.lines().all(|line| line.len() <= 120), "a line is too long");
+    assert_eq!(layers, 5);
+    let module = fs::read_to_string(out.join("lenet/mod.rs")).unwrap();
+    for words in ["//! LeNet-5", "10 test images right in int8, after training on 64", "(seed 1)", "SingleRounding"] {
+        assert!(module.contains(words), "`{words}` is not in:\n{module}");
+    }
+    assert!(module.lines().all(|line| line.len() <= 120), "a line is too long");
 }
 
 #[test]

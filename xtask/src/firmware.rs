@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The folder of the firmware under `examples/`, which is the crate's and the program's name as well.
 const EXAMPLE: &str = "qemu-mps2-an386";
 
-/// Builds the firmware with the exported network `model`, or with the one kept among the examples.
+/// Builds the firmware with the module in the folder `model`, or with the one kept among the examples.
 pub fn build(toolchain: &Toolchain, model: Option<&Path>) -> Result<PathBuf> {
     let mut cargo = toolchain.cargo("build");
     cargo.env("DEFMT_LOG", "info").env_remove("BARECONV_MODEL");

@@ -14,7 +14,7 @@ const CLASSES: usize = 10;
 const INPUT_BYTES: usize = 28 * 28;
 
 // Files in the output folder. All but the last two are written by the trainer.
-const MODEL: &str = "lenet.rs";
+const MODULE: &str = "lenet";
 const CURVES: &str = "training.png";
 const DIGITS: &str = "digits.png";
 const HOST_RESULTS: &str = "training.json";
@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let _ = fs::remove_file(out.join(older));
     }
 
-    let elf = steps.time("build the firmware", || firmware::build(&toolchain, Some(&out.join(MODEL))))?;
+    let elf = steps.time("build the firmware", || firmware::build(&toolchain, Some(&out.join(MODULE))))?;
     let verification = steps.time("verify in QEMU", || verify(&CORTEX_M4, &elf, &out))?;
     let (profile, measured) = steps.time("profile in QEMU", || cycles::profile(&CORTEX_M4, &elf, &["profile"]))?;
     steps.time("draw digits", || {
@@ -274,7 +274,7 @@ fn table(results: &[(&str, Value)], data: &str, sizes: &firmware::Sizes) -> Stri
 /// What to look at.
 fn files(out: &Path, json: &Path) -> String {
     let rows = [
-        (out.join(MODEL), "the network as Rust constants"),
+        (out.join(MODULE), "the network as a Rust module"),
         (out.join(CURVES), "loss and accuracy over the epochs"),
         (out.join(DIGITS), "test digits and the firmware's answers"),
         (json.to_owned(), "these results"),

@@ -41,7 +41,7 @@ enum Task {
     Lenet(lenet::Options),
     /// Build the example firmware, run it in QEMU and show its log.
     Run {
-        /// An exported network instead of the one kept among the examples.
+        /// The folder of a network's module instead of the one kept among the examples.
         #[arg(long)]
         model: Option<PathBuf>,
     },

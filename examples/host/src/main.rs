@@ -1,4 +1,4 @@
-//! LeNet-5 on the PC, from the very file that the firmware compiles in.
+//! LeNet-5 on the PC, from the very module that the firmware compiles in.
 //!
 //! `cargo run --release -- INPUTS OUTPUTS` reads int8 pictures of 28 x 28 from the file INPUTS and writes the ten
 //! output bytes of each to the file OUTPUTS.
@@ -7,8 +7,7 @@ use bareconv::{Arena, Tensor};
 use std::error::Error;
 use std::{env, fs};
 
-#[rustfmt::skip]
-#[path = "../../lenet/lenet.rs"]
+#[path = "../../lenet/mod.rs"]
 mod lenet;
 
 const INPUT_BYTES: usize = 28 * 28;
@@ -29,12 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (value, byte) in input.as_mut_slice().iter_mut().zip(picture) {
             *value = byte.cast_signed();
         }
-        let output = lenet::infer(&input, &mut arena);
+        let output = lenet::MODEL.infer(&input, &mut arena);
         answers.extend(output.as_slice().iter().map(|value| value.cast_unsigned()));
     }
     fs::write(outputs, answers)?;
     let pictures = bytes.len() / INPUT_BYTES;
-    let (name, weights, macs) = (lenet::NAME, lenet::WEIGHT_BYTES, lenet::MACS);
+    let (name, weights, macs) = (lenet::NAME, lenet::FLASH_BYTES, lenet::MACS);
     println!("{name} ({weights} bytes of weights, {macs} multiply-accumulates): {pictures} pictures");
     Ok(())
 }

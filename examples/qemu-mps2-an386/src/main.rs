@@ -21,9 +21,9 @@ fn main() -> ! {
     harness::run(Network {
         name: model::NAME,
         arena_bytes: model::RAM_BYTES,
-        weight_bytes: model::WEIGHT_BYTES,
+        weight_bytes: model::FLASH_BYTES,
         macs: model::MACS,
-        infer: &mut |input: &Input| -> Output { model::infer(input, ARENA) },
+        infer: &mut |input: &Input| -> Output { model::MODEL.infer(input, ARENA) },
     })
 }
 

@@ -12,8 +12,7 @@ use bareconv::{
 };
 use core::hint::black_box;
 
-#[rustfmt::skip]
-#[path = "../../lenet/lenet.rs"]
+#[path = "../../lenet/mod.rs"]
 mod lenet;
 
 machine::main!(run);
@@ -119,7 +118,7 @@ fn all(visit: Visit<'_>) {
     conv2d!(visit, "autoencoder dense 128 128", Conv2dShape::dense(128, 128));
     let mut arena = Arena::<{ lenet::RAM_BYTES }>::new();
     let image = Tensor::filled(-7);
-    visit("LeNet-5, whole", &mut || _ = black_box(lenet::infer(black_box(&image), &mut arena)));
+    visit("LeNet-5, whole", &mut || _ = black_box(lenet::MODEL.infer(black_box(&image), &mut arena)));
     machine::println!("macs={}", lenet::MACS);
 }
 

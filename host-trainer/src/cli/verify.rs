@@ -2,17 +2,14 @@
 
 use super::module::Imported;
 use super::{Failure, values};
-use bareconv::arch::{Visitor, visit_all};
-use bareconv::kernels::Backend;
 use host_trainer::firmware::boards;
 use host_trainer::firmware::boards::Board;
 use host_trainer::firmware::check::{Answer, Check};
-use host_trainer::graph::{Element, Graph, GraphError, Numbers};
+use host_trainer::graph::{Element, Graph, Numbers};
 use host_trainer::plan;
 use host_trainer::random::Random;
-use host_trainer::run::Interpreter;
+use host_trainer::verify::{backends, interpret};
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -153,27 +150,6 @@ fn cores(names: &[String]) -> Result<Vec<&'static Board>, Failure> {
             })
         })
         .collect()
-}
-
-/// The names of the backends that this computer has.
-fn backends() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-    impl Visitor for Names {
-        fn visit<B: Backend>(&mut self) {
-            self.0.push(B::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    visit_all(&mut names);
-    names.0
-}
-
-/// The outputs of the interpreter on a backend.
-fn interpret(graph: &Graph, backend: &str, inputs: &[u8]) -> Result<Vec<u8>, GraphError> {
-    let interpreter = Interpreter::on(graph, backend)?;
-    let bytes = graph.inputs.iter().map(|&id| graph.value(id).bytes()).sum();
-    let outputs = inputs.par_chunks(bytes).map(|input| interpreter.run_bytes(input)).collect::<Result<Vec<_>, _>>()?;
-    Ok(outputs.concat())
 }
 
 /// Inputs of all bits for integers, and from -4 to 4 for floating point.

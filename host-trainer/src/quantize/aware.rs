@@ -4,10 +4,8 @@ use super::options::{Options, RangeChoice, WeightBits};
 use super::post_training::{quantize_with, trained_element};
 use super::weights::WeightRule;
 use super::{QuantizeError, Quantized};
-use crate::data::Images;
 use crate::graph::{Element, Numbers, Rounding};
 use crate::nn::{Engine, Layer, Mode, Network, NetworkBuilder, Node, ToGraphError, Value};
-use crate::train;
 use bareconv::Quantization;
 use std::collections::HashMap;
 
@@ -175,8 +173,23 @@ fn fuses(layer: &Layer) -> bool {
     )
 }
 
-/// Whether the output of a node is rounded to a quantization of its own.
+/// Whether the output of a node is rounded in training. Rounding and maxima can change places: what is pooled is rounded
+/// behind the pooling, where there is less of it.
 fn rounds(network: &Network, index: usize) -> bool {
+    let nodes = network.nodes();
+    let is_pooled = |index| matches!(only_taker(network, index), Some(Node { layer: Layer::MaxPool2d(_), .. }));
+    let mut first = index;
+    while let Layer::MaxPool2d(_) = nodes[first].layer
+        && let Some(before) = network.producer(nodes[first].inputs[0])
+        && is_pooled(before)
+    {
+        first = before;
+    }
+    has_quantization(network, first) && !is_pooled(index)
+}
+
+/// Whether the output of a node has a quantization of its own.
+fn has_quantization(network: &Network, index: usize) -> bool {
     let layer = &network.nodes()[index].layer;
     let keeps = matches!(
         layer,
@@ -186,6 +199,8 @@ fn rounds(network: &Network, index: usize) -> bool {
             | Layer::SpatialPyramidPool { .. }
             | Layer::Reshape { .. }
             | Layer::Flatten
+            | Layer::Dropout { .. }
+            | Layer::FakeQuantize
             | Layer::Sigmoid
             | Layer::Tanh
             | Layer::Softmax
@@ -253,15 +268,6 @@ impl FakeQuantization {
         }
         let ranges = sums.iter().map(|sum| sum.map(|sum| (sum / batches) as f32)).collect();
         Self { ranges, decay, frozen: false, options: options.clone() }
-    }
-
-    /// [`new`](Self::new) for int8 from the first 2,048 images, grey levels from 0 to 1.
-    #[must_use]
-    pub fn calibrate(network: &Network, parameters: &[f32], images: &Images, decay: f32) -> Self {
-        let size: usize = network.input_shape().iter().product();
-        let mut inputs = vec![0.0; images.len().min(2048) * size];
-        inputs.chunks_mut(size).enumerate().for_each(|(number, values)| train::load(images, number, values));
-        Self::new(network, parameters, &inputs, decay, &Options::default())
     }
 
     /// By which rules it rounds, for people.

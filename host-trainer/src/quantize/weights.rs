@@ -198,6 +198,10 @@ mod tests {
             let scale = rule.scale(&weights).unwrap();
             assert!((scale * f32::from(most) - greatest).abs() <= greatest * 1e-6);
             assert_eq!(weights.iter().map(|&weight| rule.round(weight, scale).abs()).max(), Some(most));
+            for &weight in &weights {
+                let steps = f64::from(weight) / f64::from(scale);
+                assert!((f64::from(rule.round(weight, scale)) - steps).abs() <= 0.5 + 1e-5, "{steps}");
+            }
         }
         assert_eq!(rule(RangeChoice::MinMax, 7).scale(&[0.0; 3]), None);
     }

@@ -32,7 +32,6 @@ pub use recipe::{EarlyStopping, Recipe, RecipeError};
 pub use restarts::best_of;
 pub use schedule::Schedule;
 pub use sequential::Sequential;
-pub(crate) use sequential::load;
 pub use trainable::{Batch, Totals, Trainable, Update};
 pub use trainer::{
     Ending, Epoch, Evaluation, Event, Progress, TrainError, Trained, Trainer, TrainingData, evaluate, for_each_output,

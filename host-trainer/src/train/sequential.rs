@@ -1,7 +1,6 @@
 //! The training loop's view of a [`Network`], with or without fake quantization.
 
-use super::{Batch, InputScaling, Totals, Trainable, Update, softmax_cross_entropy};
-use crate::data::Images;
+use super::{Batch, Totals, Trainable, Update, softmax_cross_entropy};
 use crate::nn::{Engine, LANES, Mode, Network};
 use crate::quantize::FakeQuantization;
 use std::ops::Range;
@@ -67,13 +66,6 @@ fn engine<'e>(
         engine.forget_ranges();
     }
     engine
-}
-
-/// Writes the values of an image as a network of grey levels from 0 to 1 sees them.
-pub(crate) fn load(images: &Images, number: usize, values: &mut [f32]) {
-    let mut inputs = Vec::new();
-    InputScaling::unit(images.channels).load(images, &[number], &mut inputs);
-    values.copy_from_slice(&inputs);
 }
 
 impl Trainable for Sequential<'_> {

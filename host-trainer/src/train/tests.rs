@@ -4,7 +4,7 @@ use super::*;
 use crate::data::{Augmentation, DataSet, Images};
 use crate::nn::{Conv2d, Engine, Initialization, Layer, Mode, Network, Pool2d};
 use crate::output::OutputFolder;
-use crate::quantize::FakeQuantization;
+use crate::quantize::{self, FakeQuantization};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,8 +64,12 @@ fn train(threads: usize, seed: u64, quantization: bool) -> (Vec<u32>, Vec<f64>) 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let start = network.initialize(Initialization::He, seed);
-        let quantization = quantization.then(|| FakeQuantization::calibrate(&network, &start, &images, 0.9));
         let scaling = InputScaling::unit(1);
+        let quantization = quantization.then(|| {
+            let mut inputs = Vec::new();
+            scaling.load(&images, &(0..images.len()).collect::<Vec<_>>(), &mut inputs);
+            FakeQuantization::new(&network, &start, &inputs, 0.9, &quantize::Options::default())
+        });
         let data = TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
         let model = Sequential::new(&network, quantization);
         let mut trainer = Trainer::new(model, data, start, recipe(), seed).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Error, Prepared, evaluate};
 use crate::generate::{self, Module};
+use crate::graph::optimize::{self, optimize};
 use crate::graph::{FILE_ENDING, Graph};
 use crate::output::OutputFolder;
 use crate::plan;
@@ -110,8 +111,7 @@ impl Files {
         let names =
             |files: &[(String, Vec<u8>)]| -> Vec<String> { files.iter().map(|(name, _)| name.clone()).collect() };
         let mut all = names(&files);
-        let borrowed: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, content)| (&name[..], content.clone())).collect();
-        folder.write(&borrowed)?;
+        folder.write(&files)?;
         let pictures: Vec<(&str, Vec<u8>)> =
             report::pictures(record).into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
         OutputFolder::open(&self.out.join(PICTURES))?.write(&pictures)?;
@@ -128,7 +128,9 @@ impl Files {
 /// When an operator has no layer, or a file cannot be written.
 pub fn export(graph: &Graph, description: &Description, folder: &Path) -> Result<Module, Error> {
     let plan = plan::Options { stream: description.target.rows, ..plan::Options::default() };
-    let module = generate::module(graph, &generate::Options { plan, ..generate::Options::default() })?;
+    let mut optimized = graph.clone();
+    optimize(&mut optimized, &optimize::Options::default())?;
+    let module = generate::module(&optimized, &generate::Options { plan, ..generate::Options::default() })?;
     let mut files = module.files();
     // By it the module can be verified.
     files.push((SOURCE, graph.to_file()?));

@@ -8,8 +8,7 @@ use crate::random::Random;
 use crate::run::Interpreter;
 use crate::spec::Quantization;
 use crate::train::InputScaling;
-use bareconv::arch::{Visitor, visit_all};
-use bareconv::kernels::Backend;
+use crate::verify::backends;
 
 /// Quantizes a graph after training, with the options of a description, by images drawn from `training`.
 ///
@@ -50,16 +49,9 @@ pub(super) fn calibration(
 /// # Errors
 /// When they do not.
 pub fn verify(graph: &Graph, images: &Images, scaling: &InputScaling) -> Result<Vec<&'static str>, Error> {
-    struct Names(Vec<&'static str>);
-    impl Visitor for Names {
-        fn visit<B: Backend>(&mut self) {
-            self.0.push(B::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    visit_all(&mut names);
+    let names = backends();
     let mut first: Option<(&'static str, Vec<Numbers>)> = None;
-    for &name in &names.0 {
+    for &name in &names {
         let outputs = evaluate::outputs(&Interpreter::on(graph, name)?, graph, images, scaling)?;
         match &first {
             None => first = Some((name, outputs)),
@@ -71,7 +63,7 @@ pub fn verify(graph: &Graph, images: &Images, scaling: &InputScaling) -> Result<
             }
         }
     }
-    Ok(names.0)
+    Ok(names)
 }
 
 /// What the integers of a network are called: those of its inputs, and its weights where they have other bits.

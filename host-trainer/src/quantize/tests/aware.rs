@@ -2,14 +2,18 @@
 //! layers.
 
 use crate::data::{Augmentation, DataSet, Images};
-use crate::graph::{Numbers, Rounding};
+use crate::graph::{Element, Numbers, Operator, Rounding, Weights};
+use crate::lenet;
 use crate::nn::{Conv2d, DepthwiseConv2d, Engine, Initialization, Layer, Mode, Network, NetworkBuilder, Pool2d};
 use crate::quantize::{
-    AwareError, AwareNetwork, Options, PIXEL, Pruned, Pruning, PruningScope, WeightBits, to_element, to_reals,
+    AwareError, AwareNetwork, Options, PIXEL, Pruned, Pruning, PruningScope, WeightBits, first_greatest, to_element,
+    to_reals,
 };
 use crate::random::Random;
 use crate::run::Interpreter;
 use crate::train::{Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainable, Trainer, TrainingData};
+use crate::verify;
+use bareconv::Activation;
 use std::sync::atomic::AtomicBool;
 
 /// A residual network for digits.
@@ -146,4 +150,84 @@ fn the_integer_network_is_the_one_that_was_trained() {
         assert!(same >= samples.len() * 97 / 100, "{weights:?} {rounding:?}: {same} classes are the same");
         assert!(right >= samples.len() * 7 / 10, "{weights:?} {rounding:?}: {right} are right; chance is a tenth");
     }
+}
+
+/// Each tensor is rounded once, behind all maxima over it, whatever is in between.
+#[test]
+fn what_is_pooled_is_rounded_once() {
+    let pool = || Layer::MaxPool2d(Pool2d::new([2, 2]));
+    for (between, shapes) in [
+        (vec![], vec![[2, 2, 3], [1, 1, 2]]),
+        (vec![Layer::Dropout { rate: 0.5 }], vec![[8, 8, 3], [1, 1, 2]]),
+        (vec![Layer::LeakyRelu { slope: 0.1 }], vec![[8, 8, 3], [2, 2, 3], [1, 1, 2]]),
+    ] {
+        let mut layers = vec![Conv2d::new(3, [1, 1]).into()];
+        layers.extend(between);
+        layers.extend([pool(), pool(), Layer::dense(2)]);
+        let network = Network::new([8, 8, 1], &layers).unwrap();
+        let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
+        let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
+        assert_eq!(rounded.map(|node| node.input).collect::<Vec<_>>(), shapes, "{layers:?}");
+    }
+}
+
+/// LeNet-5: each layer of integers is what training saw, and so are its answers.
+#[test]
+fn lenet_in_integers_is_the_one_that_was_trained() {
+    let images = digits(1000);
+    let scaling = InputScaling::unit(1);
+    let network = Network::new(lenet::INPUT, &lenet::LAYERS).unwrap();
+    let start = network.initialize(Initialization::He, 1);
+    let aware = AwareNetwork::new(&network, &start, &[]).unwrap();
+    // Behind the poolings, where the integer network has tensors.
+    let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
+    let shapes: Vec<_> = rounded.map(|node| node.input).collect();
+    assert_eq!(shapes, [[14, 14, 6], [5, 5, 16], [1, 1, 120], [1, 1, 84], [1, 1, 10]]);
+    let options = Options { input: Some(PIXEL), rounding: Rounding::Single, ..Options::default() };
+    let inputs = reals(&images);
+    let ranges = aware.observe(&inputs, 0.9, &options);
+    let data = TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
+    let model = Sequential::new(&aware.network, Some(ranges));
+    let mut trainer = Trainer::new(model, data, start, recipe(2, 0.03), 1).unwrap();
+    trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+    let mut trained = trainer.finish();
+    let mut logits = vec![0.0; images.len() * 10];
+    trained.model.infer(&trained.parameters, &inputs, images.len(), &mut logits);
+
+    let samples = [vec![Numbers::F32(inputs[..784].to_vec())]];
+    let ranges = trained.model.quantization().unwrap();
+    let graph = aware.quantize(&trained.parameters, ranges, "lenet", &samples, &options).unwrap().graph;
+    assert_eq!(graph.value(graph.inputs[0]).element, Element::Int8(PIXEL));
+    let mut parameters = 0;
+    for node in &graph.nodes {
+        let (Operator::Conv2d { weights, activation, .. } | Operator::Dense { weights, activation, .. }) =
+            &node.operator
+        else {
+            continue;
+        };
+        let Weights::Int8 { weights, bias, .. } = weights else { panic!("{}", node.name) };
+        parameters += weights.len() + bias.len();
+        // After a ReLU the range begins at 0.
+        let zero_point = graph.value(node.output).element.quantization().unwrap().zero_point;
+        assert_eq!(*activation == Activation::Relu, zero_point == -128, "{}", node.name);
+    }
+    assert_eq!(parameters, 61_706);
+
+    let pixels: Vec<u8> = images.pixels.iter().map(|pixel| pixel ^ 0x80).collect();
+    let bytes = verify::naive(&graph, &pixels).unwrap();
+    let step = graph.value(graph.outputs[0]).element.quantization().unwrap();
+    let (mut equal, mut same_class) = (0, 0);
+    for (number, (float, bytes)) in logits.chunks(10).zip(bytes.chunks(10)).enumerate() {
+        let scores: Vec<f32> = bytes.iter().map(|byte| step.dequantize(byte.cast_signed())).collect();
+        for (&float, &score) in float.iter().zip(&scores) {
+            // The bias's rounding and f32 sums move a value over the border between two steps now
+            // and then, and later layers pass that on.
+            let steps = (float - score).abs() / step.scale;
+            assert!(steps < 3.5, "image {number}: {float} and {score}");
+            equal += usize::from(steps < 0.5);
+        }
+        same_class += usize::from(first_greatest(float) == first_greatest(&scores));
+    }
+    assert!(equal as f64 > 0.97 * logits.len() as f64, "{equal} of {}", logits.len());
+    assert!(same_class as f64 > 0.99 * images.len() as f64, "{same_class}");
 }
