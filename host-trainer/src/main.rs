@@ -73,6 +73,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Whoever reads, `head` say, may stop before the end.
+    sigpipe::reset();
     let result: Result<(), cli::Failure> = match Arguments::parse().command {
         Command::Train(options) => {
             return cli::train::run(&options).unwrap_or_else(|error| {

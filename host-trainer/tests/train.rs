@@ -188,13 +188,19 @@ fn inspect(folder: &Path, checkpoint: &str, epochs: u64) {
     let (steps, images) = (json["steps"].as_u64().unwrap(), json["images"].as_u64().unwrap());
     assert_eq!(steps, 57 * history.len() as u64 + images.div_ceil(32), "{text}");
     assert_eq!(json["recipe"]["batch"], 32);
-    let seed = if checkpoint.contains("aware") { 3 + (1_u64 << 32) } else { 3 };
-    assert_eq!(json["seed"], seed);
+    assert_eq!(json["seed"], 3);
+    assert_eq!(json["quantization_aware"], checkpoint.contains("aware"));
     let table = good(host_trainer(folder, &["inspect", checkpoint]).output().unwrap());
     assert!(table.contains(&format!("{} of 6", history.len())) && table.contains("1799 of [28, 28, 1]"), "{table}");
     assert!(table.contains("state.moving_averages") != checkpoint.contains("aware"), "{table}");
     assert!(table.contains("state.activation_ranges") == checkpoint.contains("aware"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+
+    // Where nobody reads any more.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = host_trainer(folder, &["inspect", checkpoint]).stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 fn results(out: &Path) -> serde_json::Value {

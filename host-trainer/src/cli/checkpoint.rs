@@ -2,6 +2,7 @@
 
 use super::Failure;
 use host_trainer::train::{CheckpointSummary, Epoch};
+use host_trainer::workflow::Files;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
@@ -23,9 +24,10 @@ pub fn show(file: &Path, as_json: bool) -> Result<(), Failure> {
 fn to_json(summary: &CheckpointSummary) -> serde_json::Value {
     let CheckpointSummary { recipe, seed, training_images, validation_images, steps, images, history, best, tensors } =
         summary;
+    let (seed, quantization_aware) = Files::seed(*seed);
     let best = best.map(|(epoch, evaluation)| json!({ "epoch": epoch, "validation": evaluation }));
     json!({
-        "recipe": recipe, "seed": seed, "training_images": training_images, "validation_images": validation_images,
+        "recipe": recipe, "seed": seed, "quantization_aware": quantization_aware, "training_images": training_images, "validation_images": validation_images,
         "steps": steps, "images": images, "epochs": history, "best": best,
         "tensors": tensors.iter().map(|(name, count)| json!({ "name": name, "numbers": count })).collect::<Vec<_>>(),
     })
@@ -45,7 +47,8 @@ fn table(summary: &CheckpointSummary) -> String {
     };
     let begun = if *images > 0 { format!(", and {images} images of the next") } else { String::new() };
     line("epochs", format!("{} of {}{begun}; {steps} steps", history.len(), recipe.epochs));
-    line("seed", seed.to_string());
+    let (seed, quantization_aware) = Files::seed(*seed);
+    line("seed", format!("{seed}{}", if quantization_aware { ", quantization-aware training" } else { "" }));
     line("training", short(training_images));
     if let Some(images) = validation_images {
         line("held out", short(images));

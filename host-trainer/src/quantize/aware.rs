@@ -7,6 +7,7 @@ use super::{QuantizeError, Quantized};
 use crate::graph::{Element, Numbers, Rounding};
 use crate::nn::{Engine, Layer, Mode, Network, NetworkBuilder, Node, ToGraphError, Value};
 use bareconv::Quantization;
+use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// Inputs that are observed together before training.
@@ -322,7 +323,8 @@ impl FakeQuantization {
                     Layer::LocallyConnected2d(_) => node.output.iter().product(),
                     _ => node.output[2],
                 };
-                weights.chunks_exact_mut(weights.len() / filters).for_each(|filter| rule.round_all(filter));
+                let len = weights.len() / filters;
+                weights.par_chunks_exact_mut(len).for_each(|filter| rule.round_all(filter));
             }
         }
     }

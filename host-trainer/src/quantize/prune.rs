@@ -123,7 +123,7 @@ impl Mask {
 }
 
 /// A network that is pruned while it trains: before each epoch its smallest weights are set to 0, as many as the schedule
-/// says for the epoch's end, and every step keeps them there. A training's result may be a mean over steps:
+/// says for the epoch's end, and every step keeps them there. No epoch before all are pruned is a training's best one. A training's result may be a mean over steps:
 /// [`Mask::apply`] makes its pruned weights exactly 0, too.
 #[derive(Debug)]
 pub struct Pruned<T> {
@@ -132,6 +132,8 @@ pub struct Pruned<T> {
     mask: Mask,
     /// The share that is to be pruned before the next step.
     due: Option<f64>,
+    /// Whether the present epoch prunes the last weights, or comes after that one.
+    complete: bool,
 }
 
 impl<T: Trainable> Pruned<T> {
@@ -139,7 +141,7 @@ impl<T: Trainable> Pruned<T> {
     #[must_use]
     pub fn new(model: T, pruning: Pruning) -> Self {
         let mask = Mask::new(model.parameters(), &model.decayed());
-        Self { model, pruning, mask, due: None }
+        Self { model, pruning, mask, due: None, complete: false }
     }
 
     /// Which parameters are kept so far.
@@ -187,7 +189,13 @@ impl<T: Trainable> Trainable for Pruned<T> {
 
     fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
         self.model.begin_epoch(epoch, epochs);
-        self.due = Some(self.pruning.sparsity_at((epoch + 1) as f64 / epochs.max(1) as f64));
+        let progress = (epoch + 1) as f64 / epochs.max(1) as f64;
+        self.due = Some(self.pruning.sparsity_at(progress));
+        self.complete = progress >= self.pruning.end;
+    }
+
+    fn is_complete(&self) -> bool {
+        self.complete && self.model.is_complete()
     }
 
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
@@ -279,6 +287,7 @@ mod tests {
         };
         // After half of training 7/8 of the sparsity: 1.75 of 3 weights, rounded.
         model.begin_epoch(0, 2);
+        assert!(!model.is_complete(), "a quarter of the sparsity is still to come");
         step(&mut model, &mut parameters);
         step(&mut model, &mut parameters);
         assert_eq!(parameters, [0.0, 0.0, 5.0, 2.01]);
@@ -291,6 +300,8 @@ mod tests {
         let mut other = Pruned::new(Rising, pruning);
         assert!(other.restore(&model.state()));
         assert_eq!(other.mask(), model.mask());
+        other.begin_epoch(1, 2);
+        assert!(other.is_complete());
         assert!(!other.restore(&[]));
     }
 

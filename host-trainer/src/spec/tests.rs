@@ -188,6 +188,7 @@ fn numbers_out_of_range() {
         ("pruning = { sparsity = 0.5, begin = 0.5, end = 0.25 }", "0.25", "`begin`, which is 0.5"),
         ("seeds = [1, 2]", "seeds", "validation_share = 0.1"),
         ("seeds = []", "seeds", "seeds = [1]"),
+        ("seeds = [4294967296]", "seeds", "at most 4294967295"),
         ("optimizer = { kind = \"adam\", beta2 = 1.5 }", "1.5", "below 1"),
         ("optimizer = { kind = \"sgd\", momentum = 0.0, nesterov = true }", "true", "momentum"),
         ("[training.augmentation]\nrotation = 400.0", "400.0", "an angle in degrees"),

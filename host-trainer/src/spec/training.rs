@@ -51,6 +51,10 @@ impl Training {
         if self.seeds.is_empty() {
             return Err(Problem::new(&["seeds"], "there is no seed", "name at least one: seeds = [1]"));
         }
+        if let Some(place) = self.seeds.iter().position(|&seed| seed > u64::from(u32::MAX)) {
+            let problem = format!("the seed {} is too large", self.seeds[place]);
+            return Err(Problem::new(&["seeds"], problem, "it must be at most 4294967295"));
+        }
         if self.seeds.len() > 1 && share == 0.0 {
             return Err(Problem::new(
                 &["seeds"],

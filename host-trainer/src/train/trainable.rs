@@ -52,6 +52,11 @@ pub trait Trainable {
         let _ = (epoch, epochs);
     }
 
+    /// Whether the network as it is now could be a training's result. An epoch that ends before is never the best one.
+    fn is_complete(&self) -> bool {
+        true
+    }
+
     /// Forward and backward pass. The loss is [`super::softmax_cross_entropy`] with label smoothing, its mean over the
     /// batch what the gradient belongs to.
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals;

@@ -393,7 +393,8 @@ impl<'a, M: Trainable> Trainer<'a, M> {
             if !evaluation.loss.is_finite() {
                 return Err(TrainError::Diverged { epoch: epoch + 1, images: count, loss: evaluation.loss });
             }
-            if self.best.as_ref().is_none_or(|best| evaluation.better_than(&best.evaluation)) {
+            let better = self.best.as_ref().is_none_or(|best| evaluation.better_than(&best.evaluation));
+            if better && self.model.is_complete() {
                 let parameters = self.present().to_vec();
                 self.best = Some(Best { evaluation, epoch, parameters, state: self.model.state() });
             }

@@ -28,6 +28,9 @@ pub const PICTURES: &str = "pictures";
 /// The network in its module's folder.
 pub const SOURCE: &str = "source.graph";
 
+/// What the seeds of quantization-aware training begin with: above all that a description may have.
+const AWARE: u64 = 1 << 32;
+
 /// Test images in [`INPUTS`], at most.
 const INPUT_COUNT: usize = 1000;
 
@@ -50,6 +53,19 @@ impl Files {
     pub fn checkpoint(seed: u64, quantization_aware: bool) -> String {
         let phase = if quantization_aware { "-aware" } else { "" };
         format!("checkpoint-seed{seed}{phase}.safetensors")
+    }
+
+    /// The seed of a training's random numbers: quantization-aware training has other shuffles and changes of images than
+    /// the training in `f32` before it.
+    pub(super) fn stream(seed: u64, quantization_aware: bool) -> u64 {
+        if quantization_aware { seed.wrapping_add(AWARE) } else { seed }
+    }
+
+    /// The description's seed of a training whose random numbers have the seed `stream`, and whether it is
+    /// quantization-aware.
+    #[must_use]
+    pub fn seed(stream: u64) -> (u64, bool) {
+        stream.checked_sub(AWARE).map_or((stream, false), |seed| (seed, true))
     }
 
     /// The graph of a form (`f32`, `int8`) of the network.

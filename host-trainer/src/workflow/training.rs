@@ -135,9 +135,8 @@ impl Course<'_> {
             scaling,
         };
         let checkpoint = Files::checkpoint(seed, quantization_aware);
-        // Other shuffles and changes than before.
-        let seed = if quantization_aware { seed.wrapping_add(1 << 32) } else { seed };
-        let mut trainer = Trainer::new(model, images, parameters, recipe, seed)?;
+        let stream = Files::stream(seed, quantization_aware);
+        let mut trainer = Trainer::new(model, images, parameters, recipe, stream)?;
         trainer.keep_checkpoint(OutputFolder::open(&options.out)?, &checkpoint);
         let path = options.out.join(&checkpoint);
         if options.resume && path.exists() {

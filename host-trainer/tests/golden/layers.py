@@ -32,6 +32,11 @@ def single(x):
     return torch.tensor(x, dtype=torch.float32).double().item()
 
 
+# Of the case "dropout", a bit for each value of all images, most significant bits first: whether it is kept. The trainer
+# draws it, from its own generator, for a step whose seed is 0; PyTorch computes with it.
+KEPT = 0xba2d10f7dcb0d6eedf6e3737a2f3391e3b1720f9d57bfad913c578d7
+
+
 class Layers:
     """Layers over NHWC, which take their parameters one after the other: weights, then biases."""
 
@@ -147,6 +152,12 @@ def leaky_relu(slope):
     return lambda x: F.leaky_relu(x, single(slope))
 
 
+def dropout(x, rate):
+    count = x.numel()
+    kept = torch.tensor([KEPT >> (count - 1 - i) & 1 for i in range(count)], dtype=torch.float64)
+    return x * kept.reshape(x.shape) / (1.0 - single(rate))
+
+
 def joined(join, pixel=False):
     def network(net, x):
         channels = x.shape[3]
@@ -246,6 +257,7 @@ NETWORKS = {
     "batch normalization of pixels": ([1, 1, 6], behind(lambda net, x: net.batch_norm(x))),
     "local response": ([3, 4, 9], plain(lambda x: local_response(x, 5, 0.3, 0.75, 2.0))),
     "local response, any power": ([2, 2, 4], plain(lambda x: local_response(x, 3, 0.5, 0.6, 1.0))),
+    "dropout": ([5, 5, 3], plain(lambda x: dropout(x, 0.4))),
     "relu": ([5, 5, 3], plain(F.relu)),
     "relu6": ([5, 5, 3], plain(F.relu6)),
     "leaky relu": ([5, 5, 3], plain(leaky_relu(0.1))),

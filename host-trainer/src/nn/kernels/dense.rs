@@ -47,7 +47,7 @@ impl<T: Real> WithSimd for Dense<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        blocks!(self.y.len(), [8, 4, 1], |first, B| self.block::<S, B>(simd, first));
+        blocks!(S: self.y.len(), [8, 4, 1], |first, B| self.block::<S, B>(simd, first));
     }
 }
 
@@ -94,7 +94,7 @@ impl<T: Real> WithSimd for DenseInput<'_, T> {
         if !self.add {
             self.dx.fill(Lanes::ZERO);
         }
-        blocks!(self.dy.len(), [8, 2, 1], |o, B| self.block::<S, B>(simd, o));
+        blocks!(S: self.dy.len(), [8, 2, 1], |o, B| self.block::<S, B>(simd, o));
     }
 }
 
@@ -154,8 +154,8 @@ impl<T: Real> WithSimd for DenseWeights<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        blocks!(self.dw.len() / self.inputs, [8, 2, 1], |o, OB| {
-            blocks!(self.vectors, [2, 1], |vector, V| self.block::<S, OB, V>(simd, o, vector));
+        blocks!(S: self.dw.len() / self.inputs, [8, 2, 1], |o, OB| {
+            blocks!(S: self.vectors, [2, 1], |vector, V| self.block::<S, OB, V>(simd, o, vector));
         });
     }
 }

@@ -242,7 +242,7 @@ impl<T: Real> WithSimd for Row<'_, T> {
         for group in 0..g.groups {
             blocks!(g.outputs[1], [8, 6, 4, 2, 1], |first, B| {
                 for span in &g.spans {
-                    blocks!(span.count, [3, 2, 1], |pixel, P| self.block::<S, P, B>(simd, span, pixel, group, first));
+                    blocks!(S: span.count, [3, 2, 1], |pixel, P| self.block::<S, P, B>(simd, span, pixel, group, first));
                 }
             });
         }

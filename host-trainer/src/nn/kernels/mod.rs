@@ -16,15 +16,26 @@ use std::ops::Range;
 
 /// Covers `0..$total` with blocks of the given sizes, largest first; `$body` sees the start of the
 /// block and its size as a constant.
+///
+/// With a type of [`pulp::Simd`] in front, all blocks have size 1 where that has no vectors: there are no registers to fill,
+/// and each of these sizes would cost the build thousands of instructions.
 macro_rules! blocks {
-    ($total:expr, [$($size:expr),+], |$start:ident, $block:ident| $body:expr) => {{
+    ($simd:ty: $total:expr, [$($size:expr),+], |$start:ident, $block:ident| $body:expr) => {
+        blocks!(@ <$simd>::F32_LANES > 1, $total, [$($size),+], |$start, $block| $body)
+    };
+    ($total:expr, [$($size:expr),+], |$start:ident, $block:ident| $body:expr) => {
+        blocks!(@ true, $total, [$($size),+], |$start, $block| $body)
+    };
+    (@ $large:expr, $total:expr, [$($size:expr),+], |$start:ident, $block:ident| $body:expr) => {{
         let total = $total;
         let mut $start = 0;
         $(
-            while total - $start >= $size {
-                const $block: usize = $size;
-                $body;
-                $start += $size;
+            if const { $size == 1 || $large } {
+                while total - $start >= $size {
+                    const $block: usize = $size;
+                    $body;
+                    $start += $size;
+                }
             }
         )+
         debug_assert_eq!($start, total);

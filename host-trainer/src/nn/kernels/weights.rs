@@ -311,13 +311,13 @@ impl<T: Real> WithSimd for Weights<'_, T> {
         let vectors = self.gradient.vectors();
         let run = self.sums.len() / vectors;
         let pairs = vectors / VECTORS * VECTORS;
-        blocks!(run, [8, 3, 1], |tap, TB| {
+        blocks!(S: run, [8, 3, 1], |tap, TB| {
             for vector in (0..pairs).step_by(VECTORS) {
                 self.block::<S, TB, VECTORS>(simd, tap, vector);
             }
         });
         if pairs < vectors {
-            blocks!(run, [16, 8, 3, 1], |tap, TB| self.block::<S, TB, 1>(simd, tap, pairs));
+            blocks!(S: run, [16, 8, 3, 1], |tap, TB| self.block::<S, TB, 1>(simd, tap, pairs));
         }
     }
 }
@@ -376,8 +376,8 @@ impl<T: Real> WithSimd for Images<'_, T> {
         let ([run, runs], outputs) = (g.run(), self.sums.len() / g.taps());
         for row in 0..g.filter[0] {
             for column in 0..runs {
-                blocks!(outputs, [OUTPUTS, 1], |output, OB| {
-                    blocks!(run, [5, 3, 1], |tap, TB| {
+                blocks!(S: outputs, [OUTPUTS, 1], |output, OB| {
+                    blocks!(S: run, [5, 3, 1], |tap, TB| {
                         self.block::<S, OB, TB>(simd, [row, column], output, tap);
                     });
                 });

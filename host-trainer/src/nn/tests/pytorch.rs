@@ -133,11 +133,8 @@ fn pytorch_agrees() {
     let golden: Json = serde_json::from_str(GOLDEN).unwrap();
     let images = golden["images"].as_u64().unwrap() as usize;
     let cases = golden["cases"].as_object().unwrap();
-    // What drops out is drawn by generators of one's own.
-    let drops = |network: &Network| {
-        network.nodes().iter().any(|node| matches!(node.layer, Layer::Dropout { rate } if rate > 0.0))
-    };
-    let networks = networks().into_iter().filter(|(_, network)| !drops(network));
+    // With dropout there would be another mask to draw for the script; one network with it is enough.
+    let networks = networks().into_iter().filter(|(name, _)| *name != "residual");
     let networks: Vec<_> = networks.chain(residuals()).chain([("residual", residual(0.0))]).collect();
     for (name, network) in &networks {
         let golden = cases.get(*name).unwrap_or_else(|| panic!("layers.py has no network `{name}`"));
