@@ -6,21 +6,8 @@ use crate::data::DataSet;
 use crate::graph::{Element, Graph, Numbers, Operator, Rounding, Scales, ValueId, Weights};
 use crate::quantize::{Integers, Options, post_training, to_element, to_reals};
 use crate::run::Interpreter;
-use bareconv::arch::{Visitor, visit_all};
-use bareconv::kernels::Backend;
+use crate::verify::backends;
 use bareconv::{Activation, Conv2dShape};
-
-fn backends() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-    impl Visitor for Names {
-        fn visit<B: Backend>(&mut self) {
-            self.0.push(B::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    visit_all(&mut names);
-    names.0
-}
 
 /// Shapes whose sizes fill no vector: a map of one pixel, strides, padding on single sides, one channel.
 fn shapes() -> [Conv2dShape; 6] {
