@@ -538,6 +538,12 @@ impl Layer {
         }
     }
 
+    /// Whether it is no more than a factor for each channel, as batch normalization's: a depthwise convolution of one pixel.
+    /// Neither weight decay nor pruning is meant for those.
+    pub(crate) fn only_scales(&self) -> bool {
+        matches!(self, Self::DepthwiseConv2d(conv) if conv.filter == [1, 1] && conv.multiplier == 1)
+    }
+
     /// Whether it has weights that multiply its inputs: what initialization, weight decay and quantization of weights
     /// are about.
     #[must_use]

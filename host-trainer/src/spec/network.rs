@@ -23,7 +23,8 @@ pub struct Network {
 }
 
 /// What a level `p` of 0 to 255 of a pixel is to the network. The quantized network takes the int8 input `p - 128` in every
-/// case.
+/// case. Rounding by powers of two wants a scale that is one: the exported network's input is then `(p - offset)` times the
+/// nearest, and its first layer, or one before it, makes up for the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputScale {
@@ -60,37 +61,41 @@ impl InputScale {
         }
     }
 
-    /// What is exported of a network that was trained with inputs of `scaling`: the network, its parameters, and how levels
-    /// become its inputs, with one offset, a whole level, and one factor for all channels.
+    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained: with
+    /// one offset, a whole level, and one factor for all channels, which is a power of two if the rounding asks for it.
     #[must_use]
-    pub fn exported(
-        self,
-        scaling: &InputScaling,
-        network: &nn::Network,
-        parameters: &[f32],
-    ) -> (nn::Network, Vec<f32>, InputScaling) {
-        match self {
-            Self::Unit | Self::Standard => (network.clone(), parameters.to_vec(), scaling.clone()),
-            Self::StandardPerChannel => {
-                let exported = self.exported_scaling(scaling);
-                let unit = exported.factor[0];
-                let channels = || scaling.offset.iter().zip(&scaling.factor);
-                let scales: Vec<f32> = channels().map(|(_, factor)| factor / unit).collect();
-                let shifts: Vec<f32> = channels().map(|(offset, factor)| -offset * factor).collect();
-                let (network, parameters) = network.behind_normalization(parameters, &scales, &shifts);
-                (network, parameters, exported)
+    pub fn exported_scaling(self, scaling: &InputScaling, power_of_two: bool) -> InputScaling {
+        let one_scale = match self {
+            Self::Unit | Self::Standard => {
+                InputScaling { offset: scaling.offset[..1].to_vec(), factor: scaling.factor[..1].to_vec() }
             }
-        }
-    }
-
-    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained.
-    #[must_use]
-    pub fn exported_scaling(self, scaling: &InputScaling) -> InputScaling {
-        match self {
-            Self::Unit | Self::Standard => scaling.clone(),
             Self::StandardPerChannel => InputScaling::unit(1),
+        };
+        if power_of_two {
+            let exponent = libm::round(libm::log2(f64::from(one_scale.factor[0])));
+            return InputScaling { factor: vec![libm::exp2(exponent) as f32], ..one_scale };
         }
+        one_scale
     }
+}
+
+/// The network, and its parameters, that computes of inputs by `exported` (of one offset and factor for all channels) what
+/// `network` computes of inputs by `trained`.
+pub(super) fn rescaled(
+    network: &nn::Network,
+    parameters: &[f32],
+    trained: &InputScaling,
+    exported: &InputScaling,
+) -> (nn::Network, Vec<f32>) {
+    if trained == exported {
+        return (network.clone(), parameters.to_vec());
+    }
+    let (offset, factor) = (exported.offset[0], exported.factor[0]);
+    let channels = network.input_shape()[2];
+    let of_channels = || trained.offset.iter().zip(&trained.factor).cycle().take(channels);
+    let scales: Vec<f32> = of_channels().map(|(_, of)| of / factor).collect();
+    let shifts: Vec<f32> = of_channels().map(|(from, of)| (offset - from) * of).collect();
+    network.behind_normalization(parameters, &scales, &shifts)
 }
 
 impl Network {

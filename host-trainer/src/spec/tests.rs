@@ -111,6 +111,27 @@ fn unknown_fields_are_refused_where_they_are() {
         assert_eq!(line, text[..text.find(word).unwrap()].matches('\n').count() + 1, "{message}");
         assert!(message.contains("expected"), "{message}");
     }
+    // Fields that other parts of the program read are among those that are expected.
+    for (layers, training, expected) in [
+        ("", "seed = 3", "`seeds`, `validation_share`, `pruning`"),
+        ("", "[quantization]\nmethods = 8", "`method`, `calibration_images`, `aware`"),
+        ("{ kind = \"relu\", form = \"images\" },", "", "expected one of `kind`, `name`, `from`"),
+        ("{ kind = \"max_pool\", window = 2, form = \"images\" },", "", "`padding`, `kind`, `name`, `from`"),
+    ] {
+        let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
+        assert!(message.contains(expected) && message.contains("host-trainer schema"), "{message}");
+    }
+    // No words of Rust's.
+    for (layers, training, expected) in [
+        ("{ kind = \"max_pool\", window = 2, stride = -1 },", "", "number"),
+        ("", "clip_norm = \"much\"", "expected a number"),
+        ("", "seeds = 3", "expected"),
+        ("4,", "", "expected a table"),
+    ] {
+        let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(!["usize", "struct", "enum", "i128", "f32"].iter().any(|word| message.contains(word)), "{message}");
+    }
     let (mark, line, message) = marked(&error("[data]\nformat = \"idx\"\npath = \"x\"\npaths = 3\n"));
     assert_eq!((&mark[..], line), ("paths", 4), "{message}");
 }
@@ -273,7 +294,6 @@ fn known_fields(text: &str) -> Vec<String> {
 /// Every field and every name that is read is in the documentation, and its examples are read.
 #[test]
 fn the_documentation_is_complete() {
-    const SCHEMA: &str = include_str!("schema.md");
     let mut documented = 0;
     let mut check = |text: &str| {
         let known = known_fields(text);

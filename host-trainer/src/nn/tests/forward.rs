@@ -171,6 +171,18 @@ fn moving_averages_follow_the_batches() {
     assert!((state[0] - 2.5).abs() < 1e-12 && (state[1] - (3.0 + 20.0 / 12.0)).abs() < 1e-12, "{state:?}");
 }
 
+/// A last batch of one image, where maps are single pixels: it has no variance, and the averages stay as they are.
+#[test]
+fn moving_averages_take_no_batch_of_one_value() {
+    let network = single([1, 1, 2], Layer::BatchNorm { momentum: 0.25, epsilon: 1.0 });
+    let mut engine = Engine::<f64>::new(&network, 2, Mode::Training);
+    let mut state = vec![2.0, 3.0, 4.0, 5.0];
+    engine.load(&[7.0, -9.0]);
+    engine.forward_training(&[2.0, 2.0, 10.0, 20.0], &mut state, 0);
+    assert_eq!(engine.output(), [10.0, 20.0]);
+    assert_eq!(state, [2.0, 3.0, 4.0, 5.0]);
+}
+
 /// A batch whose mean is large beside its deviation: nothing cancels.
 #[test]
 fn statistics_are_exact_far_from_zero() {

@@ -124,7 +124,6 @@ fn the_integer_network_is_the_one_that_was_trained() {
         let mut trainer = Trainer::new(model, data(), aware.parameters.clone(), recipe(2, 0.01), 1).unwrap();
         trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
         let mut trained = trainer.finish();
-        trained.model.mask().apply(0, &mut trained.parameters);
         let mut logits = vec![0.0; images.len() * 10];
         trained.model.infer(&trained.parameters, &inputs, images.len(), &mut logits);
 
