@@ -12,7 +12,7 @@ mod tests;
 mod training;
 
 pub use error::{Problem, SpecError, Step};
-pub use layer::{IMAGES, Layer, Operator, Padding, Pair};
+pub use layer::{IMAGES, Layer, Operator, Padding, Pair, Part};
 pub use network::{InputScale, Network};
 pub use target::{AwareTraining, Method, Quantization, Target};
 pub use training::Training;

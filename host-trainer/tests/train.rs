@@ -292,18 +292,51 @@ layers = [
 ]
 "#;
 
+/// A residual connection without weights, a resized branch, a difference, padding that counts, and a blur beside zeros.
+const ARRANGED: &str = r#"
+[network]
+layers = [
+    { kind = "average_pool", window = 3, stride = 2, padding = 1, including_padding = true },
+    { kind = "conv2d", filters = 6, filter = 3, stride = 2, padding = "same", bias = false },
+    { kind = "batch_norm" },
+    { kind = "relu", name = "start" },
+    { kind = "slice", rows = [0, 7, 2], columns = [0, 7, 2] },
+    { kind = "pad", channels = [1, 1], name = "short" },
+    { kind = "conv2d", filters = 8, filter = 3, stride = 2, padding = "same", from = "start" },
+    { kind = "subtract", from = "short" },
+    { kind = "relu" },
+    { kind = "upsample", size = 7, coordinates = "half_pixel" },
+    { kind = "concatenate", from = "start" },
+    { kind = "blur_pool2d", taps = 3, stride = 2, padding = "zero" },
+    { kind = "dense", outputs = 10 },
+]
+"#;
+
 #[test]
 fn locally_connected_layers_go_all_the_way() {
+    go_all_the_way(LOCALLY_CONNECTED, &[("LocallyConnected2d::int8(", 2)]);
+}
+
+#[test]
+fn layers_that_move_values_go_all_the_way() {
+    let constructors = [("Slice::new(", 1), ("Pad::new(", 1), ("Subtract::int8(", 1), ("Upsample::nearest_with(", 1)];
+    go_all_the_way(ARRANGED, &constructors);
+}
+
+/// Layers trained, quantized in both ways and written as a module, in which each of these is so often.
+fn go_all_the_way(layers: &str, constructors: &[(&str, usize)]) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_digits(&folder.join("digits"), 1000, 200);
     for quantization in [AFTER.to_owned(), AWARE.replace("epochs = 6", "epochs = 1")] {
-        let text = description(1, &quantization).replace(LAYERS, LOCALLY_CONNECTED);
+        let text = description(1, &quantization).replace(LAYERS, layers);
         fs::write(folder.join("net.toml"), text).unwrap();
         good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
         let out = folder.join("out/net");
         let module = fs::read_to_string(out.join("net/mod.rs")).unwrap();
-        assert_eq!(module.matches("LocallyConnected2d::int8(").count(), 2, "{module}");
+        for &(constructor, count) in constructors {
+            assert_eq!(module.matches(constructor).count(), count, "{constructor} {module}");
+        }
         let right = right(&out, 200);
         let results = results(&out);
         assert_eq!(results["results"][1]["accuracy"], right as f64 / 200.0);

@@ -1,6 +1,6 @@
 use super::*;
 use bareconv::reference;
-use bareconv::{BlurPool2dShape, LocalResponse};
+use bareconv::{BlurPool2dShape, LocalResponse, Region, SliceShape, UpsampleShape};
 
 /// The output of each node for one image in `f32`, by `bareconv`'s specification.
 fn by_reference(network: &Network, parameters: &[f32], state: &[f32], image: &[f32]) -> Vec<f32> {
@@ -96,11 +96,24 @@ fn by_reference(network: &Network, parameters: &[f32], state: &[f32], image: &[f
                     map(x, y, |x| x.exp() / sum);
                 }
             }
-            Layer::Add | Layer::Multiply => {
+            Layer::Add | Layer::Subtract | Layer::Multiply => {
                 for (i, y) in output.iter_mut().enumerate() {
                     let (a, b) = (x[0][i], x[1][i % x[1].len()]);
-                    *y = if node.layer == Layer::Add { a + b } else { a * b };
+                    *y = match node.layer {
+                        Layer::Add => a + b,
+                        Layer::Subtract => a - b,
+                        _ => a * b,
+                    };
                 }
+            }
+            &Layer::Upsample { size, coordinates } => {
+                reference::upsample(&UpsampleShape::new(node.input, size, coordinates).unwrap(), x[0], output);
+            }
+            Layer::Pad { before, .. } => {
+                reference::pad(&Region::new(node.input, *before, node.output).unwrap(), 0.0, x[0], output);
+            }
+            &Layer::Slice { begin, end, stride } => {
+                reference::slice(&SliceShape::new(node.input, begin, end, stride).unwrap(), x[0], output);
             }
             &Layer::Concatenate { axis } => {
                 let outer: usize = node.output[..axis].iter().product();
