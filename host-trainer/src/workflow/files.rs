@@ -184,8 +184,11 @@ pub fn export(graph: &Graph, description: &Description, folder: &Path) -> Result
     Ok(module)
 }
 
+/// Files by their names.
+type Named = Vec<(&'static str, Vec<u8>)>;
+
 /// A graph as a Rust module, and the files of its folder.
-fn module_files(graph: &Graph, description: &Description) -> Result<(Module, Vec<(&'static str, Vec<u8>)>), Error> {
+fn module_files(graph: &Graph, description: &Description) -> Result<(Module, Named), Error> {
     let plan = plan::Options { stream: description.target.rows, ..plan::Options::default() };
     let mut optimized = graph.clone();
     optimize(&mut optimized, &optimize::Options::default())?;
