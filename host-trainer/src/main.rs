@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Trains the network of a description (TOML), quantizes it and writes a Rust module and a report.
     Train(cli::train::Options),
+    /// Prints every field of a description (Markdown).
+    Schema,
     /// Quantizes a trained network, or another tool's in float32, after training.
     Quantize(cli::quantize::Options),
     /// Says what a network makes of the test images, in f32 and in integers: accuracy and confusion matrix.
@@ -81,6 +83,10 @@ fn main() -> ExitCode {
                 eprintln!("error: {error}");
                 ExitCode::FAILURE
             });
+        }
+        Command::Schema => {
+            print!("{}", host_trainer::spec::SCHEMA);
+            Ok(())
         }
         Command::Quantize(options) => cli::quantize::run(&options),
         Command::Evaluate(options) => cli::evaluate::run(&options),

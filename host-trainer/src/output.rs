@@ -63,10 +63,12 @@ impl OutputFolder {
             file.as_file().sync_all().map_err(error(name))?;
             ready.push((name, file));
         }
-        for (name, file) in ready {
+        for (name, _) in &ready {
             if let Some(parent) = self.0.join(name).parent() {
                 fs::create_dir_all(parent).map_err(error(name))?;
             }
+        }
+        for (name, file) in ready {
             file.persist(self.0.join(name)).map_err(|failure| error(name)(failure.error))?;
         }
         Ok(())

@@ -36,7 +36,7 @@ pub use aware::{AwareError, AwareNetwork, FakeQuantization};
 pub use correct::correct_biases;
 pub use equalize::equalize;
 pub use options::{Integers, Options, RangeChoice, WeightBits};
-pub use post_training::{Quantized, post_training};
+pub use post_training::{Quantized, check, post_training};
 pub use prune::{Mask, Pruned, Pruning, PruningScope};
 pub use report::{LayerReport, Report};
 
@@ -52,9 +52,16 @@ pub enum QuantizeError {
     /// A rule of graphs, or of the library.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Options that make no sense.
-    #[error("{0}")]
-    Options(String),
+    /// An option that makes no sense.
+    #[error("{field}: {problem}; {remedy}")]
+    Options {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// Nothing to choose ranges from.
     #[error("there are no calibration inputs: ranges of activations come from some hundred typical ones")]
     NoCalibration,
@@ -77,6 +84,10 @@ pub enum QuantizeError {
 }
 
 impl QuantizeError {
+    fn option(field: &'static str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Options { field, problem: problem.into(), remedy: remedy.into() }
+    }
+
     fn not_float(node: &Node) -> Self {
         let reason = "its numbers are not in float32: begin with the network in float32".to_owned();
         Self::Operator { place: format!("{} `{}`", node.place, node.name), reason }

@@ -1,5 +1,8 @@
 #![doc = include_str!("spec/schema.md")]
 
+/// The documentation of all fields, as this module has it: `host-trainer schema` prints it.
+pub const SCHEMA: &str = include_str!("spec/schema.md");
+
 mod error;
 mod layer;
 mod network;
@@ -9,14 +12,17 @@ mod tests;
 mod training;
 
 pub use error::{Problem, SpecError, Step};
-pub use layer::{IMAGES, Layer, Operator, Padding, Pair};
+pub use layer::{IMAGES, Layer, Operator, Padding, Pair, Part};
 pub use network::{InputScale, Network};
 pub use target::{AwareTraining, Method, Quantization, Target};
 pub use training::Training;
 
 use crate::data::DataSource;
+use crate::graph::Rounding;
 use crate::nn::Shape;
-use crate::{import, nn};
+use crate::train::InputScaling;
+use crate::workflow::files::PICTURES;
+use crate::{generate, nn};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
@@ -52,15 +58,10 @@ impl Description {
     /// When it is not TOML, or a field is unknown, missing, of a wrong type or out of its range.
     pub fn from_toml(text: &str, file: &Path) -> Result<Self, SpecError> {
         let syntax = |error: &toml::de::Error| {
-            SpecError::new(
-                file,
-                text,
-                error.span().unwrap_or(0..0),
-                error.message().to_owned(),
-                remedy(error.message()),
-            )
+            SpecError::new(file, text, error.span().unwrap_or(0..0), error.message().to_owned(), String::new())
         };
         let original = DeTable::parse(text).map_err(|error| syntax(&error))?;
+        let explain = |message: &str| error::explain(message, |field| fields_beside(original.get_ref(), field));
         let mut document = original.clone();
         name_variants(document.get_mut()).map_err(|(span, problem, remedy)| {
             SpecError::new(file, text, span, problem.to_owned(), remedy.to_owned())
@@ -68,7 +69,8 @@ impl Description {
         let mut description = Self::deserialize(toml::Deserializer::from(document)).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             let span = unknown_field(original.get_ref(), &span, error.message()).unwrap_or(span);
-            SpecError::new(file, text, span, error.message().replace('\n', " "), remedy(error.message()))
+            let (problem, remedy) = explain(error.message());
+            SpecError::new(file, text, span, problem, remedy)
         })?;
         if description.name.is_empty() {
             description.name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -77,7 +79,31 @@ impl Description {
             let problem = |problem: Problem| Self::at(text, file, problem.within(["quantization".into()]));
             quantization.check().map_err(problem)?;
         }
+        description.check_module().map_err(|problem| Self::at(text, file, problem))?;
         Ok(description)
+    }
+
+    /// The module's name is also that of its folder, in the folder of the results.
+    fn check_module(&self) -> Result<(), Problem> {
+        let module = self.module_name();
+        if module.is_empty() && self.target.module.is_none() {
+            let problem = format!("the name `{}` has neither letters of a to z nor digits", self.name);
+            let remedy = "name the Rust module: [target] with module = \"my_network\"";
+            return Err(Problem::new(&["name"], problem, remedy));
+        }
+        let identifier = generate::identifier(&module);
+        if module.is_empty() || module != identifier {
+            let remedy = match &identifier[..] {
+                "" => "letters of a to z, digits and _ are, a letter first".to_owned(),
+                _ => format!("`{identifier}` is one"),
+            };
+            return Err(Problem::new(&["target", "module"], format!("`{module}` is no name of a Rust module"), remedy));
+        }
+        if module == PICTURES {
+            let problem = format!("`{module}` is the folder of the report's pictures");
+            return Err(Problem::new(&["target", "module"], problem, "name the module otherwise"));
+        }
+        Ok(())
     }
 
     /// A problem of a description that was read from `text`, with its line.
@@ -113,10 +139,29 @@ impl Description {
         Ok(network)
     }
 
-    /// The name of the module: that of the target, or made from the description's.
+    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained.
+    #[must_use]
+    pub fn exported_scaling(&self, scaling: &InputScaling) -> InputScaling {
+        let rounding = self.quantization.as_ref().map(|quantization| quantization.options.rounding);
+        self.network.input.exported_scaling(scaling, rounding == Some(Rounding::PowerOfTwo))
+    }
+
+    /// What is exported of a network that was trained with inputs of `scaling`: the network, and its parameters, for inputs by
+    /// [`exported_scaling`](Self::exported_scaling).
+    #[must_use]
+    pub fn exported(
+        &self,
+        scaling: &InputScaling,
+        network: &nn::Network,
+        parameters: &[f32],
+    ) -> (nn::Network, Vec<f32>) {
+        network::rescaled(network, parameters, scaling, &self.exported_scaling(scaling))
+    }
+
+    /// The name of the module: that of the target, or the description's as a Rust identifier.
     #[must_use]
     pub fn module_name(&self) -> String {
-        self.target.module.clone().unwrap_or_else(|| import::module_name(Path::new(&self.name)))
+        self.target.module.clone().unwrap_or_else(|| generate::identifier(&self.name))
     }
 }
 
@@ -224,14 +269,17 @@ fn unknown_field(document: &DeTable<'_>, span: &Range<usize>, message: &str) -> 
     })
 }
 
-/// What to do about a message of serde's.
-fn remedy(message: &str) -> String {
-    let remedy = if message.starts_with("unknown field") || message.starts_with("unknown variant") {
-        "the documentation of host_trainer::spec has every field"
-    } else if message.starts_with("missing field") {
-        "add it; the documentation of host_trainer::spec has every field"
-    } else {
-        ""
-    };
-    remedy.to_owned()
+/// The fields that the table with this unknown field has besides those that serde knows of, as [`name_variants`] took them
+/// out.
+fn fields_beside(document: &DeTable<'_>, field: &str) -> &'static [&'static str] {
+    let has = |table: &DeValue<'_>| table.as_table().is_some_and(|table| table.contains_key(field));
+    for (table, own, _) in PARTS {
+        if document.get(table).is_some_and(|table| has(table.get_ref())) {
+            return own;
+        }
+    }
+    let layers = document.get("network").and_then(|network| network.get_ref().as_table()?.get("layers"));
+    let layers = layers.and_then(|layers| layers.get_ref().as_array());
+    let in_layer = layers.is_some_and(|layers| layers.iter().any(|layer| has(layer.get_ref())));
+    if in_layer { &["kind", "name", "from"] } else { &[] }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use host_trainer::spec::Description;
-//! use host_trainer::workflow::{self, Options};
+//! use host_trainer::workflow::{self, Earlier, Options};
 //! use std::path::Path;
 //! use std::sync::atomic::AtomicBool;
 //!
@@ -40,7 +40,7 @@
 //! "#;
 //! let file = folder.join("digits.toml");
 //! let description = Description::from_toml(text, &file)?;
-//! let options = Options { base: folder.to_owned(), out: folder.join("out"), resume: false };
+//! let options = Options { base: folder.to_owned(), out: folder.join("out"), earlier: Earlier::Protect };
 //! let outcome = workflow::train(&description, text, &options, &AtomicBool::new(false), &mut |_| {})?;
 //! let outcome = outcome.expect("nobody stopped it");
 //! assert_eq!(outcome.record.results.len(), 2); // f32 and int8
@@ -65,10 +65,10 @@ use crate::nn::ToGraphError;
 use crate::output::{OutputError, OutputFolder};
 use crate::quantize::{AwareError, AwareNetwork, QuantizeError, Quantized};
 use crate::report::RunRecord;
-use crate::spec::{Description, Method, Problem};
+use crate::spec::{Description, Method, Problem, SpecError};
 use crate::train::{self, TrainError, Trained};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use training::Course;
 
@@ -79,8 +79,20 @@ pub struct Options {
     pub base: PathBuf,
     /// Folder for the results.
     pub out: PathBuf,
-    /// Go on from the checkpoints in that folder.
-    pub resume: bool,
+    /// What becomes of checkpoints that an earlier run left in that folder.
+    pub earlier: Earlier,
+}
+
+/// What becomes of the checkpoints of an earlier run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Earlier {
+    /// Those of trainings that ended are replaced; one that was stopped is an error.
+    #[default]
+    Protect,
+    /// Training goes on from them; that there are none is an error.
+    Resume,
+    /// They are replaced.
+    Replace,
 }
 
 /// News while it works.
@@ -124,6 +136,9 @@ pub enum Error {
     /// The description does not fit the images.
     #[error(transparent)]
     Problem(#[from] Problem),
+    /// The description that networks were trained with.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// The images.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -157,13 +172,21 @@ pub enum Error {
         source: FileError,
     },
     /// A file of results is not there.
-    #[error("cannot read {file}: {source}; run `host-trainer train` first")]
+    #[error("cannot read {file}: {source}; run `host-trainer train` first, or `quantize` for other integers")]
     Missing {
         /// The file.
         file: PathBuf,
         /// The reason.
         source: std::io::Error,
     },
+    /// There is nothing to go on from.
+    #[error(
+        "there is no checkpoint of this description's seeds in {0}; leave --resume out, or name the folder with --out"
+    )]
+    NoCheckpoint(PathBuf),
+    /// A training that was stopped would be lost.
+    #[error("{0} holds a training that was stopped; go on with --resume, or begin again with --restart")]
+    Stopped(PathBuf),
     /// The report.
     #[error("cannot write the results as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -203,20 +226,22 @@ pub fn train(
     let network = description.build(data.set.train.shape(), data.set.classes.len())?;
     // What cannot be exported or quantized is found before training, not after it.
     let initial = network.initialize(description.network.initialization, 1);
-    let (exported, initial, _) = description.network.input.exported(&data.scaling, &network, &initial);
-    exported.to_graph(&initial, &network.initial_state(), &description.name)?;
-    if let Some(quantization) = &description.quantization
-        && quantization.method == Method::Aware
-    {
-        AwareNetwork::new(&exported, &initial, &network.initial_state())?;
+    let (exported, initial) = description.exported(&data.scaling, &network, &initial);
+    let float = exported.to_graph(&initial, &network.initial_state(), &description.name)?;
+    if let Some(quantization) = &description.quantization {
+        integer::check(&float, quantization, &data.exported)?;
+        if quantization.method == Method::Aware {
+            AwareNetwork::new(&exported, &initial, &network.initial_state())?;
+        }
     }
-    let folder = OutputFolder::open(&options.out)?;
     let files = Files::new(description, &options.out);
+    files.check_checkpoints(&description.training.seeds, options.earlier)?;
+    let folder = OutputFolder::open(&options.out)?;
 
     let course = Course { description, data: &data, options, stop };
     let Some((seed, trained)) = course.float(&network, events)? else { return Ok(None) };
     let Trained { parameters, model, history, best } = trained;
-    let (network, parameters, _) = description.network.input.exported(&data.scaling, &network, &parameters);
+    let (network, parameters) = description.exported(&data.scaling, &network, &parameters);
     let float = network.to_graph(&parameters, model.averages(), &description.name)?;
     let mut epochs = record::epochs(&history, false);
     let mut kept = best.map(|best| ("epoch that was kept", best)).into_iter().collect::<Vec<_>>();
@@ -239,12 +264,18 @@ pub fn train(
         }),
     };
     let seconds = start.elapsed().as_secs_f64();
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     events(Event::Phase("evaluating"));
     let mut record = record::record(description, text, &data, &network, &float, quantized.as_ref())?;
     (record.seed, record.seconds, record.epochs) = (seed, seconds, epochs);
     for (name, (epoch, evaluation)) in kept {
         let value = format!("{} ({:.2} % of the images held out)", epoch + 1, 100.0 * evaluation.accuracy);
         record.facts.push((name.to_owned(), value));
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
     }
     events(Event::Phase("writing"));
     let files = files.write(&folder, description, text, &float, quantized.as_ref(), &record, &data)?;

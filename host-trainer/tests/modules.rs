@@ -5,14 +5,14 @@
 
 mod graphs;
 
-use bareconv::BlurPadding;
+use bareconv::{BlurPadding, Coordinates};
 use bareconv_boards::shell::without_outer_cargo;
 use host_trainer::firmware::Library;
 use host_trainer::generate::{self, Module};
 use host_trainer::graph::optimize::{self, optimize};
 use host_trainer::graph::{Element, Graph, Numbers, Operator, Scales, Weights};
 use host_trainer::import;
-use host_trainer::nn::{Conv2d, Initialization, Layer, Network};
+use host_trainer::nn::{Conv2d, Initialization, Layer, Network, NetworkBuilder, Pool2d};
 use host_trainer::output::OutputFolder;
 use host_trainer::plan;
 use host_trainer::quantize::{Integers, Options, post_training, to_element};
@@ -112,7 +112,7 @@ fn trained(cases: &mut Vec<Case>) {
         Layer::dense(5),
     ];
     // There is neither in int16.
-    quantized("trained", &functions, &[Integers::Int8], cases);
+    quantized("trained", &chain(&functions), &[Integers::Int8], cases);
     let uneven = Conv2d { stride: [2, 1], padding: [1, 0, 0, 2], ..Conv2d::new(5, [2, 3]) };
     let locally_connected = [
         Layer::LocallyConnected2d(uneven),
@@ -124,16 +124,49 @@ fn trained(cases: &mut Vec<Case>) {
         Layer::LocallyConnected2d(Conv2d::new(2, [1, 3])),
         Layer::dense(5),
     ];
-    quantized("locally_connected", &locally_connected, &[Integers::Int8, Integers::Int16], cases);
+    quantized("locally_connected", &chain(&locally_connected), &[Integers::Int8, Integers::Int16], cases);
+    quantized("arranged", &arranged(), &[Integers::Int8, Integers::Int16], cases);
 }
 
-/// A network for tensors of 12 x 11 x 3 in `f32` and in these integers.
-fn quantized(name: &str, layers: &[Layer], integers: &[Integers], cases: &mut Vec<Case>) {
-    let network = Network::new([12, 11, 3], layers).unwrap();
+/// Layers one after the other for tensors of 12 x 11 x 3.
+fn chain(layers: &[Layer]) -> Network {
+    Network::new([12, 11, 3], layers).unwrap()
+}
+
+/// Every way to move values, differences, and padding that counts.
+fn arranged() -> Network {
+    let mut net = NetworkBuilder::new([12, 11, 3]);
+    let x = net.input();
+    let x = net.add(Conv2d::new(4, [3, 3]).padding(1), &[x]).unwrap();
+    let slice = Layer::Slice { begin: [0, -1, 0], end: [isize::MAX, isize::MIN, isize::MAX], stride: [2, -2, 1] };
+    let short = net.add(slice, &[x]).unwrap();
+    let short = net.add(Layer::Pad { before: [0, 0, 1], after: [0, 0, 1] }, &[short]).unwrap();
+    let y = net.add(Conv2d::new(6, [3, 3]).padding(1).stride(2), &[x]).unwrap();
+    let y = net.add(Layer::Subtract, &[y, short]).unwrap();
+    let mut y = net.add(Layer::Relu, &[y]).unwrap();
+    for (size, coordinates) in
+        [([12, 12], Coordinates::Asymmetric), ([9, 10], Coordinates::HalfPixel), ([10, 11], Coordinates::AlignCorners)]
+    {
+        y = net.add(Layer::Upsample { size, coordinates }, &[y]).unwrap();
+    }
+    let y = net.add(Layer::Pad { before: [2, 0, 0], after: [0; 3] }, &[y]).unwrap();
+    let x = net.add(Layer::Concatenate { axis: 2 }, &[x, y]).unwrap();
+    let pool = Layer::AveragePool2d { pool: Pool2d::new([3, 3]).stride(2).padding(1), including_padding: true };
+    let x = net.add(pool, &[x]).unwrap();
+    let mean = net.add(Layer::GlobalAveragePool, &[x]).unwrap();
+    let x = net.add(Layer::Subtract, &[x, mean]).unwrap();
+    let blur = Layer::BlurPool2d { max: 1, taps: 3, stride: 2, padding: BlurPadding::Zero };
+    let x = net.add(blur, &[x]).unwrap();
+    let x = net.add(Layer::dense(5), &[x]).unwrap();
+    net.finish(x).unwrap()
+}
+
+/// A network in `f32` and in these integers.
+fn quantized(name: &str, network: &Network, integers: &[Integers], cases: &mut Vec<Case>) {
     let float = network.to_graph(&network.initialize(Initialization::He, 1), &[], name).unwrap();
     let mut random = Random::new(7, 0);
-    let inputs: Vec<Vec<Numbers>> =
-        (0..8).map(|_| vec![graphs::some(&mut random, Element::F32, 12 * 11 * 3)]).collect();
+    let len = network.input_shape().iter().product();
+    let inputs: Vec<Vec<Numbers>> = (0..8).map(|_| vec![graphs::some(&mut random, Element::F32, len)]).collect();
     let mut all = vec![(format!("{name}_f32"), float.clone())];
     for &activations in integers {
         let options = Options { activations, ..Options::default() };

@@ -292,18 +292,51 @@ layers = [
 ]
 "#;
 
+/// A residual connection without weights, a resized branch, a difference, padding that counts, and a blur beside zeros.
+const ARRANGED: &str = r#"
+[network]
+layers = [
+    { kind = "average_pool", window = 3, stride = 2, padding = 1, including_padding = true },
+    { kind = "conv2d", filters = 6, filter = 3, stride = 2, padding = "same", bias = false },
+    { kind = "batch_norm" },
+    { kind = "relu", name = "start" },
+    { kind = "slice", rows = [0, 7, 2], columns = [0, 7, 2] },
+    { kind = "pad", channels = [1, 1], name = "short" },
+    { kind = "conv2d", filters = 8, filter = 3, stride = 2, padding = "same", from = "start" },
+    { kind = "subtract", from = "short" },
+    { kind = "relu" },
+    { kind = "upsample", size = 7, coordinates = "half_pixel" },
+    { kind = "concatenate", from = "start" },
+    { kind = "blur_pool2d", taps = 3, stride = 2, padding = "zero" },
+    { kind = "dense", outputs = 10 },
+]
+"#;
+
 #[test]
 fn locally_connected_layers_go_all_the_way() {
+    go_all_the_way(LOCALLY_CONNECTED, &[("LocallyConnected2d::int8(", 2)]);
+}
+
+#[test]
+fn layers_that_move_values_go_all_the_way() {
+    let constructors = [("Slice::new(", 1), ("Pad::new(", 1), ("Subtract::int8(", 1), ("Upsample::nearest_with(", 1)];
+    go_all_the_way(ARRANGED, &constructors);
+}
+
+/// Layers trained, quantized in both ways and written as a module, in which each of these is so often.
+fn go_all_the_way(layers: &str, constructors: &[(&str, usize)]) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_digits(&folder.join("digits"), 1000, 200);
     for quantization in [AFTER.to_owned(), AWARE.replace("epochs = 6", "epochs = 1")] {
-        let text = description(1, &quantization).replace(LAYERS, LOCALLY_CONNECTED);
+        let text = description(1, &quantization).replace(LAYERS, layers);
         fs::write(folder.join("net.toml"), text).unwrap();
         good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
         let out = folder.join("out/net");
         let module = fs::read_to_string(out.join("net/mod.rs")).unwrap();
-        assert_eq!(module.matches("LocallyConnected2d::int8(").count(), 2, "{module}");
+        for &(constructor, count) in constructors {
+            assert_eq!(module.matches(constructor).count(), count, "{constructor} {module}");
+        }
         let right = right(&out, 200);
         let results = results(&out);
         assert_eq!(results["results"][1]["accuracy"], right as f64 / 200.0);
@@ -312,6 +345,164 @@ fn locally_connected_layers_go_all_the_way() {
         assert!(accuracy > 0.4 && (accuracy - right as f64 / 200.0).abs() < 0.05, "{accuracy}, {right} of 200");
         fs::remove_dir_all(folder.join("out")).unwrap();
     }
+}
+
+/// A small network whose first layer has padding.
+const PADDED: &str = r#"
+[network]
+layers = [
+    { kind = "conv2d", filters = 4, filter = 3, stride = 3, padding = 1 },
+    { kind = "relu" },
+    { kind = "dense", outputs = 10 },
+]
+"#;
+
+#[test]
+fn int8_inputs_are_levels_less_128_whatever_the_scale_and_the_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 600, 100);
+    let test = DataSet::embedded().test;
+    let levels: Vec<u8> = test.pixels[..100 * 784].iter().map(|level| level.wrapping_sub(128)).collect();
+    let aware = AWARE.replace("epochs = 6", "epochs = 1");
+    for input in ["unit", "standard", "standard_per_channel"] {
+        for quantization in [AFTER, &aware] {
+            for rounding in ["tensorflow_lite_micro", "power_of_two"] {
+                let table = format!("calibration_images = 100\nrounding = \"{rounding}\"");
+                let quantization = quantization.replace("calibration_images = 100", &table);
+                let layers = PADDED.replace("[network]", &format!("[network]\ninput = \"{input}\""));
+                let text = description(1, &quantization).replace(LAYERS, &layers);
+                fs::write(folder.join("net.toml"), text).unwrap();
+                good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
+                let out = folder.join("out/net");
+                let case = format!("{input} {rounding} {quantization}");
+                assert!(fs::read(out.join("test-inputs.bin")).unwrap() == levels, "{case}");
+                let right = right(&out, 100) as f64 / 100.0;
+                let results = results(&out);
+                assert_eq!(results["results"][1]["accuracy"], right, "{case}");
+                let accuracy = results["results"][0]["accuracy"].as_f64().unwrap();
+                // Chance is 10 %.
+                assert!(accuracy > 0.4 && (accuracy - right).abs() < 0.05, "{case}: {accuracy}, {right}");
+                // Only where shifts of channels meet padding a layer is added.
+                let module = fs::read_to_string(out.join("net/mod.rs")).unwrap();
+                assert_eq!(module.contains("DepthwiseConv2d"), input == "standard_per_channel", "{case}");
+                fs::remove_dir_all(folder.join("out")).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn later_steps_follow_the_description_and_notice_its_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 300, 60);
+    let text = description(1, AFTER).replace(LAYERS, PADDED);
+    let write = |text: &str| fs::write(folder.join("net.toml"), text).unwrap();
+    let failure = |arguments: &[&str]| {
+        let output = host_trainer(folder, arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let export = || {
+        let text = good(host_trainer(folder, &["export", "net.toml", "--json"]).output().unwrap());
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["form"].clone()
+    };
+    write(&text);
+    assert!(failure(&["quantize", "net.toml"]).contains("run `host-trainer train` first"));
+    good(host_trainer(folder, &["train", "net.toml"]).output().unwrap());
+    assert_eq!(export(), "int8");
+
+    let int4 = text.replace("[quantization]\n", "[quantization]\nweights = \"int4\"\n");
+    write(&int4);
+    let message = failure(&["export", "net.toml"]);
+    assert!(message.contains("net-int4.graph") && message.contains("`quantize`"), "{message}");
+    good(host_trainer(folder, &["quantize", "net.toml"]).output().unwrap());
+    assert_eq!(export(), "int4");
+
+    // Another scale of the input is for training to choose; what was trained is not trained again.
+    let power_of_two = text.replace("[quantization]\n", "[quantization]\nrounding = \"power_of_two\"\n");
+    write(&power_of_two);
+    let message = failure(&["quantize", "net.toml"]);
+    let line = 1 + power_of_two.lines().position(|line| line.starts_with("rounding")).unwrap();
+    assert!(message.contains(&format!("net.toml:{line}:")) && message.contains("--resume"), "{message}");
+    let before = fs::read(folder.join("out/net/checkpoint-seed3.safetensors")).unwrap();
+    good(host_trainer(folder, &["train", "net.toml", "--resume"]).output().unwrap());
+    assert!(fs::read(folder.join("out/net/checkpoint-seed3.safetensors")).unwrap() == before);
+    assert!(!folder.join("out/net/net-int4.graph").exists(), "it was of the network before");
+    good(host_trainer(folder, &["quantize", "net.toml"]).output().unwrap());
+
+    for (part, changed) in [
+        ("[network]", power_of_two.replace("filters = 4", "filters = 5")),
+        ("[data]", power_of_two.replace("path = \"digits\"", "path = \"./digits\"")),
+        ("validation_share", power_of_two.replace("validation_share = 0.1", "validation_share = 0.2")),
+    ] {
+        write(&changed);
+        for command in ["evaluate", "quantize"] {
+            let message = failure(&[command, "net.toml"]);
+            assert!(message.contains(part) && message.contains("train again"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn trainings_that_were_stopped_are_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 300, 40);
+    fs::write(folder.join("net.toml"), description(500, AFTER).replace(LAYERS, PADDED)).unwrap();
+    let failure = |arguments: &[&str]| {
+        let output = host_trainer(folder, arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let arguments = ["train", "net.toml", "--out", "here"];
+    let resume = ["train", "net.toml", "--out", "here", "--resume"];
+    assert!(failure(&resume).contains("no checkpoint"), "there is nothing to go on from");
+    let mut child = host_trainer(folder, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("epoch   2")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let last = lines.last().unwrap().unwrap();
+    assert!(last.contains("train net.toml --out here --resume"), "{last}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let checkpoint = folder.join("here/checkpoint-seed3.safetensors");
+    let before = fs::read(&checkpoint).unwrap();
+    let message = failure(&arguments);
+    assert!(message.contains("--resume") && message.contains("--restart"), "{message}");
+    assert!(fs::read(&checkpoint).unwrap() == before);
+    // A few epochs from the start.
+    fs::write(folder.join("net.toml"), description(1, AFTER).replace(LAYERS, PADDED)).unwrap();
+    good(host_trainer(folder, &["train", "net.toml", "--out", "here", "--restart"]).output().unwrap());
+    // What is at its end may be done again.
+    good(host_trainer(folder, &arguments).output().unwrap());
+}
+
+#[test]
+fn the_best_of_several_seeds_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 400, 40);
+    let text = description(2, "").replace(LAYERS, PADDED);
+    let train = |seeds: &str| {
+        fs::write(folder.join("net.toml"), text.replace("seeds = [3]", &format!("seeds = {seeds}"))).unwrap();
+        let out = folder.join(seeds);
+        good(host_trainer(folder, &["train", "net.toml", "--out", seeds]).output().unwrap());
+        (results(&out), fs::read(out.join("net-f32.graph")).unwrap())
+    };
+    let (both, kept) = train("[3, 4]");
+    let alone = ["[3]", "[4]"].map(train);
+    assert_ne!(alone[0].1, alone[1].1);
+    // By the images held out: more right, or as many with less loss.
+    let best = |results: &serde_json::Value| {
+        let epochs = results["epochs"].as_array().unwrap().iter();
+        let numbers = epochs.map(|epoch| ["test_accuracy", "test_loss"].map(|name| epoch[name].as_f64().unwrap()));
+        numbers.max_by(|a, b| a[0].total_cmp(&b[0]).then(b[1].total_cmp(&a[1]))).unwrap()
+    };
+    let [three, four] = [0, 1].map(|place| best(&alone[place].0));
+    let place = usize::from(four[0] > three[0] || (four[0] == three[0] && four[1] < three[1]));
+    assert!(kept == alone[place].1, "{three:?} {four:?}");
+    assert_eq!(both["seed"], 3 + place);
 }
 
 #[test]
@@ -333,11 +524,39 @@ fn errors_show_the_line() {
     assert!(message.contains("10 classes") && message.contains("outputs = 10"), "{message}");
     let message = run(&good.replace("\"digits\"", "\"nowhere\""));
     assert!(message.contains("nowhere"), "{message}");
+    // The module is a folder in that of the results.
+    for (module, says) in [
+        ("../evil", "`evil` is one"),
+        ("fn", "`fn_` is one"),
+        ("Le-Net", "`le_net`"),
+        ("", "a letter first"),
+        ("pictures", "report"),
+    ] {
+        let message = run(&format!("{good}\n[target]\nmodule = \"{module}\"\n"));
+        assert!(message.contains("module = ") && message.contains(says), "{message}");
+    }
+    let message = run(&good.replace("[data]", "name = \"猫\"\n[data]"));
+    assert!(message.contains("net.toml:2:") && message.contains("[target]"), "{message}");
+    // What cannot be quantized is found before training.
+    for (fields, line, parts) in [
+        ("weight_range = { percentile = 5.0 }", "weight_range", ["above 50", "99.9"]),
+        ("activations = \"int16\"\nweights = \"int4\"", "weights", ["int8 activations", "int8 weights"]),
+        ("int8_layers = [\"con1\"]", "int8_layers", ["no layer `con1`", "conv1, conv2, dense1"]),
+        ("activations = \"int16\"", "activations", ["hard swish", "use int8"]),
+    ] {
+        let text = description(1, &format!("[quantization]\n{fields}\n"))
+            .replace("{ kind = \"relu\" }", "{ kind = \"hard_swish\" }");
+        let message = run(&text);
+        let line = 1 + text.lines().position(|text| text.starts_with(line)).unwrap();
+        assert!(message.contains(&format!("net.toml:{line}:")), "{message}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
     fs::write(folder.join("half.safetensors"), [9; 100]).unwrap();
     let output = host_trainer(folder, &["inspect", "half.safetensors"]).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && message.contains("half.safetensors is not a whole checkpoint"), "{message}");
     assert!(!folder.join("out").exists(), "nothing is written before the description is known to be good");
+    fs::write(folder.join("net.toml"), good).unwrap();
     let output = host_trainer(folder, &["evaluate", "net.toml"]).output().unwrap();
     assert!(!output.status.success());
 }

@@ -11,7 +11,8 @@ pub struct Described {
     pub description: Description,
     /// Its text.
     pub text: String,
-    file: PathBuf,
+    /// Where it is.
+    pub file: PathBuf,
 }
 
 impl Described {
@@ -32,6 +33,27 @@ impl Described {
     pub fn out(&self, option: Option<&Path>) -> PathBuf {
         let default = || Path::new("out").join(self.description.module_name());
         option.map(Path::to_owned).or_else(|| self.description.target.out.clone()).unwrap_or_else(default)
+    }
+
+    /// Checks that the networks in a folder of results, which were trained with another description, are still this one's.
+    pub fn same_network(&self, trained: &Description, out: &Path) -> Result<(), Failure> {
+        let own = &self.description;
+        let part = if own.network != trained.network {
+            "[network]"
+        } else if own.data != trained.data {
+            "[data]"
+        } else if own.training.validation_share != trained.training.validation_share {
+            "the validation_share of [training]"
+        } else {
+            return Ok(());
+        };
+        Err(format!(
+            "{}: {part} is not as it was when the network in {} was trained; train again, or name the folder of other \
+             results with --out",
+            self.file.display(),
+            out.display()
+        )
+        .into())
     }
 
     /// An error for people: with the line, if it is about the description.

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::description::Described;
 use host_trainer::graph::Element;
-use host_trainer::workflow::{Files, files};
+use host_trainer::workflow::{Files, files, integer};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub struct Options {
     /// Folder for the module [default: in that of the results]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Which form of the network [default: integers, if it was quantized]
+    /// Which form of the network [default: what the description says]
     #[arg(long, value_name = "FORM", value_parser = ["f32", "int8", "int16", "int4"])]
     form: Option<String>,
     /// Print JSON
@@ -31,8 +31,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let described = Described::read(&options.description)?;
     let description = &described.description;
     let results = Files::new(description, &described.out(options.out.as_deref()));
-    let quantized = ["int8", "int16", "int4"].into_iter().find(|form| results.graph(form).exists());
-    let wanted = if description.quantization.is_some() { quantized.unwrap_or("f32") } else { "f32" };
+    let wanted = description.quantization.as_ref().map_or("f32", |quantization| integer::form(&quantization.options));
     let form = options.form.as_deref().unwrap_or(wanted);
     let graph = results.read(form)?;
     let folder = options.to.clone().unwrap_or_else(|| results.module());

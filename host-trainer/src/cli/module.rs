@@ -1,9 +1,11 @@
 //! A generated module and the network that it was made from.
 
+use super::description::Described;
 use super::{Failure, read};
 use host_trainer::generate::{self, Module};
 use host_trainer::graph::Graph;
 use host_trainer::graph::optimize::{self, optimize};
+use host_trainer::workflow::Files;
 use host_trainer::{import, plan};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +32,10 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// From a folder that `host-trainer import` wrote, or from a network's file, which is imported for the purpose.
+    /// From a module's folder, from the description of a network that was trained, whose module is meant, or from a network's
+    /// file, which is imported for the purpose.
     pub fn open(path: &Path, plan: plan::Options) -> Result<Self, Failure> {
+        let path = &folder_of(path)?;
         let options = generate::Options { plan, ..generate::Options::default() };
         let name = import::module_name(path);
         if path.is_file() {
@@ -42,7 +46,7 @@ impl Imported {
         }
         if !path.is_dir() {
             return Err(format!(
-                "there is no {}: name a network's file, or a folder that `host-trainer import` wrote",
+                "there is no {}: name a network's file, or a module's folder that `host-trainer import` or `train` wrote",
                 path.display()
             )
             .into());
@@ -71,14 +75,23 @@ fn optimized(graph: &Graph) -> Result<Graph, Failure> {
     Ok(graph)
 }
 
+/// The module's folder, if this is the description of a network that was trained.
+pub fn folder_of(path: &Path) -> Result<PathBuf, Failure> {
+    if path.extension().is_none_or(|extension| extension != "toml") {
+        return Ok(path.to_owned());
+    }
+    let described = Described::read(path)?;
+    Ok(Files::new(&described.description, &described.out(None)).module())
+}
+
 /// The network's file in a module's folder.
 fn source_in(folder: &Path) -> Result<PathBuf, Failure> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let is_source = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == SOURCE);
     entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_source).ok_or_else(|| {
         format!(
-            "{} holds no copy of the network ({SOURCE}.tflite): import it again with `host-trainer import`, or name the \
-             network's file instead of the folder",
+            "{} holds no copy of the network ({SOURCE}.graph or .tflite): name a module's folder that `host-trainer import` \
+             or `train` wrote, or the network's file",
             folder.display()
         )
         .into()

@@ -5,7 +5,7 @@ use super::description::Described;
 use super::{Failure, read};
 use clap::ValueEnum;
 use host_trainer::data::{DataSet, DataSource, Images};
-use host_trainer::graph::Graph;
+use host_trainer::graph::{Element, Graph};
 use host_trainer::quantize;
 use host_trainer::spec::Quantization;
 use host_trainer::train::InputScaling;
@@ -23,9 +23,9 @@ pub struct Source {
     /// Folder of images, for a network's file: IDX, CIFAR records, NumPy arrays, or a folder of pictures for each class
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What a level `p` of a pixel is to the network, for a network's file
-    #[arg(long, value_enum, default_value_t = Levels::Unit)]
-    levels: Levels,
+    /// What a level `p` of a pixel is to the network, for a network's file [default: unit; of int8, what makes its input p - 128]
+    #[arg(long, value_enum)]
+    levels: Option<Levels>,
 }
 
 /// What levels of 0 to 255 are to a network.
@@ -68,30 +68,44 @@ impl Source {
     /// Reads the networks and the images.
     pub fn open(&self) -> Result<Networks, Failure> {
         if self.network.extension().is_some_and(|extension| extension == "toml") {
+            if self.data.is_some() || self.levels.is_some() {
+                return Err("--data and --levels are for a network's file; a description says it itself".into());
+            }
             let described = Described::read(&self.network)?;
             let out = described.out(self.out.as_deref());
             let files = Files::new(&described.description, &out);
-            let data =
-                Prepared::load(&described.description, &described.base()).map_err(|error| described.explain(error))?;
+            // What it was trained with says what levels are to it.
+            let trained = files.description()?;
+            described.same_network(&trained, &out)?;
+            let data = Prepared::load(&trained, &described.base()).map_err(|error| described.explain(error))?;
             let mut graphs = vec![("f32".to_owned(), files.read("f32")?)];
-            if described.description.quantization.is_some() {
-                for form in ["int8", "int16", "int4"] {
-                    if files.graph(form).exists() {
-                        graphs.push((form.to_owned(), files.read(form)?));
-                    }
+            for form in integer::FORMS {
+                if files.graph(form).exists() {
+                    graphs.push((form.to_owned(), files.read(form)?));
                 }
             }
             let Prepared { set, train, exported, .. } = data;
             return Ok(Networks { graphs, set, training: train, scaling: exported, described: Some((described, out)) });
+        }
+        if self.out.is_some() {
+            return Err("--out is for a description".into());
         }
         let graph = read(&self.network)?;
         let Some(folder) = &self.data else {
             return Err("name the folder of the images: --data DIR".into());
         };
         let set = DataSource::detect(folder)?.load(Path::new(""))?;
-        let name = integer::name(&graph, &quantize::Options::default()).to_owned();
+        let (name, usual) = match graph.value(graph.inputs[0]).element {
+            Element::F32 => ("f32", Levels::Unit.scaling()),
+            Element::Int8(quantization) => {
+                let offset = f32::from(quantization.zero_point) + 128.0;
+                ("int8", InputScaling { offset: vec![offset], factor: vec![quantization.scale] })
+            }
+            Element::Int16(_) => ("int16", Levels::Unit.scaling()),
+        };
+        let (name, scaling) = (name.to_owned(), self.levels.map_or(usual, Levels::scaling));
         let training = set.train.clone();
-        Ok(Networks { graphs: vec![(name, graph)], set, training, scaling: self.levels.scaling(), described: None })
+        Ok(Networks { graphs: vec![(name, graph)], set, training, scaling, described: None })
     }
 }
 

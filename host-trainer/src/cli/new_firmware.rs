@@ -15,7 +15,7 @@ use std::path::{PathBuf, absolute};
 /// Options of the command.
 #[derive(clap::Args)]
 pub struct Options {
-    /// A folder that `host-trainer import` wrote, or a network's file
+    /// A module's folder that `host-trainer import` or `train` wrote, the description of a trained network, or a network's file
     module: PathBuf,
     /// The board: mps2-an386 (Cortex-M4), mps2-an385 (M3), mps2-an500 (M7), mps2-an505 (M33), mps3-an547 (M55) or
     /// microbit (M0); QEMU has them all

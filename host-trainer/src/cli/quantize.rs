@@ -44,8 +44,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let accuracies = [accuracy(float)?, accuracy(&quantized.graph)?];
         Ok((quantized, accuracies))
     };
-    let (quantized, [before, after]) = in_threads(options.threads, work)??;
-    let form = integer::name(&quantized.graph, &settings.options);
+    let explain = |error| match &networks.described {
+        Some((described, _)) => described.explain(error),
+        None => error.into(),
+    };
+    let (quantized, [before, after]) = in_threads(options.threads, work)?.map_err(explain)?;
+    let form = integer::form(&settings.options);
     let (folder, name) = match &networks.described {
         Some((described, out)) => {
             let path = Files::new(&described.description, out).graph(form);
@@ -74,6 +78,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             100.0 * after
         );
         println!("{}", file.display());
+        if let Some((described, _)) = &networks.described {
+            println!("`host-trainer export {}` makes it a module", described.file.display());
+        }
     }
     Ok(())
 }

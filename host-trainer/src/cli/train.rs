@@ -3,7 +3,7 @@
 use super::Failure;
 use super::description::{Described, in_threads};
 use host_trainer::train::{Epoch, Event as TrainEvent};
-use host_trainer::workflow::{self, Event, Options as Places, Outcome};
+use host_trainer::workflow::{self, Earlier, Event, Options as Places, Outcome};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +21,9 @@ pub struct Options {
     /// Go on from the checkpoint of a run that was stopped; the result is that of a run that was not
     #[arg(long)]
     resume: bool,
+    /// Begin again where a run was stopped, and lose its checkpoint
+    #[arg(long, conflicts_with = "resume")]
+    restart: bool,
     /// Number of threads [default: all cores]; the results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -47,7 +50,12 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             eprintln!("\nstopping after this step; press Ctrl-C again to stop without a checkpoint");
         }
     })?;
-    let places = Places { base: described.base(), out: out.clone(), resume: options.resume };
+    let earlier = match (options.resume, options.restart) {
+        (true, _) => Earlier::Resume,
+        (_, true) => Earlier::Replace,
+        _ => Earlier::Protect,
+    };
+    let places = Places { base: described.base(), out: out.clone(), earlier };
     let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
         ProgressStyle::with_template("{prefix}: {msg}\n[{wide_bar}] {percent:>3} %, {eta} left")
@@ -64,7 +72,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             if options.json {
                 println!("{}", serde_json::json!({ "stopped": true, "out": out }));
             } else {
-                println!("stopped; go on with `host-trainer train {} --resume`", options.description.display());
+                let out = options.out.as_ref().map_or(String::new(), |out| format!(" --out {}", out.display()));
+                let description = options.description.display();
+                println!("stopped; go on with `host-trainer train {description}{out} --resume`");
             }
             Ok(ExitCode::from(STOPPED))
         }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Options of the command.
 #[derive(clap::Args)]
 pub struct Options {
-    /// A folder that `host-trainer import` wrote, or a network's file
+    /// A module's folder that `host-trainer import` or `train` wrote, the description of a trained network, or a network's file
     module: PathBuf,
     /// Inputs: a NumPy array (.npy) of the network's type for each of its inputs, the first dimension counting them; or one
     /// file of bytes as they are in memory, all inputs of the first inference, then of the second, and so on

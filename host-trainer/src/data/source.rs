@@ -222,7 +222,10 @@ impl DataSource {
                 let decoding = Decoding { size: *size, channels: *channels, fit: *fit };
                 let read =
                     |folder: &Path, classes: &[String]| pictures::read(folder, classes, decoding, cache.as_deref());
-                let folders = pictures::folders(&path)?;
+                // A cache may lie there, too.
+                let is_cache = |folder: &String| cache.as_ref().is_some_and(|cache| *cache == path.join(folder));
+                let folders: Vec<String> =
+                    pictures::folders(&path)?.into_iter().filter(|folder| !is_cache(folder)).collect();
                 let (classes, train, test) = if folders == ["test", "train"] {
                     let (train, test) = (path.join("train"), path.join("test"));
                     let (classes, test_classes) = (pictures::folders(&train)?, pictures::folders(&test)?);
@@ -236,11 +239,8 @@ impl DataSource {
                     let (train, test) = (read(&train, &classes)?, read(&test, &classes)?);
                     (classes, train, test)
                 } else {
-                    // A cache may lie there, too.
-                    let is_cache = |class: &String| cache.as_ref().is_some_and(|cache| *cache == path.join(class));
-                    let classes: Vec<String> = folders.into_iter().filter(|class| !is_cache(class)).collect();
-                    let (train, test) = read(&path, &classes)?.split(*test_share, *split_seed);
-                    (classes, train, test)
+                    let (train, test) = read(&path, &folders)?.split(*test_share, *split_seed);
+                    (folders, train, test)
                 };
                 same_shape(&path, DataSet { name: name(&path), classes, train, test })
             }

@@ -3,7 +3,10 @@
 //! Geometry is `bareconv`'s: padding is `[top, left, bottom, right]` and smaller than the (dilated) filter or window,
 //! windows that do not fit are left out, and its shapes check the rules.
 
-use bareconv::{BlurPadding, BlurPool2dShape, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
+use bareconv::{
+    BlurPadding, BlurPool2dShape, Conv2dShape, Coordinates, DepthwiseConv2dShape, Pool2dShape, Region, SliceShape,
+    TransposedConv2dShape, UpsampleShape,
+};
 
 /// `[height, width, channels]`.
 pub type Shape = [usize; 3];
@@ -320,12 +323,41 @@ pub enum Layer {
     Softmax,
     /// The sum of two inputs; the second's height and width may be 1, and are repeated.
     Add,
+    /// The first input less the second, whose height and width may be 1, and are repeated.
+    Subtract,
     /// The product of two inputs; the second's height and width may be 1, and are repeated.
     Multiply,
     /// Inputs one after the other along an axis: 0 height, 1 width, 2 channels.
     Concatenate {
         /// The axis.
         axis: usize,
+    },
+    /// Nearest-neighbour resizing, up or down, as `bareconv::Upsample`. An input pixel's error is the sum of those of its
+    /// copies.
+    Upsample {
+        /// Height and width of the output.
+        size: [usize; 2],
+        /// Where the centres of pixels lie.
+        coordinates: Coordinates,
+    },
+    /// Zeros around the input, of channels too: with a [`Layer::Slice`] of every second pixel, what a residual connection
+    /// without weights needs where channels become more (K. He et al., *Deep Residual Learning for Image Recognition*, 2015,
+    /// option A). What a convolution or pooling pads by itself costs less.
+    Pad {
+        /// Rows, columns and channels before.
+        before: [usize; 3],
+        /// Rows, columns and channels after.
+        after: [usize; 3],
+    },
+    /// A part of the input: along each axis every `stride`-th value from `begin` to before `end`, as
+    /// `bareconv::SliceShape::new` counts them.
+    Slice {
+        /// The first row, column and channel; negative ones count from behind.
+        begin: [isize; 3],
+        /// What is behind the last ones; `isize::MAX` leaves none out.
+        end: [isize; 3],
+        /// From one to the next; negative ones go backwards.
+        stride: [isize; 3],
     },
     /// The same values in another shape.
     Reshape {
@@ -405,8 +437,12 @@ impl Layer {
             Self::Tanh => "tanh",
             Self::Softmax => "softmax",
             Self::Add => "add",
+            Self::Subtract => "subtract",
             Self::Multiply => "multiply",
             Self::Concatenate { .. } => "concatenate",
+            Self::Upsample { .. } => "upsample",
+            Self::Pad { .. } => "pad",
+            Self::Slice { .. } => "slice",
             Self::Reshape { .. } => "reshape",
             Self::Flatten => "flatten",
             Self::FakeQuantize => "fake_quantize",
@@ -416,7 +452,7 @@ impl Layer {
     /// How many inputs it takes.
     pub(super) const fn inputs(&self) -> std::ops::RangeInclusive<usize> {
         match self {
-            Self::Add | Self::Multiply => 2..=2,
+            Self::Add | Self::Subtract | Self::Multiply => 2..=2,
             Self::Concatenate { .. } => 1..=usize::MAX,
             _ => 1..=1,
         }
@@ -484,7 +520,7 @@ impl Layer {
                 require((0.0..1.0).contains(&rate), "the rate is at least 0 and below 1").map(|()| input)
             }
             Self::LeakyRelu { slope } => require(slope.is_finite(), "the slope is finite").map(|()| input),
-            Self::Add | Self::Multiply => {
+            Self::Add | Self::Subtract | Self::Multiply => {
                 let repeated = [1, 1, input[2]];
                 require(
                     inputs[1] == input || inputs[1] == repeated,
@@ -502,6 +538,16 @@ impl Layer {
                     require(whole == output, "all inputs have the same shape but for the axis")?;
                 }
                 Ok(output)
+            }
+            Self::Upsample { size, coordinates } => {
+                UpsampleShape::new(input, size, coordinates).map_err(rule).map(|shape| shape.output())
+            }
+            Self::Pad { before, after } => {
+                let output = [0, 1, 2].map(|i| before[i].saturating_add(input[i]).saturating_add(after[i]));
+                Region::new(input, before, output).map_err(rule).map(|_| output)
+            }
+            Self::Slice { begin, end, stride } => {
+                SliceShape::new(input, begin, end, stride).map_err(rule).map(|shape| shape.output())
             }
             Self::Reshape { shape } => {
                 require(size(shape) == size(input), "a reshaped tensor has as many values").map(|()| shape)
@@ -536,6 +582,12 @@ impl Layer {
             Self::PRelu => Numbers { weights: input[2], bias: 0, state: 0 },
             _ => Numbers::default(),
         }
+    }
+
+    /// Whether it is no more than a factor for each channel, as batch normalization's: a depthwise convolution of one pixel.
+    /// Neither weight decay nor pruning is meant for those.
+    pub(crate) fn only_scales(&self) -> bool {
+        matches!(self, Self::DepthwiseConv2d(conv) if conv.filter == [1, 1] && conv.multiplier == 1)
     }
 
     /// Whether it has weights that multiply its inputs: what initialization, weight decay and quantization of weights

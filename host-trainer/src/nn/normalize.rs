@@ -10,9 +10,10 @@ impl Network {
     /// The network, and its parameters, that computes of `x` what this one computes of `scales[c] * x + shifts[c]` in every
     /// channel `c`: for inputs whose integers have one scale for all channels.
     ///
-    /// If a dense or locally connected layer, or a convolution without padding, is all that takes the input, it becomes a part
-    /// of that. Otherwise it is a depthwise convolution of 1 x 1 before everything: what pads the input afterwards are zeros of
-    /// its output. The moving averages stay as they are.
+    /// If a dense or locally connected layer, or a convolution, is all that takes the input, it becomes a part of that; of a
+    /// convolution with padding, which has no place for them, only where there are no shifts. Otherwise it is a depthwise
+    /// convolution of 1 x 1 before everything: what pads the input afterwards are zeros of its output. The moving averages
+    /// stay as they are.
     ///
     /// # Panics
     /// When `parameters` are not the network's, or there is not one of the others for each channel.
@@ -25,7 +26,7 @@ impl Network {
         let first = takers.next().filter(|_| self.takers(self.input()) == 1);
         let folds = |layer: &Layer| match layer {
             Layer::Dense { .. } | Layer::LocallyConnected2d(_) => true,
-            Layer::Conv2d(conv) => conv.padding == [0; 4],
+            Layer::Conv2d(conv) => conv.padding == [0; 4] || shifts.iter().all(|&shift| shift == 0.0),
             _ => false,
         };
         let first = first.filter(|&node| folds(&self.nodes()[node].layer));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::random::Random;
+use bareconv::Coordinates;
 
 mod forward;
 mod gradients;
@@ -209,11 +210,30 @@ fn networks() -> Vec<(&'static str, Network)> {
         ),
         ("sum", joined([4, 5, 3], Layer::Add, false)),
         ("sum with a pixel", joined([4, 5, 3], Layer::Add, true)),
+        ("difference", joined([4, 5, 3], Layer::Subtract, false)),
+        ("difference with a pixel", joined([4, 5, 3], Layer::Subtract, true)),
         ("product", joined([4, 5, 3], Layer::Multiply, false)),
         ("product with a pixel", joined([4, 5, 3], Layer::Multiply, true)),
         ("one below the other", joined([4, 5, 3], Layer::Concatenate { axis: 0 }, false)),
         ("side by side", joined([4, 5, 3], Layer::Concatenate { axis: 1 }, false)),
         ("channels", joined([4, 5, 3], Layer::Concatenate { axis: 2 }, false)),
+        ("upsampling", behind([3, 4, 5], Layer::Upsample { size: [6, 12], coordinates: Coordinates::Asymmetric })),
+        (
+            "resizing by centres",
+            behind([3, 5, 3], Layer::Upsample { size: [5, 3], coordinates: Coordinates::HalfPixel }),
+        ),
+        (
+            "resizing by corners",
+            behind([4, 5, 2], Layer::Upsample { size: [9, 8], coordinates: Coordinates::AlignCorners }),
+        ),
+        ("padding", behind([4, 5, 3], Layer::Pad { before: [1, 0, 2], after: [2, 3, 1] })),
+        (
+            "slice",
+            behind(
+                [6, 7, 5],
+                Layer::Slice { begin: [1, -1, 0], end: [isize::MAX, isize::MIN, -1], stride: [2, -2, 1] },
+            ),
+        ),
         (
             "reshape",
             Network::new(

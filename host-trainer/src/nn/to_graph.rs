@@ -9,7 +9,10 @@ use crate::graph::{
     Weights,
 };
 use bareconv::reference::pyramid_bin;
-use bareconv::{Activation, BatchNormParameters, BlurPadding, BlurPool2dShape, Conv2dShape, DepthwiseConv2dShape};
+use bareconv::{
+    Activation, BatchNormParameters, BlurPadding, BlurPool2dShape, Conv2dShape, Coordinates, DepthwiseConv2dShape,
+    SliceShape,
+};
 
 /// A network that has no intermediate form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +98,7 @@ impl Builder<'_> {
             | Operator::Transposed { activation, .. }
             | Operator::LocallyConnected { activation, .. }
             | Operator::Add(activation)
+            | Operator::Subtract(activation)
             | Operator::Multiply(activation)
                 if *activation == Activation::Identity =>
             {
@@ -280,8 +284,18 @@ impl Builder<'_> {
             Layer::Tanh => Operator::Function(Function::Tanh),
             Layer::Softmax => Operator::Function(Function::Softmax { beta: 1.0 }),
             Layer::Add => Operator::Add(activation),
+            Layer::Subtract => Operator::Subtract(activation),
             Layer::Multiply => Operator::Multiply(activation),
             Layer::Concatenate { axis } => Operator::Concatenate { axis },
+            Layer::Upsample { coordinates, .. } => Operator::ResizeNearest {
+                align_corners: coordinates == Coordinates::AlignCorners,
+                half_pixel_centers: coordinates == Coordinates::HalfPixel,
+            },
+            Layer::Pad { before, after } => Operator::Pad { before, after, value: Numbers::F32(vec![0.0]) },
+            Layer::Slice { begin, end, stride } => {
+                let shape = SliceShape::new(input, begin, end, stride).expect("it was checked");
+                Operator::Slice { begin: shape.begin(), stride: shape.stride() }
+            }
             Layer::Reshape { .. } | Layer::Flatten => Operator::Reshape,
         };
         Ok(self.add(name, operator, x, output))

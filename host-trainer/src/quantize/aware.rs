@@ -148,15 +148,10 @@ fn place(network: &Network, value: Value) -> usize {
     network.producer(value).map_or(0, |node| node + 1)
 }
 
-/// The nodes that take a value.
-fn takers(network: &Network, value: Value) -> impl Iterator<Item = &Node> {
-    network.nodes().iter().filter(move |node| node.inputs.contains(&value))
-}
-
 /// The only node that takes the output of a node, if it is no output of the network.
-fn only_taker(network: &Network, index: usize) -> Option<&Node> {
-    let value = network.value(index);
-    let mut takers = takers(network, value);
+fn only_taker(network: &Network, index: usize) -> Option<usize> {
+    let (value, nodes) = (network.value(index), network.nodes());
+    let mut takers = (0..nodes.len()).filter(|&taker| nodes[taker].inputs.contains(&value));
     takers.next().filter(|_| takers.next().is_none() && network.output() != value)
 }
 
@@ -170,6 +165,7 @@ fn fuses(layer: &Layer) -> bool {
             | Layer::LocallyConnected2d(_)
             | Layer::Dense { .. }
             | Layer::Add
+            | Layer::Subtract
             | Layer::Multiply
     )
 }
@@ -178,7 +174,8 @@ fn fuses(layer: &Layer) -> bool {
 /// behind the pooling, where there is less of it.
 fn rounds(network: &Network, index: usize) -> bool {
     let nodes = network.nodes();
-    let is_pooled = |index| matches!(only_taker(network, index), Some(Node { layer: Layer::MaxPool2d(_), .. }));
+    let is_pooled =
+        |index| only_taker(network, index).is_some_and(|taker| matches!(nodes[taker].layer, Layer::MaxPool2d(_)));
     let mut first = index;
     while let Layer::MaxPool2d(_) = nodes[first].layer
         && let Some(before) = network.producer(nodes[first].inputs[0])
@@ -191,31 +188,48 @@ fn rounds(network: &Network, index: usize) -> bool {
 
 /// Whether the output of a node has a quantization of its own.
 fn has_quantization(network: &Network, index: usize) -> bool {
-    let layer = &network.nodes()[index].layer;
+    let nodes = network.nodes();
+    let layer = &nodes[index].layer;
     let keeps = matches!(
         layer,
-        Layer::MaxPool2d(_)
-            | Layer::AveragePool2d { .. }
+        Layer::AveragePool2d { .. }
             | Layer::GlobalAveragePool
             | Layer::SpatialPyramidPool { .. }
-            | Layer::Reshape { .. }
-            | Layer::Flatten
             | Layer::Dropout { .. }
             | Layer::FakeQuantize
             | Layer::Sigmoid
             | Layer::Tanh
             | Layer::Softmax
     );
-    if keeps {
+    if keeps || moves(layer) {
         return false;
     }
-    match only_taker(network, index).map(|node| &node.layer) {
-        // It never exists by itself.
-        Some(Layer::Relu | Layer::Relu6) if fuses(layer) => false,
-        // Concatenated values share the result's quantization.
-        Some(Layer::Concatenate { .. }) => false,
-        _ => true,
+    let mut taker = only_taker(network, index);
+    let taken_by = |taker: Option<usize>| taker.map(|taker| &nodes[taker].layer);
+    // It never exists by itself.
+    if matches!(taken_by(taker), Some(Layer::Relu | Layer::Relu6)) && fuses(layer) {
+        return false;
     }
+    // What is concatenated has the result's quantization, wherever it is moved before.
+    while let Some(next) = taker
+        && moves(&nodes[next].layer)
+    {
+        taker = only_taker(network, next);
+    }
+    !matches!(taken_by(taker), Some(Layer::Concatenate { .. }))
+}
+
+/// Whether each output of a layer is one of its inputs, or 0: to round before it is to round behind it.
+fn moves(layer: &Layer) -> bool {
+    matches!(
+        layer,
+        Layer::MaxPool2d(_)
+            | Layer::Upsample { .. }
+            | Layer::Pad { .. }
+            | Layer::Slice { .. }
+            | Layer::Reshape { .. }
+            | Layer::Flatten
+    )
 }
 
 /// The name in the graph of the output of a node: an activation is part of the operator before it, if it can be.

@@ -108,43 +108,40 @@ pub(super) fn quantize_with(
     Ok(Quantized { graph: quantized, report })
 }
 
-/// Checks options, and that the graph is in float32.
-pub(super) fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeError> {
+/// Checks that a graph is in float32 and can become what the options say, as every quantization does first.
+///
+/// # Errors
+/// Where an option makes no sense, or the graph has an operator that the integers lack.
+pub fn check(graph: &Graph, options: &Options) -> Result<(), QuantizeError> {
     graph.check()?;
-    for choice in [options.activation_range, options.weight_range] {
+    for (field, choice) in [("activation_range", options.activation_range), ("weight_range", options.weight_range)] {
         if let RangeChoice::Percentile(percent) = choice
             && !(percent > 50.0 && percent <= 100.0)
         {
-            return Err(QuantizeError::Options(format!(
-                "a percentile of {percent} is no range; it is above 50 and at most 100, and 99.9 is usual"
-            )));
+            let remedy = "it is above 50 and at most 100, and 99.9 is usual";
+            return Err(QuantizeError::option(field, format!("a percentile of {percent} is no range"), remedy));
         }
     }
     if options.activations == Integers::Int16 && options.weights == WeightBits::Int4 {
-        let text = "int4 weights are for int8 activations: choose int8 weights for int16 activations";
-        return Err(QuantizeError::Options(text.to_owned()));
+        let remedy = "choose int8 weights for int16 activations";
+        return Err(QuantizeError::option("weights", "int4 weights are for int8 activations", remedy));
     }
     if let Some(input) = options.input {
-        let whole = options.rounding != Rounding::PowerOfTwo || input.scale.log2().fract() == 0.0;
-        if !whole {
-            return Err(QuantizeError::Options(format!(
-                "rounding by powers of two needs an input scale that is one, not {}: leave it to the calibration inputs",
-                input.scale
-            )));
+        let remedy = "leave it to the calibration inputs";
+        if options.rounding == Rounding::PowerOfTwo && input.scale.log2().fract() != 0.0 {
+            let problem = format!("rounding by powers of two needs an input scale that is one, not {}", input.scale);
+            return Err(QuantizeError::option("input", problem, remedy));
         }
         if options.activations == Integers::Int16 && input.zero_point != 0 {
-            let text = "an int16 input has the zero point 0: leave its quantization to the calibration inputs";
-            return Err(QuantizeError::Options(text.to_owned()));
+            return Err(QuantizeError::option("input", "an int16 input has the zero point 0", remedy));
         }
     }
     for name in &options.int8_layers {
         let with_weights = |node: &&crate::graph::Node| node.operator.weights().is_some();
         let names: Vec<&str> = graph.nodes.iter().filter(with_weights).map(|node| node.name.as_str()).collect();
         if !names.contains(&name.as_str()) {
-            return Err(QuantizeError::Options(format!(
-                "int8_layers: there is no layer `{name}` with weights; there are {}",
-                names.join(", ")
-            )));
+            let problem = format!("there is no layer `{name}` with weights");
+            return Err(QuantizeError::option("int8_layers", problem, format!("there are {}", names.join(", "))));
         }
     }
     for value in &graph.values {

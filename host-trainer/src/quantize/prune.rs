@@ -105,13 +105,10 @@ impl Mask {
         }
     }
 
-    /// Sets the parameters from `start` on that are not kept to 0.
-    pub fn apply(&self, start: usize, parameters: &mut [f32]) {
-        for (parameter, &kept) in parameters.iter_mut().zip(&self.kept[start..]) {
-            if !kept {
-                *parameter = 0.0;
-            }
-        }
+    /// Which parameters are kept.
+    #[must_use]
+    pub fn kept(&self) -> &[bool] {
+        &self.kept
     }
 
     /// The share of the weights that are pruned.
@@ -123,15 +120,12 @@ impl Mask {
 }
 
 /// A network that is pruned while it trains: before each epoch its smallest weights are set to 0, as many as the schedule
-/// says for the epoch's end, and every step keeps them there. No epoch before all are pruned is a training's best one. A training's result may be a mean over steps:
-/// [`Mask::apply`] makes its pruned weights exactly 0, too.
+/// says for the epoch's end, and the trainer keeps them there. No epoch before all are pruned is a training's best one.
 #[derive(Debug)]
 pub struct Pruned<T> {
     model: T,
     pruning: Pruning,
     mask: Mask,
-    /// The share that is to be pruned before the next step.
-    due: Option<f64>,
     /// Whether the present epoch prunes the last weights, or comes after that one.
     complete: bool,
 }
@@ -141,7 +135,7 @@ impl<T: Trainable> Pruned<T> {
     #[must_use]
     pub fn new(model: T, pruning: Pruning) -> Self {
         let mask = Mask::new(model.parameters(), &model.decayed());
-        Self { model, pruning, mask, due: None, complete: false }
+        Self { model, pruning, mask, complete: false }
     }
 
     /// Which parameters are kept so far.
@@ -187,11 +181,13 @@ impl<T: Trainable> Trainable for Pruned<T> {
         self.model.decayed()
     }
 
-    fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
-        self.model.begin_epoch(epoch, epochs);
+    fn begin_epoch(&mut self, epoch: usize, epochs: usize, parameters: &[f32]) -> Option<Vec<bool>> {
+        let cut = self.model.begin_epoch(epoch, epochs, parameters);
+        debug_assert!(cut.is_none(), "one mask at a time");
         let progress = (epoch + 1) as f64 / epochs.max(1) as f64;
-        self.due = Some(self.pruning.sparsity_at(progress));
+        self.mask.prune(parameters, self.pruning.scope, self.pruning.sparsity_at(progress));
         self.complete = progress >= self.pruning.end;
+        Some(self.mask.kept.clone())
     }
 
     fn is_complete(&self) -> bool {
@@ -199,22 +195,15 @@ impl<T: Trainable> Trainable for Pruned<T> {
     }
 
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {
-        if let Some(sparsity) = self.due.take() {
-            self.mask.prune(parameters, self.pruning.scope, sparsity);
-            self.mask.apply(0, parameters);
-        }
-        let mask = &self.mask;
-        self.model.step(batch, smoothing, parameters, &mut |range, gradient, parameters| {
-            let start = range.start;
-            update(range, gradient, parameters);
-            mask.apply(start, parameters);
-        })
+        self.model.step(batch, smoothing, parameters, update)
     }
 
     fn infer(&mut self, parameters: &[f32], inputs: &[f32], count: usize, logits: &mut [f32]) {
-        let mut kept = parameters.to_vec();
-        self.mask.apply(0, &mut kept);
-        self.model.infer(&kept, inputs, count, logits);
+        self.model.infer(parameters, inputs, count, logits);
+    }
+
+    fn adapt(&mut self, parameters: &[f32], batch: &Batch) -> bool {
+        self.model.adapt(parameters, batch)
     }
 
     fn state(&self) -> Vec<(String, Vec<f32>)> {
@@ -237,6 +226,9 @@ impl<T: Trainable> Trainable for Pruned<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Augmentation, Images};
+    use crate::train::{Average, InputScaling, Optimizer, Recipe, Schedule, Trainer, TrainingData};
+    use std::sync::atomic::AtomicBool;
 
     /// A model whose gradient pulls every parameter up by the same.
     struct Rising;
@@ -276,33 +268,52 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pruned_stays_zero_while_the_rest_trains() {
+    fn epochs_prune_what_the_schedule_says() {
         let pruning = Pruning { sparsity: 2.0 / 3.0, scope: PruningScope::Global, begin: 0.0, end: 1.0 };
         let mut model = Pruned::new(Rising, pruning);
-        let mut parameters = [0.5, -0.1, 3.0, 0.01];
-        let step = |model: &mut Pruned<Rising>, parameters: &mut [f32; 4]| {
-            model.step(&Batch::default(), 0.0, parameters, &mut |_, gradient: &[f32], parameters: &mut [f32]| {
-                parameters.iter_mut().zip(gradient).for_each(|(p, g)| *p -= g);
-            });
-        };
-        // After half of training 7/8 of the sparsity: 1.75 of 3 weights, rounded.
-        model.begin_epoch(0, 2);
-        assert!(!model.is_complete(), "a quarter of the sparsity is still to come");
-        step(&mut model, &mut parameters);
-        step(&mut model, &mut parameters);
-        assert_eq!(parameters, [0.0, 0.0, 5.0, 2.01]);
+        // After half of training 7/8 of the sparsity: 1.75 of 3 weights, rounded. The last parameter is a bias.
+        let lives = model.begin_epoch(0, 2, &[0.5, -0.1, 3.0, 0.01]);
+        assert_eq!(lives.as_deref(), Some(&[false, false, true, true][..]));
+        assert!(!model.is_complete(), "an eighth of the sparsity is still to come");
         assert!((model.mask().sparsity() - 2.0 / 3.0).abs() < 1e-12);
-        // An average still remembers what was pruned; what is inferred does not.
-        let mut logits = [0.0; 4];
-        model.infer(&[9.0; 4], &[], 1, &mut logits);
-        assert_eq!(logits, [0.0, 0.0, 9.0, 9.0]);
+        // An epoch that goes on prunes nothing more, whatever the weights are now.
+        assert_eq!(model.begin_epoch(0, 2, &[0.0, 0.0, 0.0, 0.0]), lives);
 
         let mut other = Pruned::new(Rising, pruning);
         assert!(other.restore(&model.state()));
         assert_eq!(other.mask(), model.mask());
-        other.begin_epoch(1, 2);
+        other.begin_epoch(1, 2, &[0.0, 0.0, 7.0, 1.0]);
         assert!(other.is_complete());
         assert!(!other.restore(&[]));
+    }
+
+    /// The gradients of what is cut off have no part in the norm by which all are clipped.
+    #[test]
+    fn clipping_by_norm_leaves_pruned_weights_out() {
+        let image = Images { size: [1, 1], channels: 1, pixels: vec![0], labels: vec![0] };
+        let scaling = InputScaling::unit(1);
+        let data = TrainingData { train: &image, validation: None, test: None, scaling: &scaling };
+        let recipe = Recipe {
+            epochs: 1,
+            batch: 1,
+            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+            schedule: Schedule::Constant { peak: 1.0, warm_up: 0.0 },
+            weight_decay: 0.0,
+            label_smoothing: 0.0,
+            clip_norm: Some(std::f32::consts::SQRT_2 / 2.0),
+            clip_value: None,
+            average: Average::None,
+            augmentation: Augmentation::NONE,
+            early_stopping: None,
+        };
+        let pruning = Pruning { sparsity: 2.0 / 3.0, scope: PruningScope::Global, begin: 0.0, end: 0.0 };
+        let start = vec![0.5, -0.1, 3.0, 0.01];
+        let mut trainer = Trainer::new(Pruned::new(Rising, pruning), data, start, recipe, 1).unwrap();
+        trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+        // Two live: their gradients have the norm sqrt(2), and half of it is left.
+        for (have, want) in trainer.parameters().iter().zip([0.0, 0.0, 3.5, 0.51]) {
+            assert!((have - want).abs() < 1e-6, "{have} {want}");
+        }
     }
 
     #[test]
@@ -328,11 +339,7 @@ mod tests {
         // Biases at 3 and 8 are no weights.
         let layers = [0..3, 4..8];
         let parameters = [0.1, -5.0, 3.0, 0.0, -0.2, 7.0, -0.3, 6.0, 0.0];
-        let pruned = |mask: &Mask| {
-            let mut result = [1.0; 9];
-            mask.apply(0, &mut result);
-            result.map(|value| value == 0.0)
-        };
+        let pruned = |mask: &Mask| -> Vec<bool> { mask.kept().iter().map(|kept| !kept).collect() };
         let mut global = Mask::new(9, &layers);
         global.prune(&parameters, PruningScope::Global, 3.0 / 7.0);
         assert_eq!(pruned(&global), [true, false, false, false, true, false, true, false, false]);
@@ -346,8 +353,5 @@ mod tests {
         (later[0], later[4], later[6], later[5]) = (9.0, 9.0, 9.0, 0.01);
         global.prune(&later, PruningScope::Global, 4.0 / 7.0);
         assert_eq!(pruned(&global), [true, false, false, false, true, true, true, false, false]);
-        let mut part = [1.0; 3];
-        global.apply(4, &mut part);
-        assert_eq!(part, [0.0, 0.0, 0.0]);
     }
 }

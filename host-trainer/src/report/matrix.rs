@@ -123,8 +123,10 @@ pub(super) fn picture(confusion: &Confusion, classes: &[String]) -> Picture {
     label(&mut content, 0.0, 0.0, "small middle", "rows: the true class");
     content.push_str("</g>\n");
     let slant = if longest > 3.0 { 5.0 * longest } else { 4.0 };
+    // Few classes are narrower than the heading.
+    const HEADING: f64 = 180.0;
     Picture {
-        width: left + side + slant,
+        width: left + (side + slant).max(HEADING),
         height: top + side + 4.0,
         title: format!("Confusion matrix of {count} classes"),
         content,

@@ -33,7 +33,8 @@ pub fn html(record: &RunRecord) -> String {
     histograms(
         &mut page,
         "Activations",
-        "Over some training images. Dashed lines: the range that int8 stands for; what lies outside is clamped.",
+        "Over some training images. Dashed lines: the range that the integers stand for, where it is quantized; what lies outside is \
+         clamped.",
         &record.activations,
     );
     facts(&mut page, record);

@@ -39,7 +39,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: &[&str], problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &[&str], problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         let path = path.iter().map(|&key| key.into()).collect();
         Self { path, problem: problem.into(), remedy: remedy.into() }
     }
@@ -66,6 +66,45 @@ impl Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+/// A message of serde's in the words of the schema, and what to do about it. `beside` gives the fields that the table of an
+/// unknown field has besides those that serde knows of.
+pub(super) fn explain(message: &str, beside: impl Fn(&str) -> &'static [&'static str]) -> (String, String) {
+    const SCHEMA: &str = "`host-trainer schema` prints every field";
+    let mut problem = message.replace('\n', " ");
+    // The form that this message has for layers.
+    let keys =
+        problem.strip_prefix("unexpected keys in table: ").and_then(|rest| rest.split_once(", available keys: "));
+    if let Some((field, known)) = keys {
+        let known = known.split(", ").filter(|known| !known.is_empty()).map(|known| format!("`{known}`"));
+        let known = known.collect::<Vec<_>>().join(", ");
+        problem = format!("unknown field `{field}`, expected one of {known}").trim_end().to_owned();
+    }
+    if let Some(field) = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+        let more: Vec<String> = beside(field).iter().map(|field| format!("`{field}`")).collect();
+        if !more.is_empty() {
+            let comma = if problem.ends_with('`') { ", " } else { " " };
+            problem = format!("{problem}{comma}{}", more.join(", "));
+        }
+    }
+    // Rust's types mean nothing to who writes TOML.
+    for (rust, words) in [
+        (" as i128", ""),
+        ("expected usize", "expected a whole number"),
+        ("expected u16", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected struct", "expected a table:"),
+        ("expected internally tagged enum", "expected a table with its `kind`:"),
+        ("expected newtype variant", "expected a table with its number"),
+    ] {
+        problem = problem.replace(rust, words);
+    }
+    let remedy = if message.starts_with("missing field") { format!("add it; {SCHEMA}") } else { SCHEMA.to_owned() };
+    (problem, remedy)
+}
 
 /// A description in TOML that cannot be used. Its text shows the line.
 #[derive(Clone, Debug, PartialEq, Eq)]

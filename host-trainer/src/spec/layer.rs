@@ -1,7 +1,7 @@
 //! Layers as a description names them.
 
 use crate::nn;
-use bareconv::BlurPadding;
+use bareconv::{BlurPadding, Coordinates};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -47,7 +47,7 @@ impl Padding {
     /// None.
     pub const NONE: Self = Self::Sides([0; 4]);
 
-    fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         *self == Self::NONE
     }
 }
@@ -62,6 +62,39 @@ impl From<usize> for Padding {
     fn from(all: usize) -> Self {
         Self::Sides([all; 4])
     }
+}
+
+/// Places along an axis: in TOML `[begin, end]` or `[begin, end, stride]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first one; a negative one counts from behind.
+    pub begin: isize,
+    /// What is behind the last one, counted the same way.
+    pub end: isize,
+    /// From one to the next; a negative one goes backwards.
+    pub stride: isize,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: Self = Self { begin: 0, end: isize::MAX, stride: 1 };
+}
+
+/// How the names of [`Coordinates`] are written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Coordinates", rename_all = "snake_case")]
+enum CoordinatesForm {
+    Asymmetric,
+    HalfPixel,
+    AlignCorners,
+}
+
+/// How the names of [`BlurPadding`] are written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BlurPadding", rename_all = "snake_case")]
+enum BlurPaddingForm {
+    Reflect,
+    Zero,
 }
 
 /// What a layer does. Shapes are `[height, width, channels]`.
@@ -123,7 +156,8 @@ pub enum Operator {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         stride: Pair,
         /// Rows and columns cut off from the output. `"same"`: as many that the output has the input's size times the
-        /// stride.
+        /// stride, if the filter is at least as large as the stride; a smaller one needs the difference as
+        /// `output_padding`.
         #[serde(default, skip_serializing_if = "Padding::is_none")]
         padding: Padding,
         /// Rows and columns added at the bottom and the right; less than the stride.
@@ -169,16 +203,19 @@ pub enum Operator {
         #[serde(default, skip_serializing_if = "Padding::is_none")]
         padding: Padding,
     },
-    /// The average over windows, channel by channel; padding does not count.
+    /// The average over windows, channel by channel.
     AveragePool {
         /// Height and width of the window.
         window: Pair,
         /// Distance between windows; the window's size if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<Pair>,
-        /// Rows and columns around the input, which do not count.
+        /// Rows and columns around the input.
         #[serde(default, skip_serializing_if = "Padding::is_none")]
         padding: Padding,
+        /// Whether padding counts as zeros; otherwise it is left out.
+        #[serde(default, skip_serializing_if = "is_no")]
+        including_padding: bool,
     },
     /// The average of each channel over height and width.
     GlobalAveragePool {},
@@ -200,6 +237,9 @@ pub enum Operator {
         taps: usize,
         /// Distance between the places of the filter.
         stride: usize,
+        /// What lies beside the border: the input mirrored, or zeros.
+        #[serde(default = "reflect", with = "BlurPaddingForm", skip_serializing_if = "is_reflect")]
+        padding: BlurPadding,
     },
     /// Local response normalization over channels: `x / (k + alpha * sum of squares over size channels)^beta`.
     LocalResponse {
@@ -250,10 +290,45 @@ pub enum Operator {
     Tanh {},
     /// The sum of two inputs of one shape; the second's height and width may be 1.
     Add {},
+    /// The first of two inputs of one shape less the second, whose height and width may be 1.
+    Subtract {},
     /// The product of two inputs of one shape; the second's height and width may be 1.
     Multiply {},
     /// The inputs one after the other, along the channels.
     Concatenate {},
+    /// Nearest-neighbour resizing, by a factor or to a size.
+    Upsample {
+        /// How often each pixel is repeated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        factor: Option<Pair>,
+        /// Height and width of the output, larger or smaller than the input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<Pair>,
+        /// Where the centres of pixels lie.
+        #[serde(default, with = "CoordinatesForm", skip_serializing_if = "is_default")]
+        coordinates: Coordinates,
+    },
+    /// Zeros around the input.
+    Pad {
+        /// Rows and columns of zeros.
+        #[serde(default, skip_serializing_if = "Padding::is_none")]
+        padding: Padding,
+        /// Channels of zeros before and after.
+        #[serde(default, skip_serializing_if = "is_default")]
+        channels: [usize; 2],
+    },
+    /// A part of the input.
+    Slice {
+        /// Its rows; all if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<Part>,
+        /// Its columns; all if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        columns: Option<Part>,
+        /// Its channels; all if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channels: Option<Part>,
+    },
 }
 
 impl Operator {
@@ -283,14 +358,18 @@ impl Operator {
             Self::Sigmoid {} => "sigmoid",
             Self::Tanh {} => "tanh",
             Self::Add {} => "add",
+            Self::Subtract {} => "subtract",
             Self::Multiply {} => "multiply",
             Self::Concatenate {} => "concatenate",
+            Self::Upsample { .. } => "upsample",
+            Self::Pad { .. } => "pad",
+            Self::Slice { .. } => "slice",
         }
     }
 }
 
 impl Operator {
-    /// The layer for an input of this shape, by which the padding `"same"` goes.
+    /// The layer for an input of this shape, by which the padding `"same"` and factors go.
     pub(super) fn to_layer(&self, input: nn::Shape) -> nn::Layer {
         let same = |padding: Padding, window: Pair, stride: Pair, dilation: Pair| match padding {
             Padding::Sides(sides) => sides,
@@ -349,16 +428,14 @@ impl Operator {
             }
             Self::Dense { outputs, bias } => nn::Layer::Dense { outputs, bias },
             Self::MaxPool { window, stride, padding } => nn::Layer::MaxPool2d(pool(window, stride, padding)),
-            Self::AveragePool { window, stride, padding } => {
-                nn::Layer::AveragePool2d { pool: pool(window, stride, padding), including_padding: false }
+            Self::AveragePool { window, stride, padding, including_padding } => {
+                nn::Layer::AveragePool2d { pool: pool(window, stride, padding), including_padding }
             }
             Self::GlobalAveragePool {} => nn::Layer::GlobalAveragePool,
             Self::SpatialPyramidPool { ref levels, average } => {
                 nn::Layer::SpatialPyramidPool { levels: levels.clone(), average }
             }
-            Self::BlurPool2d { max, taps, stride } => {
-                nn::Layer::BlurPool2d { max, taps, stride, padding: BlurPadding::Reflect }
-            }
+            Self::BlurPool2d { max, taps, stride, padding } => nn::Layer::BlurPool2d { max, taps, stride, padding },
             Self::LocalResponse { size, alpha, beta, k } => nn::Layer::LocalResponse { size, alpha, beta, k },
             Self::BatchNorm { momentum, epsilon } => nn::Layer::BatchNorm { momentum, epsilon },
             Self::Dropout { rate } => nn::Layer::Dropout { rate },
@@ -371,8 +448,26 @@ impl Operator {
             Self::Sigmoid {} => nn::Layer::Sigmoid,
             Self::Tanh {} => nn::Layer::Tanh,
             Self::Add {} => nn::Layer::Add,
+            Self::Subtract {} => nn::Layer::Subtract,
             Self::Multiply {} => nn::Layer::Multiply,
             Self::Concatenate {} => nn::Layer::Concatenate { axis: 2 },
+            Self::Upsample { factor, size, coordinates } => {
+                let factor = factor.unwrap_or(one()).0;
+                let size = size.map_or([0, 1].map(|axis| input[axis].saturating_mul(factor[axis])), |size| size.0);
+                nn::Layer::Upsample { size, coordinates }
+            }
+            Self::Pad { padding, channels } => {
+                let [top, left, bottom, right] = same(padding, one(), one(), one());
+                nn::Layer::Pad { before: [top, left, channels[0]], after: [bottom, right, channels[1]] }
+            }
+            Self::Slice { rows, columns, channels } => {
+                let parts = [rows, columns, channels].map(|part| part.unwrap_or(Part::ALL));
+                nn::Layer::Slice {
+                    begin: parts.map(|part| part.begin),
+                    end: parts.map(|part| part.end),
+                    stride: parts.map(|part| part.stride),
+                }
+            }
         }
     }
 }
@@ -432,6 +527,18 @@ fn is_zero(pair: &Pair) -> bool {
 
 fn is_no(value: &bool) -> bool {
     !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn reflect() -> BlurPadding {
+    BlurPadding::Reflect
+}
+
+fn is_reflect(padding: &BlurPadding) -> bool {
+    *padding == reflect()
 }
 
 fn single() -> usize {
@@ -559,6 +666,25 @@ impl Serialize for Padding {
             }
             Self::Sides(sides) => sides.serialize(serializer),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Vec::deserialize(deserializer)?[..] {
+            [begin, end] => Ok(Self { begin, end, stride: 1 }),
+            [begin, end, stride] => Ok(Self { begin, end, stride }),
+            ref numbers => {
+                Err(de::Error::invalid_length(numbers.len(), &"a list [begin, end] or [begin, end, stride]"))
+            }
+        }
+    }
+}
+
+impl Serialize for Part {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { begin, end, stride } = *self;
+        if stride == 1 { [begin, end].serialize(serializer) } else { [begin, end, stride].serialize(serializer) }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The layers of a description put together.
 
 use super::error::{Problem, Step};
-use super::layer::{IMAGES, Layer, Operator};
+use super::layer::{IMAGES, Layer, Operator, Padding};
 use crate::data::Images;
 use crate::nn::{self, Initialization, NetworkBuilder, Shape, ShapeError, Value};
 use crate::train::InputScaling;
+use bareconv::SliceShape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ pub struct Network {
 }
 
 /// What a level `p` of 0 to 255 of a pixel is to the network. The quantized network takes the int8 input `p - 128` in every
-/// case.
+/// case. Rounding by powers of two wants a scale that is one: the exported network's input is then `(p - offset)` times the
+/// nearest, and its first layer, or one before it, makes up for the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputScale {
@@ -60,37 +62,41 @@ impl InputScale {
         }
     }
 
-    /// What is exported of a network that was trained with inputs of `scaling`: the network, its parameters, and how levels
-    /// become its inputs, with one offset, a whole level, and one factor for all channels.
+    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained: with
+    /// one offset, a whole level, and one factor for all channels, which is a power of two if the rounding asks for it.
     #[must_use]
-    pub fn exported(
-        self,
-        scaling: &InputScaling,
-        network: &nn::Network,
-        parameters: &[f32],
-    ) -> (nn::Network, Vec<f32>, InputScaling) {
-        match self {
-            Self::Unit | Self::Standard => (network.clone(), parameters.to_vec(), scaling.clone()),
-            Self::StandardPerChannel => {
-                let exported = self.exported_scaling(scaling);
-                let unit = exported.factor[0];
-                let channels = || scaling.offset.iter().zip(&scaling.factor);
-                let scales: Vec<f32> = channels().map(|(_, factor)| factor / unit).collect();
-                let shifts: Vec<f32> = channels().map(|(offset, factor)| -offset * factor).collect();
-                let (network, parameters) = network.behind_normalization(parameters, &scales, &shifts);
-                (network, parameters, exported)
+    pub fn exported_scaling(self, scaling: &InputScaling, power_of_two: bool) -> InputScaling {
+        let one_scale = match self {
+            Self::Unit | Self::Standard => {
+                InputScaling { offset: scaling.offset[..1].to_vec(), factor: scaling.factor[..1].to_vec() }
             }
-        }
-    }
-
-    /// How levels become inputs of the network that is exported, where `scaling` made those of the one that was trained.
-    #[must_use]
-    pub fn exported_scaling(self, scaling: &InputScaling) -> InputScaling {
-        match self {
-            Self::Unit | Self::Standard => scaling.clone(),
             Self::StandardPerChannel => InputScaling::unit(1),
+        };
+        if power_of_two {
+            let exponent = libm::round(libm::log2(f64::from(one_scale.factor[0])));
+            return InputScaling { factor: vec![libm::exp2(exponent) as f32], ..one_scale };
         }
+        one_scale
     }
+}
+
+/// The network, and its parameters, that computes of inputs by `exported` (of one offset and factor for all channels) what
+/// `network` computes of inputs by `trained`.
+pub(super) fn rescaled(
+    network: &nn::Network,
+    parameters: &[f32],
+    trained: &InputScaling,
+    exported: &InputScaling,
+) -> (nn::Network, Vec<f32>) {
+    if trained == exported {
+        return (network.clone(), parameters.to_vec());
+    }
+    let (offset, factor) = (exported.offset[0], exported.factor[0]);
+    let channels = network.input_shape()[2];
+    let of_channels = || trained.offset.iter().zip(&trained.factor).cycle().take(channels);
+    let scales: Vec<f32> = of_channels().map(|(_, of)| of / factor).collect();
+    let shifts: Vec<f32> = of_channels().map(|(from, of)| (offset - from) * of).collect();
+    network.behind_normalization(parameters, &scales, &shifts)
 }
 
 impl Network {
@@ -106,6 +112,7 @@ impl Network {
         for (index, layer) in self.layers.iter().enumerate() {
             let here = |problem: Problem| problem.within(["layers".into(), Step::Index(index)]);
             check_name(layer).map_err(here)?;
+            check_fields(&layer.operator).map_err(here)?;
             let before = last.unwrap_or(builder.input());
             let inputs = inputs(layer, before, &values).map_err(here)?;
             let shapes: Vec<Shape> = inputs.iter().map(|&input| builder.shape(input)).collect();
@@ -173,6 +180,32 @@ fn check_name(layer: &Layer) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Checks fields that depend on each other.
+fn check_fields(operator: &Operator) -> Result<(), Problem> {
+    let problem = |path: &[&str], problem: &str, remedy: &str| Err(Problem::new(path, problem, remedy));
+    match operator {
+        Operator::Upsample { factor: None, size: None, .. } => problem(
+            &[],
+            "it does not say how large its output is",
+            "factor = 2 doubles height and width, and size = [height, width] names them",
+        ),
+        Operator::Upsample { factor: Some(_), size: Some(_), .. } => {
+            problem(&["size"], "`factor` says how large the output is, too", "leave one of them out")
+        }
+        Operator::Pad { padding: Padding::Same, .. } => problem(
+            &["padding"],
+            "\"same\" goes by a filter, and pad has none",
+            "padding = 1 is a pixel on each side, and padding = [top, left, bottom, right] names the sides",
+        ),
+        Operator::Pad { padding, channels: [0, 0] } if padding.is_none() => problem(
+            &[],
+            "it adds nothing",
+            "padding = 1 adds a pixel on each side, and channels = [0, 8] eight channels behind the others",
+        ),
+        _ => Ok(()),
+    }
+}
+
 fn inputs(layer: &Layer, before: Value, values: &BTreeMap<String, Value>) -> Result<Vec<Value>, Problem> {
     let mut inputs = Vec::new();
     for (place, name) in layer.from.iter().enumerate() {
@@ -187,7 +220,10 @@ fn inputs(layer: &Layer, before: Value, values: &BTreeMap<String, Value>) -> Res
         };
         inputs.push(value);
     }
-    let joins = matches!(layer.operator, Operator::Add {} | Operator::Multiply {} | Operator::Concatenate {});
+    let joins = matches!(
+        layer.operator,
+        Operator::Add {} | Operator::Subtract {} | Operator::Multiply {} | Operator::Concatenate {}
+    );
     match (joins, inputs.len()) {
         (false, 0) => Ok(vec![before]),
         // The other input is the layer before: what a residual connection usually wants.
@@ -245,11 +281,33 @@ fn explain(operator: &Operator, error: &ShapeError) -> Problem {
             let list: Vec<String> = (1..=channels).filter(fits).take(12).map(|groups| groups.to_string()).collect();
             ("groups", format!("for these channels and filters, groups is one of {}", list.join(", ")))
         }
-        (_, nn::Layer::Add | nn::Layer::Multiply) => {
+        (_, nn::Layer::Add | nn::Layer::Subtract | nn::Layer::Multiply) => {
             ("from", "a convolution with filter = 1 changes the channels, its stride height and width".to_owned())
         }
         (_, nn::Layer::Concatenate { .. }) => {
             ("from", "pooling, or the stride of a convolution, changes height and width".to_owned())
+        }
+        (_, nn::Layer::Upsample { .. }) => {
+            let field = if matches!(operator, Operator::Upsample { size: Some(_), .. }) { "size" } else { "factor" };
+            (field, "the output's height and width are 1 to 65536".to_owned())
+        }
+        (_, nn::Layer::Pad { .. }) => {
+            ("", "a tensor has at most 65536 rows, columns and channels, and 2^30 values".to_owned())
+        }
+        (_, &nn::Layer::Slice { begin, end, stride }) => {
+            // The first axis that has no such part.
+            let fits = |axis: &usize| {
+                let ([mut first, mut last, mut step], at) = ([[0; 3], [isize::MAX; 3], [1; 3]], *axis);
+                (first[at], last[at], step[at]) = (begin[at], end[at], stride[at]);
+                SliceShape::new(input, first, last, step).is_ok()
+            };
+            let axis = (0..3).find(|axis| !fits(axis)).unwrap_or(0);
+            let field = ["rows", "columns", "channels"][axis];
+            let remedy = format!(
+                "{field} = [begin, end] are those from `begin` to before `end`, within 0 to {}; a stride is not 0",
+                input[axis]
+            );
+            (field, remedy)
         }
         (_, nn::Layer::SpatialPyramidPool { .. }) => ("levels", format!("a level is at most {}", height.min(width))),
         (_, nn::Layer::Dropout { .. }) => ("rate", "0.2 to 0.5 are usual".to_owned()),

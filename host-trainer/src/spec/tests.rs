@@ -1,4 +1,5 @@
 use super::*;
+use bareconv::{BlurPadding, Coordinates};
 
 /// A description with these layers and more fields of the training table.
 fn text(layers: &str, training: &str) -> String {
@@ -75,6 +76,47 @@ fn branches() {
     assert_eq!((nodes[4].output, nodes[5].output, nodes[6].output), ([14, 14, 8], [14, 14, 16], [1, 1, 16]));
 }
 
+/// By hand: what moves values, differences, and what lies beside borders.
+#[test]
+fn resizing_padding_and_slices() {
+    let layers = "{ kind = \"slice\", rows = [4, -4], columns = [0, 28, 3] },
+        { kind = \"average_pool\", window = 3, stride = 2, padding = 1, including_padding = true, name = \"start\" },
+        { kind = \"upsample\", factor = [2, 3] },
+        { kind = \"upsample\", size = [10, 5], coordinates = \"align_corners\" },
+        { kind = \"subtract\", from = \"start\" },
+        { kind = \"pad\", padding = [1, 0], channels = [0, 2] },
+        { kind = \"slice\", channels = [-1, -9, -2] },
+        { kind = \"blur_pool2d\", taps = 3, stride = 2, padding = \"zero\" },";
+    let description = read(&text(&format!("{layers}{DENSE}"), "")).unwrap();
+    let network = description.build([28, 28, 1], 10).unwrap();
+    let nodes = network.nodes();
+    let shapes: Vec<Shape> = nodes.iter().map(|node| node.output).collect();
+    let expected = [[20, 10, 1], [10, 5, 1], [20, 15, 1], [10, 5, 1], [10, 5, 1], [12, 5, 3], [12, 5, 2], [6, 3, 2]];
+    assert_eq!(shapes[..8], expected);
+    assert!(matches!(nodes[1].layer, nn::Layer::AveragePool2d { including_padding: true, .. }));
+    assert_eq!(nodes[3].layer, nn::Layer::Upsample { size: [10, 5], coordinates: Coordinates::AlignCorners });
+    // The layer before less the one that is named.
+    assert_eq!(nodes[4].inputs, [network.value(3), network.value(1)]);
+    assert!(matches!(nodes[7].layer, nn::Layer::BlurPool2d { padding: BlurPadding::Zero, .. }));
+    let again = Description::from_toml(&description.to_toml().unwrap(), Path::new("other.toml")).unwrap();
+    assert_eq!(again.network, description.network);
+}
+
+/// A transposed convolution's `"same"`: the input times the stride, where the filter is not smaller than that.
+#[test]
+fn transposed_same_padding() {
+    for (filter, stride, output_padding, expected) in
+        [(3, 2, 0, 14), (4, 2, 0, 14), (5, 1, 0, 7), (2, 3, 0, 20), (2, 3, 1, 21)]
+    {
+        let layers = format!(
+            "{{ kind = \"transposed_conv2d\", filters = 1, filter = {filter}, stride = {stride}, padding = \"same\", \
+             output_padding = {output_padding} }}"
+        );
+        let network = read(&text(&layers, "")).unwrap().network.build([7, 7, 1]).unwrap();
+        assert_eq!(network.output_shape(), [expected, expected, 1], "{filter} {stride}");
+    }
+}
+
 /// TensorFlow's padding: for 3x3 and a stride of 2 over an even size, nothing at the top and left, one at the other sides.
 #[test]
 fn same_padding_is_tensorflows() {
@@ -110,6 +152,27 @@ fn unknown_fields_are_refused_where_they_are() {
         assert_eq!(mark, word, "{message}");
         assert_eq!(line, text[..text.find(word).unwrap()].matches('\n').count() + 1, "{message}");
         assert!(message.contains("expected"), "{message}");
+    }
+    // Fields that other parts of the program read are among those that are expected.
+    for (layers, training, expected) in [
+        ("", "seed = 3", "`seeds`, `validation_share`, `pruning`"),
+        ("", "[quantization]\nmethods = 8", "`method`, `calibration_images`, `aware`"),
+        ("{ kind = \"relu\", form = \"images\" },", "", "expected one of `kind`, `name`, `from`"),
+        ("{ kind = \"max_pool\", window = 2, form = \"images\" },", "", "`padding`, `kind`, `name`, `from`"),
+    ] {
+        let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
+        assert!(message.contains(expected) && message.contains("host-trainer schema"), "{message}");
+    }
+    // No words of Rust's.
+    for (layers, training, expected) in [
+        ("{ kind = \"max_pool\", window = 2, stride = -1 },", "", "number"),
+        ("", "clip_norm = \"much\"", "expected a number"),
+        ("", "seeds = 3", "expected"),
+        ("4,", "", "expected a table"),
+    ] {
+        let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(!["usize", "struct", "enum", "i128", "f32"].iter().any(|word| message.contains(word)), "{message}");
     }
     let (mark, line, message) = marked(&error("[data]\nformat = \"idx\"\npath = \"x\"\npaths = 3\n"));
     assert_eq!((&mark[..], line), ("paths", 4), "{message}");
@@ -160,6 +223,23 @@ fn layers_that_do_not_fit_say_what_would() {
         ("{ kind = \"relu\", name = \"a\" },\n{ kind = \"relu\", name = \"a\" },".into(), 7, "\"a\"", ["another layer has this name", "own"]),
         ("{ kind = \"relu\", name = \"A b\" },".into(), 6, "\"A b\"", ["no name", "lower-case"]),
         ("{ kind = \"relu\" },\n{ kind = \"tanh\", from = \"images\" },".into(), 6, "{ kind", ["nothing uses", "relu1"]),
+        (
+            "{ kind = \"relu\", name = \"a\" },\n{ kind = \"max_pool\", window = 2 },\n{ kind = \"subtract\", from = \"a\" },".into(),
+            8,
+            "\"a\"",
+            ["14x14x1 and 28x28x1", "stride height"],
+        ),
+        ("{ kind = \"subtract\", from = [\"images\", \"images\", \"images\"] },".into(), 6, "from", ["two inputs, not 3", "as many"]),
+        ("{ kind = \"upsample\" },".into(), 6, "{ kind", ["how large", "factor = 2"]),
+        ("{ kind = \"upsample\", factor = 2, size = 4 },".into(), 6, "4", ["`factor` says", "one of them"]),
+        ("{ kind = \"upsample\", factor = 0 },".into(), 6, "0", ["28x28x1", "1 to 65536"]),
+        ("{ kind = \"upsample\", size = [70000, 3] },".into(), 6, "size", ["2^16", "1 to 65536"]),
+        ("{ kind = \"pad\" },".into(), 6, "{ kind", ["adds nothing", "padding = 1"]),
+        ("{ kind = \"pad\", padding = \"same\" },".into(), 6, "\"same\"", ["goes by a filter", "padding = 1"]),
+        ("{ kind = \"pad\", channels = [0, 70000] },".into(), 6, "{ kind", ["28x28x1", "at most 65536"]),
+        ("{ kind = \"slice\", columns = [4, 4] },".into(), 6, "columns", ["28x28x1", "within 0 to 28"]),
+        ("{ kind = \"slice\", channels = [0, 1, 0] },".into(), 6, "channels", ["at least 1", "within 0 to 1"]),
+        ("{ kind = \"slice\", rows = [4] },".into(), 6, "[4]", ["invalid length 1", "[begin, end, stride]"]),
         ("{ kind = \"relu\" },\n{ kind = \"add\" },".into(), 7, "{ kind", ["what it joins", "from = "]),
     ] {
         let last = if layers.contains("\"A b\"") { "" } else { DENSE };
@@ -273,7 +353,6 @@ fn known_fields(text: &str) -> Vec<String> {
 /// Every field and every name that is read is in the documentation, and its examples are read.
 #[test]
 fn the_documentation_is_complete() {
-    const SCHEMA: &str = include_str!("schema.md");
     let mut documented = 0;
     let mut check = |text: &str| {
         let known = known_fields(text);
@@ -326,6 +405,8 @@ fn the_documentation_is_complete() {
         check(&format!("[data]\nformat = \"{format}\"\nwrong = 1"));
     }
     let layer = |fields: &str| text("", "").replace(DENSE, &format!("{{ {fields} }},"));
+    check(&layer("kind = \"upsample\", factor = 2, coordinates = \"wrong\""));
+    check(&layer("kind = \"blur_pool2d\", taps = 3, stride = 2, padding = \"wrong\""));
     let kinds = known_fields(&layer("kind = \"wrong\""));
     check(&layer("kind = \"wrong\""));
     for kind in kinds {

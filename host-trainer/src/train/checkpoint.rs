@@ -1,7 +1,7 @@
 //! Everything that a training needs to go on, in one safetensors file.
 //!
-//! All tensors are flat and `f32`: `parameters`; `optimizer.NAME`; `mask`; `state.NAME`, the network's state besides
-//! its parameters; `best.parameters` and `best.state.NAME`. The metadata `training` is JSON: what the training is,
+//! All tensors are flat and `f32`: `parameters`; `optimizer.NAME`; `state.NAME`, the network's state besides its
+//! parameters; `best.parameters` and `best.state.NAME`. The metadata `training` is JSON: what the training is,
 //! where it stands and its epochs so far.
 
 use super::Recipe;
@@ -124,6 +124,14 @@ pub struct CheckpointSummary {
 }
 
 impl CheckpointSummary {
+    /// Whether its training is at its end.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let early = self.recipe.early_stopping.zip(self.best);
+        let early = early.is_some_and(|(early, (best, _))| self.history.len() > best + early.patience);
+        self.history.len() >= self.recipe.epochs || (early && self.images == 0)
+    }
+
     /// Reads it from a file.
     ///
     /// # Errors
@@ -194,8 +202,28 @@ fn difference(place: &str, there: &Value, here: &Value) -> Option<(String, Strin
             })
             .next();
     }
-    let text = |value: &Value| if value.is_null() { "absent".to_owned() } else { value.to_string() };
-    (there != here).then(|| (place.to_owned(), text(there), text(here)))
+    let text = |value: &Value| match value {
+        Value::Null => "absent".to_owned(),
+        // Numbers in f32 have more digits in f64.
+        Value::Number(number) => match number.as_f64() {
+            Some(real) if f64::from(real as f32) == real => (real as f32).to_string(),
+            _ => number.to_string(),
+        },
+        value => value.to_string(),
+    };
+    (there != here).then(|| {
+        let [there, here] = [there, here].map(text);
+        // Networks are described at length: only the part that differs.
+        let same = there.chars().zip(here.chars()).take_while(|(a, b)| a == b).count();
+        let part = |text: &str| {
+            const SHOWN: usize = 60;
+            let skip = if text.chars().count() > SHOWN { same.saturating_sub(SHOWN / 3) } else { 0 };
+            let shown: String = text.chars().skip(skip).take(SHOWN).collect();
+            let dots = |more: bool| if more { "..." } else { "" };
+            format!("{}{shown}{}", dots(skip > 0), dots(text.chars().count() > skip + SHOWN))
+        };
+        (place.to_owned(), part(&there), part(&here))
+    })
 }
 
 /// The bytes of a checkpoint.

@@ -72,6 +72,38 @@ mod tests {
         }
     }
 
+    /// Hard and mixed targets, with and without smoothing.
+    #[test]
+    fn values_and_gradients_are_pytorchs() {
+        const GOLDEN: &str = include_str!("../../tests/golden/loss.json");
+        #[derive(serde::Deserialize)]
+        struct Case {
+            targets: Vec<Vec<f32>>,
+            smoothing: f32,
+            losses: Vec<f64>,
+            gradient: Vec<Vec<f64>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Golden {
+            logits: Vec<Vec<f64>>,
+            cases: Vec<Case>,
+        }
+        let Golden { logits, cases } = serde_json::from_str(GOLDEN).unwrap();
+        assert_eq!(cases.len(), 4);
+        for Case { targets, smoothing, losses, gradient } in cases {
+            let images = logits.iter().zip(&targets).zip(losses.iter().zip(&gradient));
+            for ((logits, target), (loss, gradient)) in images {
+                let scale = 1.0 / losses.len() as f64;
+                let mut got = vec![0.0; target.len()];
+                let totals = softmax_cross_entropy(|c| logits[c], target, smoothing, scale, |c, value| got[c] = value);
+                assert!((totals.loss - loss).abs() < 1e-12 * loss.max(1.0), "{} {loss}", totals.loss);
+                for (got, expected) in got.iter().zip(gradient) {
+                    assert!((got - expected).abs() < 1e-14, "{got} {expected}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn known_values() {
         // Two classes, logits (0, ln 3): probabilities 1/4 and 3/4.

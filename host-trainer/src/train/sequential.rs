@@ -88,14 +88,15 @@ impl Trainable for Sequential<'_> {
     }
 
     fn decayed(&self) -> Vec<Range<usize>> {
-        let filters = self.network.nodes().iter().filter(|node| node.layer.has_filters());
+        let filters = self.network.nodes().iter().filter(|node| node.layer.has_filters() && !node.layer.only_scales());
         filters.map(|node| node.weights.clone()).collect()
     }
 
-    fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
+    fn begin_epoch(&mut self, epoch: usize, epochs: usize, _: &[f32]) -> Option<Vec<bool>> {
         if let Some(quantization) = &mut self.quantization {
             quantization.frozen = 4 * epoch >= 3 * epochs || (epochs > 1 && epoch + 1 == epochs);
         }
+        None
     }
 
     fn step(&mut self, batch: &Batch, smoothing: f32, parameters: &mut [f32], update: &mut Update<'_>) -> Totals {

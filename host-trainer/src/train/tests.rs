@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::data::{Augmentation, DataSet, Images};
-use crate::nn::{Conv2d, Engine, Initialization, Layer, Mode, Network, Pool2d};
+use crate::nn::{Conv2d, DepthwiseConv2d, Engine, Initialization, Layer, Mode, Network, Pool2d};
 use crate::output::OutputFolder;
-use crate::quantize::{self, FakeQuantization};
+use crate::quantize::{self, FakeQuantization, Pruned, Pruning, PruningScope};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +96,13 @@ fn same_bits_for_every_number_of_threads() {
 /// The steps of a whole training, done by hand in `f64` from the gradients of whole batches.
 #[test]
 fn steps_follow_the_formulas() {
-    for (nesterov, clip_norm) in [(false, None), (true, None), (true, Some(0.1))] {
+    for (nesterov, clip_norm, clip_value) in [
+        (false, None, None),
+        (true, None, None),
+        (true, Some(0.1), None),
+        (true, None, Some(0.01)),
+        (true, Some(0.1), Some(0.01)),
+    ] {
         let (network, images) = small();
         let images = images.select(&(0..20).collect::<Vec<_>>());
         let recipe = Recipe {
@@ -106,6 +112,7 @@ fn steps_follow_the_formulas() {
             augmentation: Augmentation::NONE,
             average: Average::Exponential { decay: 0.15 },
             clip_norm,
+            clip_value,
             ..recipe()
         };
         let start = network.initialize(Initialization::Glorot, 3);
@@ -144,13 +151,16 @@ fn steps_follow_the_formulas() {
             clipped += usize::from(scale < 1.0);
             let rate = f64::from(recipe.schedule.rate(step, 4));
             for i in 0..p.len() {
-                let g = scale * gradient[i] + decay[i] * p[i];
+                let limit = clip_value.map_or(f64::INFINITY, f64::from);
+                let clipped_value = (scale * gradient[i]).clamp(-limit, limit);
+                clipped += usize::from(clipped_value != scale * gradient[i]);
+                let g = clipped_value + decay[i] * p[i];
                 velocity[i] = 0.9 * velocity[i] + g;
                 p[i] -= rate * if nesterov { g + 0.9 * velocity[i] } else { velocity[i] };
                 average[i] = 0.15 * average[i] + 0.85 * p[i];
             }
         }
-        assert!(clip_norm.is_none() || clipped > 0, "the limit limits something");
+        assert!((clip_norm.is_none() && clip_value.is_none()) || clipped > 0, "the limit limits something");
         for (got, expected) in trainer.finish().parameters.iter().zip(&average) {
             assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} {expected}");
         }
@@ -353,28 +363,42 @@ fn interrupted_trainings_end_the_same() {
 }
 
 #[test]
-fn pruned_parameters_stay_cut_when_training_goes_on() {
-    let [train, ..] = digits();
+fn pruned_parameters_stay_cut_after_every_step_and_when_training_goes_on() {
+    let [train, validation, _] = digits();
     let scaling = InputScaling::unit(1);
-    let data = TrainingData { train: &train, validation: None, test: None, scaling: &scaling };
-    let mask: Vec<bool> = (0..7840).map(|i| i % 3 != 0).collect();
-    let folder = tempfile::tempdir().unwrap();
-    let new = || {
-        let mut trainer = Trainer::new(Linear::new(), data, vec![0.5; 7840], recipe(), 7).unwrap();
-        trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
-        trainer
-    };
-    let cut = |parameters: &[f32]| parameters.iter().zip(&mask).all(|(&p, &lives)| lives == (p != 0.0));
-    let mut trainer = new();
-    trainer.set_mask(mask.clone());
-    let stop = never();
-    trainer.run(&stop, &mut |event| stop.store(matches!(event, Event::Epoch(_)), Ordering::Relaxed)).unwrap();
-    assert!(cut(trainer.parameters()));
-    let mut trainer = new();
-    trainer.resume(&folder.path().join("checkpoint.safetensors")).unwrap();
-    trainer.run(&never(), &mut |_| {}).unwrap();
-    assert!(cut(trainer.parameters()));
-    assert!(cut(&trainer.finish().parameters));
+    let data = TrainingData { train: &train, validation: Some(&validation), test: None, scaling: &scaling };
+    let pruning = Pruning { sparsity: 0.5, scope: PruningScope::Global, begin: 0.0, end: 0.5 };
+    let cut = |parameters: &[f32], kept: &[bool]| parameters.iter().zip(kept).all(|(&p, &kept)| kept || p == 0.0);
+    for clip_norm in [None, Some(0.05)] {
+        for average in [Average::None, Average::Exponential { decay: 0.95 }, Average::Stochastic { start: 0.4 }] {
+            let start: Vec<f32> = (0..7840).map(|i| ((i * 37 % 101) as f32 - 50.0) / 1000.0).collect();
+            let folder = tempfile::tempdir().unwrap();
+            let new = || {
+                let recipe = Recipe { batch: 50, clip_norm, average, ..recipe() };
+                let model = Pruned::new(Linear::new(), pruning);
+                let mut trainer = Trainer::new(model, data, start.clone(), recipe, 7).unwrap();
+                trainer.keep_checkpoint(OutputFolder::open(folder.path()).unwrap(), "checkpoint.safetensors");
+                trainer
+            };
+            let mut whole = new();
+            whole.run(&never(), &mut |_| {}).unwrap();
+            let whole = whole.finish();
+            assert!((whole.model.mask().sparsity() - 0.5).abs() < 1e-3, "{}", whole.model.mask().sparsity());
+            assert!(cut(&whole.parameters, whole.model.mask().kept()));
+
+            let mut trainer = new();
+            let stop = never();
+            let middle = |event: Event<'_>| matches!(event, Event::Step(Progress { epoch: 1, images: 100, .. }));
+            trainer.run(&stop, &mut |event| stop.store(middle(event), Ordering::Relaxed)).unwrap();
+            assert!(trainer.model().mask().sparsity() > 0.3);
+            assert!(cut(trainer.parameters(), trainer.model().mask().kept()), "{clip_norm:?} {average:?}");
+            let mut trainer = new();
+            trainer.resume(&folder.path().join("checkpoint.safetensors")).unwrap();
+            trainer.run(&never(), &mut |_| {}).unwrap();
+            assert!(cut(trainer.parameters(), trainer.model().mask().kept()));
+            assert_eq!(bits(&trainer.finish().parameters), bits(&whole.parameters), "{clip_norm:?} {average:?}");
+        }
+    }
 }
 
 #[test]
@@ -494,6 +518,18 @@ fn images_that_do_not_fit_are_refused() {
     refuse(&train, &strange, "label 12");
 }
 
+/// Weight decay and pruning are for filters: neither for biases nor for a factor of each channel, as a normalization of the
+/// input is.
+#[test]
+fn factors_of_channels_do_not_decay() {
+    let layers =
+        [DepthwiseConv2d::new([1, 1]).into(), Conv2d::new(4, [3, 3]).into(), Layer::batch_norm(), Layer::dense(2)];
+    let network = Network::new([5, 5, 3], &layers).unwrap();
+    let [scale, filters, norm, dense] = [0, 1, 2, 3].map(|index| network.nodes()[index].weights.clone());
+    assert_eq!((scale.len(), norm.len()), (3, 4));
+    assert_eq!(Sequential::new(&network, None).decayed(), [filters, dense]);
+}
+
 #[test]
 fn statistics_are_those_of_the_averaged_parameters() {
     let [train, ..] = digits();
@@ -521,4 +557,10 @@ fn statistics_are_those_of_the_averaged_parameters() {
     }
     assert_ne!(bits(&averaged.model.mean), bits(&plain.model.mean));
     assert_eq!(bits(&averaged.model.mean), bits(&model.mean));
+    // The same where the model is one that is pruned: of nothing here.
+    let nothing = Pruning { sparsity: 0.0, scope: PruningScope::Global, begin: 0.0, end: 0.0 };
+    let pruned = Pruned::new(Linear::new(), nothing);
+    let mut trainer = Trainer::new(pruned, data, vec![0.0; 7840], recipe(stochastic), 3).unwrap();
+    trainer.run(&never(), &mut |_| {}).unwrap();
+    assert_eq!(bits(&trainer.finish().model.into_model().mean), bits(&model.mean));
 }

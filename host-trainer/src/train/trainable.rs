@@ -43,13 +43,15 @@ pub trait Trainable {
     /// Number of parameters.
     fn parameters(&self) -> usize;
 
-    /// The parameters that weight decay pulls to 0, as sorted ranges: weights, but neither biases nor the parameters of
-    /// batch normalization.
+    /// The parameters that weight decay pulls to 0, as sorted ranges: weights, but neither biases nor factors of channels,
+    /// such as those of batch normalization.
     fn decayed(&self) -> Vec<Range<usize>>;
 
-    /// Is told when an epoch (counted from 0) of `epochs` begins.
-    fn begin_epoch(&mut self, epoch: usize, epochs: usize) {
-        let _ = (epoch, epochs);
+    /// Is told when an epoch (counted from 0) of `epochs` begins, or goes on. Returns which parameters live from now on, if it
+    /// cuts any off: the others are 0 and stay so, in averages, too. For the same epoch it returns the same.
+    fn begin_epoch(&mut self, epoch: usize, epochs: usize, parameters: &[f32]) -> Option<Vec<bool>> {
+        let _ = (epoch, epochs, parameters);
+        None
     }
 
     /// Whether the network as it is now could be a training's result. An epoch that ends before is never the best one.

@@ -241,12 +241,6 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         self.optimizer
             .restore(position.step as u64, |name| checkpoint.tensor(&format!("optimizer.{name}")))
             .map_err(wrong)?;
-        if let Some(mask) = checkpoint.tensor("mask") {
-            if mask.len() != self.parameters.len() {
-                return Err(wrong("mask").into());
-            }
-            self.optimizer.set_mask(mask.iter().map(|&lives| lives != 0.0).collect(), &mut self.parameters);
-        }
         let states: Vec<String> = self.model.state().into_iter().map(|(name, _)| name).collect();
         let group = |prefix: &str| {
             let state = |name: &String| Some((name.clone(), checkpoint.tensor(&format!("{prefix}{name}"))?.to_vec()));
@@ -293,13 +287,9 @@ impl<'a, M: Trainable> Trainer<'a, M> {
 
     fn write_checkpoint(&self, events: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let Some((folder, name)) = &self.checkpoint else { return Ok(()) };
-        let mask: Vec<f32> = self.optimizer.mask().iter().map(|&lives| f32::from(u8::from(lives))).collect();
         let state = self.model.state();
         let mut tensors: Vec<(String, &[f32])> = vec![("parameters".to_owned(), &self.parameters)];
         tensors.extend(self.optimizer.slices().into_iter().map(|(name, slice)| (format!("optimizer.{name}"), slice)));
-        if !mask.is_empty() {
-            tensors.push(("mask".to_owned(), &mask));
-        }
         tensors.extend(state.iter().map(|(name, values)| (format!("state.{name}"), &values[..])));
         if let Some(best) = &self.best {
             tensors.push(("best.parameters".to_owned(), &best.parameters));
@@ -347,7 +337,9 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         let start = Instant::now();
         let count = self.data.train.len();
         let (epoch, first) = (self.position.epoch, self.position.images);
-        self.model.begin_epoch(epoch, self.recipe.epochs);
+        if let Some(lives) = self.model.begin_epoch(epoch, self.recipe.epochs, &self.parameters) {
+            self.optimizer.set_mask(lives, &mut self.parameters);
+        }
         let recipe = self.recipe.clone();
         let pipeline = pipeline(self.data, &recipe, self.model.classes(), self.seed);
         let order = pipeline.order(epoch);
@@ -442,6 +434,10 @@ impl<'a, M: Trainable> Trainer<'a, M> {
                 let totals = model.step(batch, recipe.label_smoothing, parameters, &mut |range, gradient, _| {
                     whole_gradient[range].copy_from_slice(gradient);
                 });
+                // What is cut off moves nowhere, and takes no part in the norm.
+                for (gradient, _) in whole_gradient.iter_mut().zip(optimizer.mask()).filter(|(_, lives)| !**lives) {
+                    *gradient = 0.0;
+                }
                 step.gradient_scale = (f64::from(limit) / norm(whole_gradient)).min(1.0) as f32;
                 optimizer.begin(step);
                 optimizer.update(0..parameters.len(), whole_gradient, parameters);
@@ -481,14 +477,6 @@ impl<'a, M: Trainable> Trainer<'a, M> {
     fn evaluate_present(&mut self, images: &Images) -> Evaluation {
         let parameters = self.optimizer.average().unwrap_or(&self.parameters);
         evaluate(&mut self.model, parameters, images, self.data.scaling)
-    }
-
-    /// Cuts parameters off: where `mask` is false they are 0 and stay so. An empty mask frees all.
-    ///
-    /// # Panics
-    /// When the mask is neither empty nor as long as the parameters.
-    pub fn set_mask(&mut self, mask: Vec<bool>) {
-        self.optimizer.set_mask(mask, &mut self.parameters);
     }
 
     /// The parameters of the last step, without any average.

@@ -44,7 +44,7 @@ impl Prepared {
             (set.train.clone(), None)
         };
         let scaling = description.network.input.scaling(&train);
-        let exported = description.network.input.exported_scaling(&scaling);
+        let exported = description.exported_scaling(&scaling);
         Ok(Self { set, train, validation, scaling, exported })
     }
 }

@@ -1,15 +1,16 @@
 //! The files of a run.
 
-use super::{Error, Prepared, evaluate};
+use super::{Earlier, Error, Prepared, evaluate, integer};
 use crate::generate::{self, Module};
 use crate::graph::optimize::{self, optimize};
 use crate::graph::{FILE_ENDING, Graph};
-use crate::output::OutputFolder;
+use crate::output::{OutputError, OutputFolder};
 use crate::plan;
 use crate::quantize::Quantized;
 use crate::report::{self, RunRecord};
 use crate::run::Interpreter;
 use crate::spec::Description;
+use crate::train::CheckpointSummary;
 use std::path::{Path, PathBuf};
 
 /// The numbers of a run, for machines.
@@ -55,6 +56,24 @@ impl Files {
         format!("checkpoint-seed{seed}{phase}.safetensors")
     }
 
+    /// Looks after the checkpoints that an earlier run left, before they are replaced.
+    pub(super) fn check_checkpoints(&self, seeds: &[u64], earlier: Earlier) -> Result<(), Error> {
+        let all = seeds.iter().flat_map(|&seed| [false, true].map(|aware| Self::checkpoint(seed, aware)));
+        let mut there = all.map(|name| self.out.join(name)).filter(|path| path.exists());
+        match earlier {
+            Earlier::Replace => Ok(()),
+            Earlier::Resume => match there.next() {
+                Some(_) => Ok(()),
+                None => Err(Error::NoCheckpoint(self.out.clone())),
+            },
+            Earlier::Protect => {
+                // A damaged one is no loss.
+                let stopped = |path: &PathBuf| CheckpointSummary::read(path).is_ok_and(|found| !found.is_finished());
+                there.find(stopped).map_or(Ok(()), |path| Err(Error::Stopped(path)))
+            }
+        }
+    }
+
     /// The seed of a training's random numbers: quantization-aware training has other shuffles and changes of images than
     /// the training in `f32` before it.
     pub(super) fn stream(seed: u64, quantization_aware: bool) -> u64 {
@@ -94,6 +113,16 @@ impl Files {
         Graph::from_file(&bytes).map_err(|source| Error::File { file, source })
     }
 
+    /// Reads the description that the networks in the folder were trained with.
+    ///
+    /// # Errors
+    /// When it is not there, or damaged.
+    pub fn description(&self) -> Result<Description, Error> {
+        let file = self.out.join(DESCRIPTION);
+        let text = std::fs::read_to_string(&file).map_err(|source| Error::Missing { file: file.clone(), source })?;
+        Ok(Description::from_toml(&text, &file)?)
+    }
+
     /// Writes everything. Returns the names of the files.
     pub(super) fn write(
         &self,
@@ -112,8 +141,9 @@ impl Files {
             (RESULTS.to_owned(), serde_json::to_vec_pretty(record)?),
             (REPORT.to_owned(), report::html(record).into_bytes()),
         ];
-        if let Some(quantized) = quantized {
-            let form = super::record::name(description, &quantized.graph);
+        let settings = description.quantization.clone().unwrap_or_default();
+        let form = quantized.map(|_| integer::form(&settings.options));
+        if let (Some(form), Some(quantized)) = (form, quantized) {
             files.push((self.graph_name(form), quantized.graph.to_file()?));
         }
         let first: Vec<usize> = (0..data.set.test.len().min(INPUT_COUNT)).collect();
@@ -124,17 +154,23 @@ impl Files {
         let outputs = evaluate::outputs(&Interpreter::new(last)?, last, &images, &data.exported)?;
         files.push((OUTPUTS.to_owned(), outputs.iter().flat_map(crate::graph::Numbers::to_bytes).collect()));
 
-        let names =
-            |files: &[(String, Vec<u8>)]| -> Vec<String> { files.iter().map(|(name, _)| name.clone()).collect() };
-        let mut all = names(&files);
+        let pictures = report::pictures(record).into_iter();
+        files.extend(pictures.map(|(name, text)| (format!("{PICTURES}/{name}"), text.into_bytes())));
+        let (_, module) = module_files(last, description)?;
+        files.extend(module.into_iter().map(|(name, content)| (format!("{}/{name}", self.module), content)));
+        // All or nothing.
         folder.write(&files)?;
-        let pictures: Vec<(&str, Vec<u8>)> =
-            report::pictures(record).into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
-        OutputFolder::open(&self.out.join(PICTURES))?.write(&pictures)?;
-        all.extend(pictures.iter().map(|(name, _)| format!("{PICTURES}/{name}")));
-        export(last, description, &self.module())?;
-        all.extend(["mod.rs", "weights.rs"].map(|name| format!("{}/{name}", self.module)));
-        Ok(all)
+        // Other integers are of an earlier network.
+        for other in integer::FORMS.into_iter().filter(|&other| Some(other) != form) {
+            let path = self.graph(other);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(OutputError { path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(files.into_iter().map(|(name, _)| name).collect())
     }
 }
 
@@ -143,6 +179,16 @@ impl Files {
 /// # Errors
 /// When an operator has no layer, or a file cannot be written.
 pub fn export(graph: &Graph, description: &Description, folder: &Path) -> Result<Module, Error> {
+    let (module, files) = module_files(graph, description)?;
+    OutputFolder::open(folder)?.write(&files)?;
+    Ok(module)
+}
+
+/// Files by their names.
+type Named = Vec<(&'static str, Vec<u8>)>;
+
+/// A graph as a Rust module, and the files of its folder.
+fn module_files(graph: &Graph, description: &Description) -> Result<(Module, Named), Error> {
     let plan = plan::Options { stream: description.target.rows, ..plan::Options::default() };
     let mut optimized = graph.clone();
     optimize(&mut optimized, &optimize::Options::default())?;
@@ -150,6 +196,5 @@ pub fn export(graph: &Graph, description: &Description, folder: &Path) -> Result
     let mut files = module.files();
     // By it the module can be verified.
     files.push((SOURCE, graph.to_file()?));
-    OutputFolder::open(folder)?.write(&files)?;
-    Ok(module)
+    Ok((module, files))
 }

@@ -2,13 +2,51 @@
 
 use super::{Error, evaluate};
 use crate::data::Images;
-use crate::graph::{Element, Graph, Numbers};
-use crate::quantize::{Quantized, post_training};
+use crate::graph::{Graph, Numbers, Rounding};
+use crate::quantize::{Integers, Options, QuantizeError, Quantized, WeightBits, post_training};
 use crate::random::Random;
 use crate::run::Interpreter;
-use crate::spec::Quantization;
+use crate::spec::{Problem, Quantization};
 use crate::train::InputScaling;
 use crate::verify::backends;
+
+/// The options of a description for a graph whose inputs are levels by `scaling`: int8 inputs are levels less 128.
+#[must_use]
+pub fn options(quantization: &Quantization, scaling: &InputScaling) -> Options {
+    let input = match (quantization.options.activations, &scaling.offset[..], &scaling.factor[..]) {
+        (Integers::Int8, &[offset], &[factor]) if offset.fract() == 0.0 && (0.0..=255.0).contains(&offset) => {
+            Some(bareconv::Quantization::new(factor, (offset - 128.0) as i8))
+        }
+        _ => None,
+    };
+    Options { input, ..quantization.options.clone() }
+}
+
+/// Checks that a graph in `f32` can become what a description says.
+///
+/// # Errors
+/// What cannot be, with the field of the description that says so.
+pub fn check(graph: &Graph, quantization: &Quantization, scaling: &InputScaling) -> Result<(), Error> {
+    let options = options(quantization, scaling);
+    if let Some(input) = options.input.filter(|input| input.scale.log2().fract() != 0.0)
+        && options.rounding == Rounding::PowerOfTwo
+    {
+        let problem = format!("the scale of the trained network's input is {}, which is no power of two", input.scale);
+        let remedy = "run `host-trainer train` with --resume: it makes another, without training again";
+        return Err(Problem::new(&["quantization", "rounding"], problem, remedy).into());
+    }
+    crate::quantize::check(graph, &options).map_err(|error| match error {
+        QuantizeError::Options { field, problem, remedy } => {
+            Problem::new(&["quantization", field], problem, remedy).into()
+        }
+        QuantizeError::Operator { place, reason } => {
+            // Nothing but the choice of integers stands against an operator.
+            let (problem, remedy) = reason.split_once("; ").unwrap_or((&reason, ""));
+            Problem::new(&["quantization", "activations"], format!("{place}: {problem}"), remedy).into()
+        }
+        error => error.into(),
+    })
+}
 
 /// Quantizes a graph after training, with the options of a description, by images drawn from `training`.
 ///
@@ -20,7 +58,9 @@ pub fn quantize(
     training: &Images,
     scaling: &InputScaling,
 ) -> Result<Quantized, Error> {
-    Ok(post_training(graph, &calibration(graph, quantization, training, scaling), &quantization.options)?)
+    check(graph, quantization, scaling)?;
+    let calibration = calibration(graph, quantization, training, scaling);
+    Ok(post_training(graph, &calibration, &options(quantization, scaling))?)
 }
 
 /// The inputs by which ranges are chosen: training images, drawn by a fixed seed.
@@ -66,13 +106,15 @@ pub fn verify(graph: &Graph, images: &Images, scaling: &InputScaling) -> Result<
     Ok(names)
 }
 
-/// What the integers of a network are called: those of its inputs, and its weights where they have other bits.
+/// What networks in integers are called.
+pub const FORMS: [&str; 3] = ["int8", "int16", "int4"];
+
+/// What the integers of these options are called: those of the activations, or of the weights where they have other bits.
 #[must_use]
-pub fn name(graph: &Graph, options: &crate::quantize::Options) -> &'static str {
-    match (graph.value(graph.inputs[0]).element, options.weights) {
-        (Element::F32, _) => "f32",
-        (Element::Int16(_), _) => "int16",
-        (Element::Int8(_), crate::quantize::WeightBits::Int4) => "int4",
-        (Element::Int8(_), crate::quantize::WeightBits::Int8) => "int8",
+pub fn form(options: &Options) -> &'static str {
+    match (options.activations, options.weights) {
+        (Integers::Int16, _) => "int16",
+        (Integers::Int8, WeightBits::Int4) => "int4",
+        (Integers::Int8, WeightBits::Int8) => "int8",
     }
 }

@@ -39,9 +39,9 @@ pub(super) fn record(
         description: text.to_owned(),
         ..RunRecord::default()
     };
+    let settings = description.quantization.clone().unwrap_or_default();
     let mut last = None;
-    let forms =
-        [Some(("f32", float)), quantized.map(|quantized| (name(description, &quantized.graph), &quantized.graph))];
+    let forms = [Some(("f32", float)), quantized.map(|quantized| (integer::form(&settings.options), &quantized.graph))];
     for (name, graph) in forms.into_iter().flatten() {
         let answers = evaluate::evaluate(graph, test, &data.exported)?;
         record.results.push(ResultRecord {
@@ -64,15 +64,8 @@ pub(super) fn record(
         record.facts.push((format!("the same outputs for {} test images on", first.len()), backends.join(", ")));
     }
     record.weights = weights(float, quantized);
-    let settings = description.quantization.clone().unwrap_or_default();
     record.activations = activations(network, float, quantized, &settings, data)?;
     Ok(record)
-}
-
-/// What the quantized form of a network is called.
-pub(super) fn name(description: &Description, graph: &Graph) -> &'static str {
-    let settings = description.quantization.clone().unwrap_or_default();
-    integer::name(graph, &settings.options)
 }
 
 /// The epochs of a training.

@@ -1,6 +1,6 @@
 //! Training by a description, in `f32` and with quantization.
 
-use super::{Error, Event, Files, Options, Prepared, integer};
+use super::{Earlier, Error, Event, Files, Options, Prepared, integer};
 use crate::graph::{Graph, Numbers};
 use crate::nn::Network;
 use crate::output::OutputFolder;
@@ -84,7 +84,8 @@ impl Course<'_> {
             .copied()
             .collect();
         let decay = quantization.aware.as_ref().map_or(0.0, |aware| aware.range_decay);
-        let ranges = network.observe(&inputs, decay, &quantization.options);
+        let options = integer::options(quantization, scaling);
+        let ranges = network.observe(&inputs, decay, &options);
         drop(inputs);
         let start = Start { parameters: network.parameters.clone(), recipe, scaling, seed, quantization_aware: true };
         let model = Sequential::new(&network.network, Some(ranges));
@@ -93,7 +94,7 @@ impl Course<'_> {
         };
         let ranges = model.quantization().expect("it was trained with ranges");
         let name = &self.description.name;
-        let quantized = network.quantize(&parameters, ranges, name, &calibration, &quantization.options)?;
+        let quantized = network.quantize(&parameters, ranges, name, &calibration, &options)?;
         Ok(Some(Aware { quantized, history, best }))
     }
 
@@ -110,10 +111,11 @@ impl Course<'_> {
             (pruning.begin, pruning.end) = (0.0, 0.0);
         }
         let trained = self.run(Pruned::new(model, pruning), start, events)?;
-        Ok(trained.map(|Trained { mut parameters, model, history, best }| {
-            // They may be a mean over steps.
-            model.mask().apply(0, &mut parameters);
-            Trained { parameters, model: model.into_model(), history, best }
+        Ok(trained.map(|Trained { parameters, model, history, best }| Trained {
+            parameters,
+            model: model.into_model(),
+            history,
+            best,
         }))
     }
 
@@ -139,7 +141,7 @@ impl Course<'_> {
         let mut trainer = Trainer::new(model, images, parameters, recipe, stream)?;
         trainer.keep_checkpoint(OutputFolder::open(&options.out)?, &checkpoint);
         let path = options.out.join(&checkpoint);
-        if options.resume && path.exists() {
+        if options.earlier == Earlier::Resume && path.exists() {
             trainer.resume(&path)?;
         }
         match trainer.run(stop, &mut |event| events(Event::Train(event)))? {

@@ -8,6 +8,7 @@ src/nn/tests.rs; both sides make the same inputs, parameters and weights of the 
 has at most VALUES elements, evenly spread, and one sum over all of them."""
 
 import json
+import math
 import os
 import zlib
 
@@ -143,6 +144,11 @@ def local_response(x, size, alpha, beta, k):
     return nhwc(F.local_response_norm(nchw(x), size, single(alpha) * size, single(beta), single(k)))
 
 
+def corners(size, outputs):
+    """The nearest of `size` rows or columns for each output, where the first and the last fall together."""
+    return [math.floor(i * (size - 1) / (outputs - 1) + 0.5) for i in range(outputs)]
+
+
 def hard_sigmoid(x):
     # The gradient of F.hardsigmoid has 1 / 6 in float32, even for float64.
     return F.relu6(x + 3.0) / 6.0
@@ -272,11 +278,18 @@ NETWORKS = {
         [7, 8, 3], lambda net, x: max_pool(F.relu(net.conv(x, 5, (3, 3))), (3, 3), (2, 2))),
     "sum": ([4, 5, 3], joined(torch.add)),
     "sum with a pixel": ([4, 5, 3], joined(torch.add, True)),
+    "difference": ([4, 5, 3], joined(torch.sub)),
+    "difference with a pixel": ([4, 5, 3], joined(torch.sub, True)),
     "product": ([4, 5, 3], joined(torch.mul)),
     "product with a pixel": ([4, 5, 3], joined(torch.mul, True)),
     "one below the other": ([4, 5, 3], joined(lambda a, b: torch.cat([a, b], 1))),
     "side by side": ([4, 5, 3], joined(lambda a, b: torch.cat([a, b], 2))),
     "channels": ([4, 5, 3], joined(lambda a, b: torch.cat([a, b], 3))),
+    "upsampling": ([3, 4, 5], plain(lambda x: nhwc(F.interpolate(nchw(x), (6, 12), mode="nearest")))),
+    "resizing by centres": ([3, 5, 3], plain(lambda x: nhwc(F.interpolate(nchw(x), (5, 3), mode="nearest-exact")))),
+    "resizing by corners": ([4, 5, 2], plain(lambda x: x[:, corners(4, 9)][:, :, corners(5, 8)])),
+    "padding": ([4, 5, 3], plain(lambda x: F.pad(x, (2, 1, 0, 3, 1, 2)))),
+    "slice": ([6, 7, 5], plain(lambda x: x[:, 1::2].flip(2)[:, :, ::2, :-1])),
     "reshape": ([4, 6, 2], reshaped),
     "flatten": ([2, 3, 2], lambda net, x: net.conv(net.conv(x, 2, (1, 1)).reshape(-1, 1, 1, 12), 3, (1, 1))),
     "residual": ([8, 7, 3], residual),

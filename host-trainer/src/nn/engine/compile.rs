@@ -6,7 +6,7 @@ use crate::nn::lanes::{LANES, Lanes, Real};
 use crate::nn::layer::{Layer, Pool2d, size};
 use crate::nn::layers::{self, Activation, FakeQuantize, LinearPool, MaxPool, Reshape, Scratch, Step};
 use crate::nn::network::{Network, Node};
-use bareconv::BlurPool2dShape;
+use bareconv::{BlurPool2dShape, SliceShape, UpsampleShape};
 
 /// The place of a tensor in the engine's lists: the network's input, the output of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +97,9 @@ impl<T: Real> Compiler<T> {
             Layer::Sigmoid => self.add(Activation::Sigmoid, x, output, node),
             Layer::Tanh => self.add(Activation::Tanh, x, output, node),
             Layer::Softmax => self.add(layers::Softmax { channels: input[2] }, x, output, node),
-            Layer::Add => {
-                let sizes = sizes();
-                self.add(layers::Add { sizes }, x, output, node)
+            Layer::Add | Layer::Subtract => {
+                let (sizes, subtract) = (sizes(), node.layer == Layer::Subtract);
+                self.add(layers::Add { sizes, subtract }, x, output, node)
             }
             Layer::Multiply => {
                 let sizes = sizes();
@@ -110,6 +110,15 @@ impl<T: Real> Compiler<T> {
                 let outer: usize = node.output[..axis].iter().product();
                 let runs = x.iter().map(|tensor| self.sizes[tensor.0] / outer).collect();
                 self.add(layers::Concatenate { runs }, x, output, node)
+            }
+            Layer::Upsample { size, coordinates } => {
+                let shape = UpsampleShape::new(input, size, coordinates).expect("it was checked");
+                self.add(layers::Arrange::upsample(&shape), x, output, node)
+            }
+            Layer::Pad { before, .. } => self.add(layers::Arrange::pad(input, before, node.output), x, output, node),
+            Layer::Slice { begin, end, stride } => {
+                let shape = SliceShape::new(input, begin, end, stride).expect("it was checked");
+                self.add(layers::Arrange::slice(&shape), x, output, node)
             }
             Layer::Reshape { .. } | Layer::Flatten => self.add(Reshape, x, output, node),
             Layer::FakeQuantize => self.add(FakeQuantize::new(), x, output, node),

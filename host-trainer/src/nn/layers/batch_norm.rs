@@ -252,12 +252,14 @@ impl<T: Real> Step<T> for BatchNorm<T> {
             State::Moving(state) => {
                 let (statistics, count) = self.statistics(pass, x.expect("not in place in training"));
                 let (means, variances) = state.split_at_mut(self.channels);
-                // A single value has no variance.
-                let unbiased = count / (count - 1.0).max(1.0);
-                for ((mean, variance), batch) in means.iter_mut().zip(variances).zip(&statistics) {
-                    let moved = |old: T, new: f64| T::from_f64(old.to_f64() + self.momentum * (new - old.to_f64()));
-                    *mean = moved(*mean, batch[0]);
-                    *variance = moved(*variance, batch[1] * unbiased);
+                // A single value has no variance: a last batch of one image says nothing.
+                if count > 1.0 {
+                    let unbiased = count / (count - 1.0);
+                    for ((mean, variance), batch) in means.iter_mut().zip(variances).zip(&statistics) {
+                        let moved = |old: T, new: f64| T::from_f64(old.to_f64() + self.momentum * (new - old.to_f64()));
+                        *mean = moved(*mean, batch[0]);
+                        *variance = moved(*variance, batch[1] * unbiased);
+                    }
                 }
                 statistics
             }

@@ -4,11 +4,13 @@ use super::{BLOCK, Kept, Pass, Scratch, State, Step, map_error, pass_on};
 use crate::nn::lanes::{LANES, Lanes, Real};
 use rayon::prelude::*;
 
-/// The sum of two inputs.
+/// The sum or the difference of two inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Add {
     /// Values of the inputs; the second is as large as the first, or a pixel that is repeated.
     pub sizes: [usize; 2],
+    /// Whether the second is subtracted.
+    pub subtract: bool,
 }
 
 /// The product of two inputs.
@@ -94,7 +96,11 @@ impl<T: Real> Step<T> for Add {
         y: &mut [Lanes<T>],
         _: &mut Scratch<T>,
     ) {
-        combine(self.sizes, x, y, |a, b| a + b);
+        if self.subtract {
+            combine(self.sizes, x, y, |a, b| a - b);
+        } else {
+            combine(self.sizes, x, y, |a, b| a + b);
+        }
     }
 
     fn backward_input(
@@ -108,10 +114,18 @@ impl<T: Real> Step<T> for Add {
         _: &mut Scratch<T>,
     ) {
         let Some(dy) = kept.dy else { return };
-        if index == 0 || self.sizes[0] == self.sizes[1] {
-            pass_on(dy, dx, add);
+        let negative = self.subtract && index == 1;
+        if index == 1 && self.sizes[0] != self.sizes[1] {
+            sum_pixels(
+                self.sizes,
+                dx,
+                add,
+                |place| if negative { Lanes(dy[place].0.map(|dy| -dy)) } else { dy[place] },
+            );
+        } else if negative {
+            map_error(dy, Some(dy), dx, add, |_, dy| -dy);
         } else {
-            sum_pixels(self.sizes, dx, add, |place| dy[place]);
+            pass_on(dy, dx, add);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! parts of what is written, so that the number of threads changes no sum.
 
 mod activation;
+mod arrange;
 mod batch_norm;
 mod conv2d;
 mod dense;
@@ -15,6 +16,7 @@ mod pool;
 mod softmax;
 
 pub(super) use activation::{Activation, PRelu};
+pub(super) use arrange::Arrange;
 pub(super) use batch_norm::BatchNorm;
 pub(super) use conv2d::Conv2d;
 pub(super) use dense::Dense;

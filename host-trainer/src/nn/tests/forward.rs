@@ -1,6 +1,6 @@
 use super::*;
 use bareconv::reference;
-use bareconv::{BlurPool2dShape, LocalResponse};
+use bareconv::{BlurPool2dShape, LocalResponse, Region, SliceShape, UpsampleShape};
 
 /// The output of each node for one image in `f32`, by `bareconv`'s specification.
 fn by_reference(network: &Network, parameters: &[f32], state: &[f32], image: &[f32]) -> Vec<f32> {
@@ -96,11 +96,24 @@ fn by_reference(network: &Network, parameters: &[f32], state: &[f32], image: &[f
                     map(x, y, |x| x.exp() / sum);
                 }
             }
-            Layer::Add | Layer::Multiply => {
+            Layer::Add | Layer::Subtract | Layer::Multiply => {
                 for (i, y) in output.iter_mut().enumerate() {
                     let (a, b) = (x[0][i], x[1][i % x[1].len()]);
-                    *y = if node.layer == Layer::Add { a + b } else { a * b };
+                    *y = match node.layer {
+                        Layer::Add => a + b,
+                        Layer::Subtract => a - b,
+                        _ => a * b,
+                    };
                 }
+            }
+            &Layer::Upsample { size, coordinates } => {
+                reference::upsample(&UpsampleShape::new(node.input, size, coordinates).unwrap(), x[0], output);
+            }
+            Layer::Pad { before, .. } => {
+                reference::pad(&Region::new(node.input, *before, node.output).unwrap(), 0.0, x[0], output);
+            }
+            &Layer::Slice { begin, end, stride } => {
+                reference::slice(&SliceShape::new(node.input, begin, end, stride).unwrap(), x[0], output);
             }
             &Layer::Concatenate { axis } => {
                 let outer: usize = node.output[..axis].iter().product();
@@ -169,6 +182,18 @@ fn moving_averages_follow_the_batches() {
         assert!((got - ((x - 4.0) * scale + 10.0)).abs() < 1e-12);
     }
     assert!((state[0] - 2.5).abs() < 1e-12 && (state[1] - (3.0 + 20.0 / 12.0)).abs() < 1e-12, "{state:?}");
+}
+
+/// A last batch of one image, where maps are single pixels: it has no variance, and the averages stay as they are.
+#[test]
+fn moving_averages_take_no_batch_of_one_value() {
+    let network = single([1, 1, 2], Layer::BatchNorm { momentum: 0.25, epsilon: 1.0 });
+    let mut engine = Engine::<f64>::new(&network, 2, Mode::Training);
+    let mut state = vec![2.0, 3.0, 4.0, 5.0];
+    engine.load(&[7.0, -9.0]);
+    engine.forward_training(&[2.0, 2.0, 10.0, 20.0], &mut state, 0);
+    assert_eq!(engine.output(), [10.0, 20.0]);
+    assert_eq!(state, [2.0, 3.0, 4.0, 5.0]);
 }
 
 /// A batch whose mean is large beside its deviation: nothing cancels.

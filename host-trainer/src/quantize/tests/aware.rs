@@ -1,5 +1,5 @@
-//! Quantization-aware training of networks with batch normalization, branches, depthwise convolutions and locally connected
-//! layers.
+//! Quantization-aware training of networks with batch normalization, branches, depthwise convolutions, locally connected
+//! layers, and layers that move values.
 
 use crate::data::{Augmentation, DataSet, Images};
 use crate::graph::{Element, Numbers, Operator, Rounding, Weights};
@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::run::Interpreter;
 use crate::train::{Average, InputScaling, Optimizer, Recipe, Schedule, Sequential, Trainable, Trainer, TrainingData};
 use crate::verify;
-use bareconv::Activation;
+use bareconv::{Activation, Coordinates};
 use std::sync::atomic::AtomicBool;
 
 /// A residual network for digits.
@@ -34,6 +34,32 @@ fn network() -> Network {
     let sum = net.add(Layer::Relu, &[sum]).unwrap();
     let both = net.add(Layer::Concatenate { axis: 2 }, &[sum, x]).unwrap();
     let both = net.add(Layer::Dropout { rate: 0.1 }, &[both]).unwrap();
+    let scores = net.add(Layer::dense(10), &[both]).unwrap();
+    net.finish(scores).unwrap()
+}
+
+/// A network for digits with a residual connection without weights, a branch that is resized, and differences, one of them to
+/// the mean.
+fn arranged() -> Network {
+    let mut net = NetworkBuilder::new([28, 28, 1]);
+    let x = net.input();
+    let x = net.add(Conv2d::new(8, [5, 5]).stride(2).padding(2).without_bias(), &[x]).unwrap();
+    let x = net.add(Layer::batch_norm(), &[x]).unwrap();
+    let x = net.add(Layer::Relu, &[x]).unwrap();
+    let x = net.add(Layer::MaxPool2d(Pool2d::new([2, 2])), &[x]).unwrap();
+    let slice = Layer::Slice { begin: [0; 3], end: [isize::MAX; 3], stride: [2, 2, 1] };
+    let short = net.add(slice, &[x]).unwrap();
+    let short = net.add(Layer::Pad { before: [0; 3], after: [0, 0, 8] }, &[short]).unwrap();
+    let y = net.add(Conv2d::new(16, [3, 3]).stride(2).padding(1).without_bias(), &[x]).unwrap();
+    let y = net.add(Layer::batch_norm(), &[y]).unwrap();
+    let y = net.add(Layer::Subtract, &[y, short]).unwrap();
+    let y = net.add(Layer::Relu, &[y]).unwrap();
+    let y = net.add(Layer::Upsample { size: [8, 8], coordinates: Coordinates::Asymmetric }, &[y]).unwrap();
+    let z = net.add(Conv2d::new(4, [3, 3]).padding(1), &[x]).unwrap();
+    let z = net.add(Layer::Pad { before: [1, 0, 0], after: [0, 1, 0] }, &[z]).unwrap();
+    let both = net.add(Layer::Concatenate { axis: 2 }, &[y, z]).unwrap();
+    let mean = net.add(Layer::GlobalAveragePool, &[both]).unwrap();
+    let both = net.add(Layer::Subtract, &[both, mean]).unwrap();
     let scores = net.add(Layer::dense(10), &[both]).unwrap();
     net.finish(scores).unwrap()
 }
@@ -67,12 +93,17 @@ fn recipe(epochs: usize, peak: f32) -> Recipe {
 
 #[test]
 fn before_it_rounds_the_network_computes_the_same() {
-    let network = network();
+    for network in [network(), arranged()] {
+        computes_the_same(&network);
+    }
+}
+
+fn computes_the_same(network: &Network) {
     let mut random = Random::new(5, 0);
     let parameters: Vec<f32> =
         network.initialize(Initialization::He, 1).iter().map(|p| p + random.between(-0.05, 0.05)).collect();
     let state: Vec<f32> = network.initial_state().iter().map(|s| s + random.between(-0.2, 0.2)).collect();
-    let aware = AwareNetwork::new(&network, &parameters, &state).unwrap();
+    let aware = AwareNetwork::new(network, &parameters, &state).unwrap();
     assert!(
         aware.network.nodes().iter().all(|node| !matches!(node.layer, Layer::BatchNorm { .. } | Layer::Dropout { .. }))
     );
@@ -83,7 +114,7 @@ fn before_it_rounds_the_network_computes_the_same() {
         engine.forward(parameters, state);
         engine.output().to_vec()
     };
-    let (before, after) = (outputs(&network, &parameters, &state), outputs(&aware.network, &aware.parameters, &[]));
+    let (before, after) = (outputs(network, &parameters, &state), outputs(&aware.network, &aware.parameters, &[]));
     let greatest = before.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (a, b) in before.iter().zip(&after) {
         assert!((a - b).abs() < 1e-4 * greatest, "{a} became {b}");
@@ -99,15 +130,20 @@ fn batch_normalization_that_cannot_be_folded_is_refused() {
 
 #[test]
 fn the_integer_network_is_the_one_that_was_trained() {
+    for network in [network(), arranged()] {
+        is_the_one_that_was_trained(&network);
+    }
+}
+
+fn is_the_one_that_was_trained(network: &Network) {
     let images = digits(800);
     let scaling = InputScaling::unit(1);
     let data = || TrainingData { train: &images, validation: None, test: None, scaling: &scaling };
-    let network = network();
     let start = network.initialize(Initialization::He, 1);
-    let mut trainer = Trainer::new(Sequential::new(&network, None), data(), start, recipe(3, 0.05), 1).unwrap();
+    let mut trainer = Trainer::new(Sequential::new(network, None), data(), start, recipe(3, 0.05), 1).unwrap();
     trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
     let float = trainer.finish();
-    let aware = AwareNetwork::new(&network, &float.parameters, float.model.averages()).unwrap();
+    let aware = AwareNetwork::new(network, &float.parameters, float.model.averages()).unwrap();
 
     let inputs = reals(&images);
     let samples: Vec<Vec<Numbers>> = inputs.chunks(784).map(|image| vec![Numbers::F32(image.to_vec())]).collect();
@@ -124,7 +160,6 @@ fn the_integer_network_is_the_one_that_was_trained() {
         let mut trainer = Trainer::new(model, data(), aware.parameters.clone(), recipe(2, 0.01), 1).unwrap();
         trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
         let mut trained = trainer.finish();
-        trained.model.mask().apply(0, &mut trained.parameters);
         let mut logits = vec![0.0; images.len() * 10];
         trained.model.infer(&trained.parameters, &inputs, images.len(), &mut logits);
 
@@ -168,6 +203,38 @@ fn what_is_pooled_is_rounded_once() {
         let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
         let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
         assert_eq!(rounded.map(|node| node.input).collect::<Vec<_>>(), shapes, "{layers:?}");
+    }
+}
+
+/// What is concatenated is rounded behind that, whatever moved it before; what something else takes, too, before.
+#[test]
+fn what_is_moved_to_a_concatenation_is_rounded_once() {
+    let pool = Layer::MaxPool2d(Pool2d::new([2, 2]));
+    let slice = Layer::Slice { begin: [0; 3], end: [4, 4, isize::MAX], stride: [1; 3] };
+    let upsample = Layer::Upsample { size: [4, 4], coordinates: Coordinates::HalfPixel };
+    let pad = Layer::Pad { before: [2, 0, 0], after: [0, 2, 0] };
+    for between in [vec![pool.clone(), upsample], vec![slice], vec![pool.clone(), pool, pad]] {
+        for branch in [false, true] {
+            let mut net = NetworkBuilder::new([8, 8, 1]);
+            let x = net.input();
+            let start = net.add(Conv2d::new(3, [1, 1]), &[x]).unwrap();
+            let start = net.add(Layer::Relu, &[start]).unwrap();
+            let mut y = start;
+            for layer in &between {
+                y = net.add(layer.clone(), &[y]).unwrap();
+            }
+            let z = net.add(Conv2d::new(2, [1, 1]).stride(2), &[if branch { start } else { x }]).unwrap();
+            let both = net.add(Layer::Concatenate { axis: 2 }, &[y, z]).unwrap();
+            let output = net.add(Layer::dense(2), &[both]).unwrap();
+            let network = net.finish(output).unwrap();
+            let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
+            let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
+            let mut expected = vec![[4, 4, 5], [1, 1, 2]];
+            if branch {
+                expected.insert(0, [8, 8, 3]);
+            }
+            assert_eq!(rounded.map(|node| node.input).collect::<Vec<_>>(), expected, "{between:?}, {branch}");
+        }
     }
 }
 

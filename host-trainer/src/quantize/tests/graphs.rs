@@ -1,8 +1,10 @@
 //! Float graphs to quantize, and operators in `f64`.
 
 use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Shape, Value, ValueId, Weights};
+use crate::nn::{Conv2d, Initialization, Layer, NetworkBuilder};
 use crate::random::Random;
-use bareconv::{Activation, Conv2dShape, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
+use bareconv::reference::nearest;
+use bareconv::{Activation, Conv2dShape, Coordinates, DepthwiseConv2dShape, Pool2dShape, TransposedConv2dShape};
 
 /// Builds a graph node by node; weights are random.
 pub(super) struct Builder {
@@ -173,6 +175,29 @@ pub(super) fn locally_connected(seed: u64) -> Graph {
     b.finish(last)
 }
 
+/// A residual connection without weights, differences, one of them to a pixel, and a resized branch, as layers.
+pub(super) fn arranged(seed: u64) -> Graph {
+    let mut net = NetworkBuilder::new([8, 8, 3]);
+    let x = net.input();
+    let x = net.add(Conv2d::new(6, [3, 3]).padding(1), &[x]).unwrap();
+    let x = net.add(Layer::Relu, &[x]).unwrap();
+    let slice = Layer::Slice { begin: [0, -1, 0], end: [isize::MAX, isize::MIN, isize::MAX], stride: [2, -2, 1] };
+    let short = net.add(slice, &[x]).unwrap();
+    let short = net.add(Layer::Pad { before: [0, 0, 1], after: [0, 0, 1] }, &[short]).unwrap();
+    let y = net.add(Conv2d::new(8, [3, 3]).padding(1).stride(2), &[x]).unwrap();
+    let y = net.add(Layer::Subtract, &[y, short]).unwrap();
+    let y = net.add(Layer::Relu, &[y]).unwrap();
+    let mean = net.add(Layer::GlobalAveragePool, &[y]).unwrap();
+    let y = net.add(Layer::Subtract, &[y, mean]).unwrap();
+    let y = net.add(Layer::Upsample { size: [7, 10], coordinates: Coordinates::HalfPixel }, &[y]).unwrap();
+    let x = net.add(Layer::Pad { before: [0, 2, 0], after: [0; 3] }, &[x]).unwrap();
+    let x = net.add(Layer::Slice { begin: [1, 0, 0], end: [isize::MAX; 3], stride: [1; 3] }, &[x]).unwrap();
+    let x = net.add(Layer::Concatenate { axis: 2 }, &[x, y]).unwrap();
+    let x = net.add(Layer::dense(5), &[x]).unwrap();
+    let network = net.finish(x).unwrap();
+    network.to_graph(&network.initialize(Initialization::He, seed), &[], "arranged").unwrap()
+}
+
 /// Inputs in 0..1 for a graph of one input.
 pub(super) fn inputs(graph: &Graph, seed: u64, count: usize) -> Vec<Vec<Numbers>> {
     let mut random = Random::new(seed, 3);
@@ -321,7 +346,7 @@ pub(super) fn exact(graph: &Graph, node: &Node, weights: &[f64], bias: &[f64], i
             inputs[0].iter().zip(&inputs[1]).map(|(a, b)| activate(*activation, a + b)).collect()
         }
         Operator::Subtract(activation) => {
-            inputs[0].iter().zip(&inputs[1]).map(|(a, b)| activate(*activation, a - b)).collect()
+            inputs[0].iter().zip(inputs[1].iter().cycle()).map(|(a, b)| activate(*activation, a - b)).collect()
         }
         Operator::Multiply(activation) => {
             inputs[0].iter().zip(&inputs[1]).map(|(a, b)| activate(*activation, a * b)).collect()
@@ -335,7 +360,26 @@ pub(super) fn exact(graph: &Graph, node: &Node, weights: &[f64], bias: &[f64], i
             .collect(),
         Operator::Pad { before, .. } => (0..len)
             .map(place)
-            .map(|[y, x, c]| at(0, y as isize - before[0] as isize, x as isize - before[1] as isize, c).unwrap_or(0.0))
+            .map(|[y, x, c]| {
+                let c = c.checked_sub(before[2]).filter(|&c| c < shapes[0][2])?;
+                at(0, y as isize - before[0] as isize, x as isize - before[1] as isize, c)
+            })
+            .map(|value| value.unwrap_or(0.0))
+            .collect(),
+        Operator::Slice { begin, stride } => (0..len)
+            .map(place)
+            .map(|index| {
+                let [y, x, c] = [0, 1, 2].map(|axis| begin[axis] as isize + stride[axis] * index[axis] as isize);
+                at(0, y, x, c as usize).unwrap()
+            })
+            .collect(),
+        &Operator::ResizeNearest { align_corners: false, half_pixel_centers: true } => (0..len)
+            .map(place)
+            .map(|index| {
+                let [y, x] =
+                    [0, 1].map(|axis| nearest(shapes[0][axis], to[axis], Coordinates::HalfPixel, index[axis]) as isize);
+                at(0, y, x, index[2]).unwrap()
+            })
             .collect(),
         Operator::Reshape | Operator::Requantize => inputs[0].clone(),
         other => panic!("{other:?} is in no test"),

@@ -1,7 +1,7 @@
 //! Quantization after training: each operator of a quantized graph within a step of arithmetic in `f64`, and the whole near
 //! the float graph.
 
-use super::graphs::{Builder, exact, inputs, locally_connected, residual};
+use super::graphs::{Builder, arranged, exact, inputs, locally_connected, residual};
 use crate::graph::{Element, Function, Graph, Node, Numbers, Operator, Rounding, Scales, ValueId, Weights};
 use crate::plan::{self, Plan};
 use crate::quantize::equalize::unevenness;
@@ -56,7 +56,7 @@ fn tolerance(node: &Node, element: Element, rounding: Rounding) -> f64 {
 
 #[test]
 fn every_operator_of_every_target_is_within_a_step_of_real_arithmetic() {
-    for float in [residual(1), locally_connected(1)] {
+    for float in [residual(1), locally_connected(1), arranged(1)] {
         operators_are_within_a_step(&float);
     }
 }
@@ -128,7 +128,7 @@ fn signal_to_noise(float: &Graph, quantized: &Graph, samples: &[Vec<Numbers>]) -
 
 #[test]
 fn the_network_is_near_the_float_network() {
-    for float in [residual(1), locally_connected(1)] {
+    for float in [residual(1), locally_connected(1), arranged(1)] {
         is_near_the_float_network(&float);
     }
 }
@@ -156,7 +156,7 @@ fn is_near_the_float_network(float: &Graph) {
 
 #[test]
 fn quantized_graphs_are_planned() {
-    for float in [residual(4), locally_connected(4)] {
+    for float in [residual(4), locally_connected(4), arranged(4)] {
         let calibration = inputs(&float, 2, 10);
         for (activations, weights) in TARGETS {
             let options = Options { activations, weights, ..Options::default() };
