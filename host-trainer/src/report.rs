@@ -36,7 +36,7 @@ pub struct RunRecord {
     pub test_images: usize,
     /// The seed of all random numbers.
     pub seed: u64,
-    /// How long training took, in seconds.
+    /// How long training took, in seconds, that before an interruption included; of several seeds the one that is kept.
     pub seconds: f64,
     /// Numbers worth a line each: name and value, for people.
     pub facts: Vec<(String, String)>,

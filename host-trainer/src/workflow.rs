@@ -69,7 +69,6 @@ use crate::spec::{Description, Method, Problem, SpecError};
 use crate::train::{self, TrainError, Trained};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 use training::Course;
 
 /// Where things are.
@@ -220,7 +219,6 @@ pub fn train(
     stop: &AtomicBool,
     events: &mut dyn FnMut(Event<'_>),
 ) -> Result<Option<Outcome>, Error> {
-    let start = Instant::now();
     events(Event::Phase("loading images"));
     let data = Prepared::load(description, &options.base)?;
     let network = description.build(data.set.train.shape(), data.set.classes.len())?;
@@ -240,7 +238,7 @@ pub fn train(
 
     let course = Course { description, data: &data, options, stop };
     let Some((seed, trained)) = course.float(&network, events)? else { return Ok(None) };
-    let Trained { parameters, model, history, best } = trained;
+    let Trained { parameters, model, history, best, mut seconds } = trained;
     let (network, parameters) = description.exported(&data.scaling, &network, &parameters);
     let float = network.to_graph(&parameters, model.averages(), &description.name)?;
     let mut epochs = record::epochs(&history, false);
@@ -258,12 +256,12 @@ pub fn train(
                     return Ok(None);
                 };
                 epochs.extend(record::epochs(&aware.history, true));
+                seconds += aware.seconds;
                 kept.extend(aware.best.map(|best| ("epoch with quantization that was kept", best)));
                 aware.quantized
             }
         }),
     };
-    let seconds = start.elapsed().as_secs_f64();
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }

@@ -57,11 +57,6 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let places = Places { base: described.base(), out: out.clone(), earlier };
     let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    bar.set_style(
-        ProgressStyle::with_template("{prefix}: {msg}\n[{wide_bar}] {percent:>3} %, {eta} left")
-            .expect("the template is constant")
-            .progress_chars("=> "),
-    );
     let mut progress = Progress::new(&described, &bar, options.json);
     let outcome = in_threads(options.threads, || {
         workflow::train(&described.description, &described.text, &places, &stop, &mut |event| progress.show(event))
@@ -92,6 +87,10 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
 }
 
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("templates are constant").progress_chars("=> ")
+}
+
 /// Shows events on a bar, and one line for each epoch above it.
 struct Progress<'a> {
     bar: &'a ProgressBar,
@@ -112,13 +111,15 @@ impl<'a> Progress<'a> {
     fn show(&mut self, event: Event<'_>) {
         match event {
             Event::Phase(phase) => {
+                // Nobody knows how long it takes.
+                self.bar.set_style(style("{prefix} ..."));
                 self.bar.set_prefix(phase);
-                self.bar.set_message("");
             }
             Event::Start { data, seed, parameters, epochs, quantization_aware } => {
                 (self.images, self.seed) = (data.train.len(), seed);
                 (self.epochs, self.quantization_aware) = (epochs, quantization_aware);
                 self.bar.reset();
+                self.bar.set_style(style("{prefix}: {msg}\n[{wide_bar}] {percent:>3} %, {eta} left"));
                 self.bar.set_length((self.epochs * self.images) as u64);
                 let held =
                     data.validation.as_ref().map_or(String::new(), |images| format!(", {} held out", images.len()));

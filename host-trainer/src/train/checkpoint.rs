@@ -29,6 +29,8 @@ pub(super) struct Position {
     pub loss: f64,
     /// Images classified right in the present epoch.
     pub correct: usize,
+    /// How long it took so far, in seconds.
+    pub seconds: f64,
 }
 
 /// Why a checkpoint cannot be used.

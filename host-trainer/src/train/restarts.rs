@@ -53,6 +53,7 @@ mod tests {
             model: (),
             history: Vec::new(),
             best: Some((0, Evaluation { loss, accuracy })),
+            seconds: 0.0,
         }
     }
 

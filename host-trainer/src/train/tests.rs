@@ -349,6 +349,7 @@ fn interrupted_trainings_end_the_same() {
             assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Complete);
             assert!(left(&trainer, parts.path()) == expected, "{optimizer:?} {average:?}");
             let resumed = trainer.finish();
+            assert!(resumed.seconds > 0.0);
             assert_eq!(bits(&resumed.parameters), bits(&result.parameters));
             assert_eq!(resumed.model.state(), result.model.state());
             assert_eq!(resumed.best, result.best);

@@ -349,6 +349,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
         let mut rate = 0.0;
         while self.position.images < count {
             if stop.load(Ordering::Relaxed) {
+                self.position.seconds += start.elapsed().as_secs_f64();
                 return Ok(false);
             }
             let done = self.position.images + batch.count;
@@ -404,7 +405,9 @@ impl<'a, M: Trainable> Trainer<'a, M> {
             images_per_second,
         };
         self.history.push(report);
-        self.position = Position { epoch: epoch + 1, step: self.position.step, ..Position::default() };
+        let Position { step, seconds, .. } = self.position;
+        let seconds = seconds + start.elapsed().as_secs_f64();
+        self.position = Position { epoch: epoch + 1, step, seconds, ..Position::default() };
         events(Event::Epoch(&report));
         Ok(true)
     }
@@ -521,7 +524,7 @@ impl<'a, M: Trainable> Trainer<'a, M> {
                 None => self.parameters,
             },
         };
-        Trained { parameters, model: self.model, history: self.history, best }
+        Trained { parameters, model: self.model, history: self.history, best, seconds: self.position.seconds }
     }
 }
 
@@ -541,6 +544,8 @@ pub struct Trained<M> {
     pub history: Vec<Epoch>,
     /// The epoch (from 0) that the parameters are of, chosen by the validation images, if there were any.
     pub best: Option<(usize, Evaluation)>,
+    /// How long all epochs took, in seconds, those before an interruption too.
+    pub seconds: f64,
 }
 
 /// Runs both, side by side if there is more than one thread. `first` stays on this thread and need not be `Send`.

@@ -35,6 +35,7 @@ pub(super) struct Aware {
     pub quantized: Quantized,
     pub history: Vec<Epoch>,
     pub best: Option<(usize, Evaluation)>,
+    pub seconds: f64,
 }
 
 impl Course<'_> {
@@ -89,13 +90,13 @@ impl Course<'_> {
         drop(inputs);
         let start = Start { parameters: network.parameters.clone(), recipe, scaling, seed, quantization_aware: true };
         let model = Sequential::new(&network.network, Some(ranges));
-        let Some(Trained { parameters, model, history, best }) = self.train(model, start, events)? else {
+        let Some(Trained { parameters, model, history, best, seconds }) = self.train(model, start, events)? else {
             return Ok(None);
         };
         let ranges = model.quantization().expect("it was trained with ranges");
         let name = &self.description.name;
         let quantized = network.quantize(&parameters, ranges, name, &calibration, &options)?;
-        Ok(Some(Aware { quantized, history, best }))
+        Ok(Some(Aware { quantized, history, best, seconds }))
     }
 
     /// One training, with pruning if the description has some.
@@ -111,11 +112,12 @@ impl Course<'_> {
             (pruning.begin, pruning.end) = (0.0, 0.0);
         }
         let trained = self.run(Pruned::new(model, pruning), start, events)?;
-        Ok(trained.map(|Trained { parameters, model, history, best }| Trained {
+        Ok(trained.map(|Trained { parameters, model, history, best, seconds }| Trained {
             parameters,
             model: model.into_model(),
             history,
             best,
+            seconds,
         }))
     }
 
