@@ -120,8 +120,8 @@ impl<'a> Pipeline<'a> {
         // Streams below 2^32 shuffle; the others belong to an image or to a step in one epoch.
         let streams = (epoch as u64 + 1) << 32;
         batch.count = members.len();
-        // Apart from the streams of images, and none of theirs.
-        batch.stream = (1 << 63) + streams + first as u64;
+        // Apart from the streams of images.
+        batch.stream = Random::new(self.seed, (1 << 63) + streams + first as u64).number();
         batch.inputs.resize(members.len() * size, 0.0);
         batch.targets.clear();
         batch.targets.resize(members.len() * self.classes, 0.0);
@@ -197,6 +197,50 @@ mod tests {
             assert!((target.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         }
         assert!(all.targets.iter().any(|&share| share > 0.01 && share < 0.99), "some are mixed");
+    }
+
+    /// Images of one level each, a level for each class: the mean of the levels by the targets is that of the pixels.
+    #[test]
+    fn targets_have_the_shares_of_the_images() {
+        let levels = [10, 90, 250];
+        let pixels = (0..9).flat_map(|image| [levels[image % 3]; 4]).collect();
+        let images = Images { size: [2, 2], channels: 1, pixels, labels: (0..9).map(|image| image % 3).collect() };
+        let scaling = InputScaling { offset: vec![0.0], factor: vec![1.0] };
+        let augmentation = Augmentation { mixup: 0.8, ..Augmentation::NONE };
+        let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, 1);
+        let mut batch = Batch::default();
+        let mut uneven = 0;
+        for epoch in 0..5 {
+            pipeline.fill(epoch, 0, &(0..9).collect::<Vec<_>>(), &mut batch);
+            for (input, target) in batch.inputs.chunks(4).zip(batch.targets.chunks(3)) {
+                let mean: f32 = target.iter().zip(levels).map(|(share, level)| share * f32::from(level)).sum();
+                assert!((mean - input[0]).abs() < 1e-3, "{target:?} {input:?}");
+                uneven += usize::from(target.iter().any(|&share| share > 0.02 && share < 0.45));
+            }
+        }
+        assert!(uneven > 10, "{uneven} are mixed, not half and half");
+    }
+
+    /// Dropout, say, draws by this number.
+    #[test]
+    fn every_step_of_every_seed_has_a_stream_of_its_own() {
+        let images = images();
+        let (scaling, augmentation) = (InputScaling::unit(2), Augmentation::NONE);
+        let mut batch = Batch::default();
+        let mut streams = Vec::new();
+        for seed in 1..4 {
+            let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, seed);
+            for (epoch, first) in [(0, 0), (0, 4), (1, 0), (2, 8)] {
+                let fill = |batch: &mut Batch| pipeline.fill(epoch, first, &[1, 2], batch);
+                fill(&mut batch);
+                streams.push(batch.stream);
+                fill(&mut batch);
+                assert_eq!(streams.last(), Some(&batch.stream));
+            }
+        }
+        streams.sort_unstable();
+        streams.dedup();
+        assert_eq!(streams.len(), 12);
     }
 
     #[test]
