@@ -16,11 +16,6 @@ impl Random {
         Self(generator)
     }
 
-    /// Uniform on all numbers.
-    pub fn number(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// Uniform on `[low, high)`, in steps of 2^-24 of the width.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         let unit = (self.0.next_u32() >> 8) as f32 / 16_777_216.0;
