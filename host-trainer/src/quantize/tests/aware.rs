@@ -228,7 +228,8 @@ fn dropout_is_as_if_it_were_not_there() {
         let options = Options::default();
         let ranges = aware.observe(&inputs, 0.9, &options);
         let result = aware.quantize(&aware.parameters, &ranges, "net", &samples, &options).unwrap();
-        assert_eq!(result.graph.nodes.len(), if taken_twice { 4 } else { 2 });
+        let alone = result.graph.nodes.iter().any(|node| node.name == "relu1");
+        assert_eq!(alone, taken_twice, "part of the convolution, where nothing else takes that");
     }
 }
 
