@@ -61,7 +61,6 @@ impl Description {
             SpecError::new(file, text, error.span().unwrap_or(0..0), error.message().to_owned(), String::new())
         };
         let original = DeTable::parse(text).map_err(|error| syntax(&error))?;
-        let explain = |message: &str| error::explain(message, |field| fields_beside(original.get_ref(), field));
         let mut document = original.clone();
         name_variants(document.get_mut()).map_err(|(span, problem, remedy)| {
             SpecError::new(file, text, span, problem.to_owned(), remedy.to_owned())
@@ -69,7 +68,7 @@ impl Description {
         let mut description = Self::deserialize(toml::Deserializer::from(document)).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             let span = unknown_field(original.get_ref(), &span, error.message()).unwrap_or(span);
-            let (problem, remedy) = explain(error.message());
+            let (problem, remedy) = error::explain(error.message(), fields_beside(original.get_ref(), &span));
             SpecError::new(file, text, span, problem, remedy)
         })?;
         if description.name.is_empty() {
@@ -85,11 +84,11 @@ impl Description {
 
     /// The module's name is also that of its folder, in the folder of the results.
     fn check_module(&self) -> Result<(), Problem> {
+        const NAMED: &str = "name the Rust module: [target] with module = \"my_network\"";
         let module = self.module_name();
         if module.is_empty() && self.target.module.is_none() {
             let problem = format!("the name `{}` has neither letters of a to z nor digits", self.name);
-            let remedy = "name the Rust module: [target] with module = \"my_network\"";
-            return Err(Problem::new(&["name"], problem, remedy));
+            return Err(Problem::new(&["name"], problem, NAMED));
         }
         let identifier = generate::identifier(&module);
         if module.is_empty() || module != identifier {
@@ -101,7 +100,8 @@ impl Description {
         }
         if module == PICTURES {
             let problem = format!("`{module}` is the folder of the report's pictures");
-            return Err(Problem::new(&["target", "module"], problem, "name the module otherwise"));
+            let path: &[&str] = if self.target.module.is_some() { &["target", "module"] } else { &["name"] };
+            return Err(Problem::new(path, problem, NAMED));
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ fn unname_variants(document: &mut toml::Table) {
 
 /// The place of a field that nothing knows, where only the place of its table is known.
 fn unknown_field(document: &DeTable<'_>, span: &Range<usize>, message: &str) -> Option<Range<usize>> {
-    let field = message.strip_prefix("unknown field `")?.split('`').next()?;
+    let field = error::unknown_field(message)?;
     let inside = |inner: &Range<usize>| span.start <= inner.start && inner.end <= span.end;
     document.iter().find_map(|(name, value)| {
         let table = value.get_ref().as_table()?;
@@ -269,10 +269,12 @@ fn unknown_field(document: &DeTable<'_>, span: &Range<usize>, message: &str) -> 
     })
 }
 
-/// The fields that the table with this unknown field has besides those that serde knows of, as [`name_variants`] took them
+/// The fields that the table with a key at this place has besides those that serde knows of, as [`name_variants`] took them
 /// out.
-fn fields_beside(document: &DeTable<'_>, field: &str) -> &'static [&'static str] {
-    let has = |table: &DeValue<'_>| table.as_table().is_some_and(|table| table.contains_key(field));
+fn fields_beside(document: &DeTable<'_>, span: &Range<usize>) -> &'static [&'static str] {
+    let has = |table: &DeValue<'_>| {
+        table.as_table().is_some_and(|table| table.keys().any(|key| key.span().start == span.start))
+    };
     for (table, own, _) in PARTS {
         if document.get(table).is_some_and(|table| has(table.get_ref())) {
             return own;

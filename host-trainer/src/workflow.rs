@@ -85,7 +85,7 @@ pub struct Options {
 /// What becomes of the checkpoints of an earlier run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Earlier {
-    /// Those of trainings that ended are replaced; one that was stopped is an error.
+    /// Those of a run that came to its end are replaced; others are an error.
     #[default]
     Protect,
     /// Training goes on from them; that there are none is an error.
@@ -183,8 +183,8 @@ pub enum Error {
         "there is no checkpoint of this description's seeds in {0}; leave --resume out, or name the folder with --out"
     )]
     NoCheckpoint(PathBuf),
-    /// A training that was stopped would be lost.
-    #[error("{0} holds a training that was stopped; go on with --resume, or begin again with --restart")]
+    /// A training that was stopped, or failed, would be lost.
+    #[error("{0} holds a training that did not come to its end; go on with --resume, or begin again with --restart")]
     Stopped(PathBuf),
     /// The report.
     #[error("cannot write the results as JSON: {0}")]
@@ -233,7 +233,7 @@ pub fn train(
         }
     }
     let files = Files::new(description, &options.out);
-    files.check_checkpoints(&description.training.seeds, options.earlier)?;
+    files.clear_checkpoints(&description.training.seeds, options.earlier)?;
     let folder = OutputFolder::open(&options.out)?;
 
     let course = Course { description, data: &data, options, stop };

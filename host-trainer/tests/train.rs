@@ -438,8 +438,9 @@ fn later_steps_follow_the_description_and_notice_its_changes() {
         ("validation_share", power_of_two.replace("validation_share = 0.1", "validation_share = 0.2")),
     ] {
         write(&changed);
-        for command in ["evaluate", "quantize"] {
-            let message = failure(&[command, "net.toml"]);
+        for command in ["evaluate", "quantize", "export", "verify"] {
+            let more: &[&str] = if command == "verify" { &["--random", "1"] } else { &[] };
+            let message = failure(&[&[command, "net.toml"], more].concat());
             assert!(message.contains(part) && message.contains("train again"), "{message}");
         }
     }
@@ -476,6 +477,24 @@ fn trainings_that_were_stopped_are_not_lost() {
     good(host_trainer(folder, &["train", "net.toml", "--out", "here", "--restart"]).output().unwrap());
     // What is at its end may be done again.
     good(host_trainer(folder, &arguments).output().unwrap());
+
+    // A training without results did not come to its end, whatever its checkpoint says.
+    fs::remove_file(folder.join("here/results.json")).unwrap();
+    assert!(failure(&arguments).contains("--restart"));
+
+    // Those of other seeds and phases go with it: nothing old is in the way of going on.
+    let two = |epochs: usize| {
+        let text = description(epochs, &AWARE.replace("epochs = 6", "epochs = 1")).replace(LAYERS, PADDED);
+        fs::write(folder.join("net.toml"), text.replace("seeds = [3]", "seeds = [3, 4]")).unwrap();
+    };
+    two(1);
+    good(host_trainer(folder, &["train", "net.toml", "--out", "here", "--restart"]).output().unwrap());
+    two(2);
+    good(host_trainer(folder, &["train", "net.toml", "--out", "here"]).output().unwrap());
+    let checkpoints = fs::read_dir(folder.join("here")).unwrap().filter_map(|entry| {
+        entry.unwrap().file_name().into_string().ok().filter(|name| name.starts_with("checkpoint"))
+    });
+    assert_eq!(checkpoints.count(), 3, "two seeds, one of which went on");
 }
 
 #[test]

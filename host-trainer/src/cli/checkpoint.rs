@@ -22,13 +22,23 @@ pub fn show(file: &Path, as_json: bool) -> Result<(), Failure> {
 }
 
 fn to_json(summary: &CheckpointSummary) -> serde_json::Value {
-    let CheckpointSummary { recipe, seed, training_images, validation_images, steps, images, history, best, tensors } =
-        summary;
+    let CheckpointSummary {
+        recipe,
+        seed,
+        training_images,
+        validation_images,
+        steps,
+        images,
+        seconds,
+        history,
+        best,
+        tensors,
+    } = summary;
     let (seed, quantization_aware) = Files::seed(*seed);
     let best = best.map(|(epoch, evaluation)| json!({ "epoch": epoch, "validation": evaluation }));
     json!({
         "recipe": recipe, "seed": seed, "quantization_aware": quantization_aware, "training_images": training_images, "validation_images": validation_images,
-        "steps": steps, "images": images, "epochs": history, "best": best,
+        "steps": steps, "images": images, "seconds": seconds, "epochs": history, "best": best,
         "tensors": tensors.iter().map(|(name, count)| json!({ "name": name, "numbers": count })).collect::<Vec<_>>(),
     })
 }
@@ -37,8 +47,18 @@ fn to_json(summary: &CheckpointSummary) -> serde_json::Value {
 const SHOWN: usize = 20;
 
 fn table(summary: &CheckpointSummary) -> String {
-    let CheckpointSummary { recipe, seed, training_images, validation_images, steps, images, history, best, tensors } =
-        summary;
+    let CheckpointSummary {
+        recipe,
+        seed,
+        training_images,
+        validation_images,
+        steps,
+        images,
+        seconds,
+        history,
+        best,
+        tensors,
+    } = summary;
     let mut text = "where a training stands; `host-trainer train NAME.toml --resume` goes on\n".to_owned();
     // The hash of the images tells people nothing.
     let short = |images: &str| images.split(", SHA-256").next().unwrap_or_default().to_owned();
@@ -46,7 +66,7 @@ fn table(summary: &CheckpointSummary) -> String {
         let _ = writeln!(text, "{}", format!("{name:10}{value}").trim_end());
     };
     let begun = if *images > 0 { format!(", and {images} images of the next") } else { String::new() };
-    line("epochs", format!("{} of {}{begun}; {steps} steps", history.len(), recipe.epochs));
+    line("epochs", format!("{} of {}{begun}; {steps} steps, {seconds:.1} s", history.len(), recipe.epochs));
     let (seed, quantization_aware) = Files::seed(*seed);
     line("seed", format!("{seed}{}", if quantization_aware { ", quantization-aware training" } else { "" }));
     line("training", short(training_images));

@@ -30,7 +30,9 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let described = Described::read(&options.description)?;
     let description = &described.description;
-    let results = Files::new(description, &described.out(options.out.as_deref()));
+    let out = described.out(options.out.as_deref());
+    let results = Files::new(description, &out);
+    described.same_network(&results.description()?, &out)?;
     let wanted = description.quantization.as_ref().map_or("f32", |quantization| integer::form(&quantization.options));
     let form = options.form.as_deref().unwrap_or(wanted);
     let graph = results.read(form)?;

@@ -81,7 +81,10 @@ pub fn folder_of(path: &Path) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     let described = Described::read(path)?;
-    Ok(Files::new(&described.description, &described.out(None)).module())
+    let out = described.out(None);
+    let results = Files::new(&described.description, &out);
+    described.same_network(&results.description()?, &out)?;
+    Ok(results.module())
 }
 
 /// The network's file in a module's folder.

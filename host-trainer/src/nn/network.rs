@@ -152,6 +152,20 @@ impl Network {
         Value(node + 1)
     }
 
+    /// The same network without what only training does: dropout, and rounding. Parameters and state stay as they are.
+    pub(crate) fn in_inference(&self) -> Self {
+        let mut builder = NetworkBuilder::new(self.input);
+        let mut values = vec![builder.input()];
+        for node in &self.nodes {
+            let inputs: Vec<Value> = node.inputs.iter().map(|input| values[input.0]).collect();
+            values.push(match node.layer {
+                Layer::Dropout { .. } | Layer::FakeQuantize => inputs[0],
+                _ => builder.add_named(&node.name, node.layer.clone(), &inputs).expect("its shapes are as before"),
+            });
+        }
+        builder.finish(values[self.output.0]).expect("every output is taken as before")
+    }
+
     /// The node that computes a value, by its place in [`Self::nodes`]; `None` for the input.
     #[must_use]
     pub fn producer(&self, value: Value) -> Option<usize> {

@@ -36,7 +36,7 @@ impl Network {
     /// # Panics
     /// When `parameters` or `state` are not the network's.
     pub fn to_graph(&self, parameters: &[f32], state: &[f32], name: &str) -> Result<Graph, ToGraphError> {
-        let Folded { network, parameters, state } = self.fold_batch_norm(parameters, state)?;
+        let Folded { network, parameters, state } = self.in_inference().fold_batch_norm(parameters, state)?;
         let mut builder = Builder { network: &network, values: Vec::new(), nodes: Vec::new() };
         let input = builder.value("input", network.input_shape(), None);
         let mut values = vec![input];
@@ -268,7 +268,7 @@ impl Builder<'_> {
             Layer::LocalResponse { size, alpha, beta, k } => {
                 Operator::Function(Function::LocalResponse { size, alpha, beta, k })
             }
-            Layer::Dropout { .. } | Layer::FakeQuantize => return Ok(x[0]),
+            Layer::Dropout { .. } | Layer::FakeQuantize => unreachable!("they are for training"),
             Layer::Relu if self.fuse(node, x[0], Activation::Relu) => return Ok(x[0]),
             Layer::Relu6 if self.fuse(node, x[0], Activation::Relu6) => return Ok(x[0]),
             Layer::Relu => Operator::Function(Function::Relu),

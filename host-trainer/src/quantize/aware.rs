@@ -73,7 +73,7 @@ impl AwareNetwork {
     /// # Panics
     /// When `parameters` or `state` are not the network's.
     pub fn new(network: &Network, parameters: &[f32], state: &[f32]) -> Result<Self, AwareError> {
-        let folded = network.fold_batch_norm(parameters, state).map_err(ToGraphError::from)?;
+        let folded = network.in_inference().fold_batch_norm(parameters, state).map_err(ToGraphError::from)?;
         let plain = &folded.network;
         if let Some(node) = plain.nodes().iter().find(|node| matches!(node.layer, Layer::BatchNorm { .. })) {
             return Err(AwareError::BatchNorm(node.name.clone()));
@@ -83,10 +83,6 @@ impl AwareNetwork {
         let mut names = Vec::new();
         for (index, node) in plain.nodes().iter().enumerate() {
             let inputs: Vec<Value> = node.inputs.iter().map(|&input| values[place(plain, input)]).collect();
-            if matches!(node.layer, Layer::Dropout { .. } | Layer::FakeQuantize) {
-                values.push(inputs[0]);
-                continue;
-            }
             let mut value =
                 builder.add_named(&node.name, node.layer.clone(), &inputs).expect("its shapes are as before");
             if rounds(plain, index) {
@@ -195,8 +191,6 @@ fn has_quantization(network: &Network, index: usize) -> bool {
         Layer::AveragePool2d { .. }
             | Layer::GlobalAveragePool
             | Layer::SpatialPyramidPool { .. }
-            | Layer::Dropout { .. }
-            | Layer::FakeQuantize
             | Layer::Sigmoid
             | Layer::Tanh
             | Layer::Softmax

@@ -67,43 +67,55 @@ impl Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// A message of serde's in the words of the schema, and what to do about it. `beside` gives the fields that the table of an
+/// A message of serde's in the words of the schema, and what to do about it. `beside` are the fields that the table of an
 /// unknown field has besides those that serde knows of.
-pub(super) fn explain(message: &str, beside: impl Fn(&str) -> &'static [&'static str]) -> (String, String) {
+pub(super) fn explain(message: &str, beside: &[&str]) -> (String, String) {
     const SCHEMA: &str = "`host-trainer schema` prints every field";
+    let listed = |fields: &mut dyn Iterator<Item = &str>| {
+        fields.filter(|field| !field.is_empty()).map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")
+    };
     let mut problem = message.replace('\n', " ");
-    // The form that this message has for layers.
-    let keys =
-        problem.strip_prefix("unexpected keys in table: ").and_then(|rest| rest.split_once(", available keys: "));
-    if let Some((field, known)) = keys {
-        let known = known.split(", ").filter(|known| !known.is_empty()).map(|known| format!("`{known}`"));
-        let known = known.collect::<Vec<_>>().join(", ");
+    if let Some((field, known)) = unexpected_key(message) {
+        let known = listed(&mut known.split(", "));
         problem = format!("unknown field `{field}`, expected one of {known}").trim_end().to_owned();
     }
-    if let Some(field) = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-        let more: Vec<String> = beside(field).iter().map(|field| format!("`{field}`")).collect();
-        if !more.is_empty() {
-            let comma = if problem.ends_with('`') { ", " } else { " " };
-            problem = format!("{problem}{comma}{}", more.join(", "));
-        }
+    if problem.starts_with("unknown field `") && !beside.is_empty() {
+        let comma = if problem.ends_with('`') { ", " } else { " " };
+        problem = format!("{problem}{comma}{}", listed(&mut beside.iter().copied()));
     }
-    // Rust's types mean nothing to who writes TOML.
-    for (rust, words) in [
-        (" as i128", ""),
-        ("expected usize", "expected a whole number"),
-        ("expected u16", "expected a whole number"),
-        ("expected u32", "expected a whole number"),
-        ("expected u64", "expected a whole number"),
-        ("expected f32", "expected a number"),
-        ("expected f64", "expected a number"),
-        ("expected struct", "expected a table:"),
-        ("expected internally tagged enum", "expected a table with its `kind`:"),
-        ("expected newtype variant", "expected a table with its number"),
+    // Rust's types mean nothing to who writes TOML; those that have names end with theirs.
+    for (rust, words, named) in [
+        (" as i128", "", false),
+        ("expected usize", "expected a whole number", false),
+        ("expected isize", "expected a whole number", false),
+        ("expected u16", "expected a whole number", false),
+        ("expected u32", "expected a whole number", false),
+        ("expected u64", "expected a whole number", false),
+        ("expected f32", "expected a number", false),
+        ("expected f64", "expected a number", false),
+        ("expected struct ", "expected a table", true),
+        ("expected internally tagged enum ", "expected a table", true),
+        ("expected newtype variant", "expected a table with its number", false),
     ] {
-        problem = problem.replace(rust, words);
+        if let Some((before, after)) = problem.split_once(rust) {
+            let after = if named { after.trim_start_matches(char::is_alphanumeric) } else { after };
+            problem = format!("{before}{words}{after}");
+        }
     }
     let remedy = if message.starts_with("missing field") { format!("add it; {SCHEMA}") } else { SCHEMA.to_owned() };
     (problem, remedy)
+}
+
+/// The first unknown field of a message as it is for layers, and the known ones.
+fn unexpected_key(message: &str) -> Option<(&str, &str)> {
+    let (fields, known) = message.strip_prefix("unexpected keys in table: ")?.split_once(", available keys: ")?;
+    Some((fields.split(", ").next()?, known))
+}
+
+/// The unknown field that a message is about.
+pub(super) fn unknown_field(message: &str) -> Option<&str> {
+    let plain = || message.strip_prefix("unknown field `")?.split('`').next();
+    unexpected_key(message).map(|(field, _)| field).or_else(plain)
 }
 
 /// A description in TOML that cannot be used. Its text shows the line.

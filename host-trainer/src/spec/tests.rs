@@ -159,6 +159,7 @@ fn unknown_fields_are_refused_where_they_are() {
         ("", "[quantization]\nmethods = 8", "`method`, `calibration_images`, `aware`"),
         ("{ kind = \"relu\", form = \"images\" },", "", "expected one of `kind`, `name`, `from`"),
         ("{ kind = \"max_pool\", window = 2, form = \"images\" },", "", "`padding`, `kind`, `name`, `from`"),
+        ("{ kind = \"relu\", form = \"images\", bias = 2 },", "", "expected one of `kind`, `name`, `from`"),
     ] {
         let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
         assert!(message.contains(expected) && message.contains("host-trainer schema"), "{message}");
@@ -169,6 +170,7 @@ fn unknown_fields_are_refused_where_they_are() {
         ("", "clip_norm = \"much\"", "expected a number"),
         ("", "seeds = 3", "expected"),
         ("4,", "", "expected a table"),
+        ("{ kind = \"slice\", rows = [\"a\", 3] },", "", "expected a whole number"),
     ] {
         let message = error(&text(&format!("{layers}{DENSE}"), training)).to_string();
         assert!(message.contains(expected), "{message}");

@@ -30,6 +30,7 @@ pub(super) struct Position {
     /// Images classified right in the present epoch.
     pub correct: usize,
     /// How long it took so far, in seconds.
+    #[serde(default)]
     pub seconds: f64,
 }
 
@@ -117,6 +118,8 @@ pub struct CheckpointSummary {
     pub steps: usize,
     /// Images done in the epoch that has begun.
     pub images: usize,
+    /// How long it took so far, in seconds.
+    pub seconds: f64,
     /// The epochs done.
     pub history: Vec<Epoch>,
     /// The best epoch on the images held out, from 0, and what it achieved.
@@ -126,14 +129,6 @@ pub struct CheckpointSummary {
 }
 
 impl CheckpointSummary {
-    /// Whether its training is at its end.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        let early = self.recipe.early_stopping.zip(self.best);
-        let early = early.is_some_and(|(early, (best, _))| self.history.len() > best + early.patience);
-        self.history.len() >= self.recipe.epochs || (early && self.images == 0)
-    }
-
     /// Reads it from a file.
     ///
     /// # Errors
@@ -151,6 +146,7 @@ impl CheckpointSummary {
             validation_images: text("validation images"),
             steps: position.step,
             images: position.images,
+            seconds: position.seconds,
             history,
             best,
             tensors,

@@ -199,6 +199,29 @@ mod tests {
         assert!(all.targets.iter().any(|&share| share > 0.01 && share < 0.99), "some are mixed");
     }
 
+    /// Images of one level each, a level for each class: the mean of the levels by the targets is that of the pixels.
+    #[test]
+    fn targets_have_the_shares_of_the_images() {
+        let levels = [10, 90, 250];
+        let pixels = (0..9).flat_map(|image| [levels[image % 3]; 4]).collect();
+        let images = Images { size: [2, 2], channels: 1, pixels, labels: (0..9).map(|image| image % 3).collect() };
+        let scaling = InputScaling { offset: vec![0.0], factor: vec![1.0] };
+        let augmentation = Augmentation { mixup: 0.8, ..Augmentation::NONE };
+        let pipeline = Pipeline::new(&images, 3, &scaling, &augmentation, 1);
+        let mut batch = Batch::default();
+        let mut uneven = 0;
+        for epoch in 0..5 {
+            pipeline.fill(epoch, 0, &(0..9).collect::<Vec<_>>(), &mut batch);
+            for (input, target) in batch.inputs.chunks(4).zip(batch.targets.chunks(3)) {
+                let mean: f32 = target.iter().zip(levels).map(|(share, level)| share * f32::from(level)).sum();
+                // Levels are whole.
+                assert!((mean - input[0]).abs() < 0.51, "{target:?} {input:?}");
+                uneven += usize::from(target.iter().any(|&share| share > 0.02 && share < 0.45));
+            }
+        }
+        assert!(uneven > 10, "{uneven} are mixed, not half and half");
+    }
+
     #[test]
     fn orders_are_permutations_of_their_epoch() {
         let images = images();

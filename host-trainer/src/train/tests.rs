@@ -344,12 +344,14 @@ fn interrupted_trainings_end_the_same() {
                 });
                 assert_eq!((ending.unwrap(), steps), (Ending::Stopped, stop_after));
             }
+            let stopped = CheckpointSummary::read(&file).unwrap().seconds;
+            assert!(stopped > 0.0);
             let mut trainer = new(parts.path());
             trainer.resume(&file).unwrap();
             assert_eq!(trainer.run(&never(), &mut |_| {}).unwrap(), Ending::Complete);
             assert!(left(&trainer, parts.path()) == expected, "{optimizer:?} {average:?}");
             let resumed = trainer.finish();
-            assert!(resumed.seconds > 0.0);
+            assert!(resumed.seconds > stopped, "the time before counts, too");
             assert_eq!(bits(&resumed.parameters), bits(&result.parameters));
             assert_eq!(resumed.model.state(), result.model.state());
             assert_eq!(resumed.best, result.best);

@@ -10,7 +10,6 @@ use crate::quantize::Quantized;
 use crate::report::{self, RunRecord};
 use crate::run::Interpreter;
 use crate::spec::Description;
-use crate::train::CheckpointSummary;
 use std::path::{Path, PathBuf};
 
 /// The numbers of a run, for machines.
@@ -56,22 +55,23 @@ impl Files {
         format!("checkpoint-seed{seed}{phase}.safetensors")
     }
 
-    /// Looks after the checkpoints that an earlier run left, before they are replaced.
-    pub(super) fn check_checkpoints(&self, seeds: &[u64], earlier: Earlier) -> Result<(), Error> {
+    /// Looks after the checkpoints that an earlier run left: afterwards there are none but those to go on from.
+    pub(super) fn clear_checkpoints(&self, seeds: &[u64], earlier: Earlier) -> Result<(), Error> {
         let all = seeds.iter().flat_map(|&seed| [false, true].map(|aware| Self::checkpoint(seed, aware)));
-        let mut there = all.map(|name| self.out.join(name)).filter(|path| path.exists());
-        match earlier {
-            Earlier::Replace => Ok(()),
-            Earlier::Resume => match there.next() {
-                Some(_) => Ok(()),
-                None => Err(Error::NoCheckpoint(self.out.clone())),
-            },
-            Earlier::Protect => {
-                // A damaged one is no loss.
-                let stopped = |path: &PathBuf| CheckpointSummary::read(path).is_ok_and(|found| !found.is_finished());
-                there.find(stopped).map_or(Ok(()), |path| Err(Error::Stopped(path)))
-            }
+        let there: Vec<PathBuf> = all.map(|name| self.out.join(name)).filter(|path| path.exists()).collect();
+        // A run that came to its end wrote its results after its checkpoints.
+        let written = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let results = written(&self.out.join(RESULTS));
+        match (earlier, there.iter().find(|path| written(path) > results)) {
+            (Earlier::Resume, _) if there.is_empty() => return Err(Error::NoCheckpoint(self.out.clone())),
+            (Earlier::Resume, _) => return Ok(()),
+            (Earlier::Protect, Some(path)) => return Err(Error::Stopped(path.clone())),
+            _ => {}
         }
+        for path in there {
+            std::fs::remove_file(&path).map_err(|source| OutputError { path, source })?;
+        }
+        Ok(())
     }
 
     /// The seed of a training's random numbers: quantization-aware training has other shuffles and changes of images than
@@ -134,10 +134,11 @@ impl Files {
         record: &RunRecord,
         data: &Prepared,
     ) -> Result<Vec<String>, Error> {
+        let float_file = float.to_file()?;
         let last = quantized.map_or(float, |quantized| &quantized.graph);
         let mut files: Vec<(String, Vec<u8>)> = vec![
             (DESCRIPTION.to_owned(), text.as_bytes().to_vec()),
-            (self.graph_name("f32"), float.to_file()?),
+            (self.graph_name("f32"), float_file.clone()),
             (RESULTS.to_owned(), serde_json::to_vec_pretty(record)?),
             (REPORT.to_owned(), report::html(record).into_bytes()),
         ];
@@ -158,10 +159,11 @@ impl Files {
         files.extend(pictures.map(|(name, text)| (format!("{PICTURES}/{name}"), text.into_bytes())));
         let (_, module) = module_files(last, description)?;
         files.extend(module.into_iter().map(|(name, content)| (format!("{}/{name}", self.module), content)));
+        let same = std::fs::read(self.graph("f32")).is_ok_and(|before| before == float_file);
         // All or nothing.
         folder.write(&files)?;
-        // Other integers are of an earlier network.
-        for other in integer::FORMS.into_iter().filter(|&other| Some(other) != form) {
+        // Other integers are of the network before, if that was another one.
+        for other in integer::FORMS.into_iter().filter(|&other| Some(other) != form && !same) {
             let path = self.graph(other);
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

@@ -2,7 +2,7 @@
 
 use super::{Error, evaluate};
 use crate::data::Images;
-use crate::graph::{Graph, Numbers, Rounding};
+use crate::graph::{Graph, Numbers};
 use crate::quantize::{Integers, Options, QuantizeError, Quantized, WeightBits, post_training};
 use crate::random::Random;
 use crate::run::Interpreter;
@@ -28,14 +28,12 @@ pub fn options(quantization: &Quantization, scaling: &InputScaling) -> Options {
 /// What cannot be, with the field of the description that says so.
 pub fn check(graph: &Graph, quantization: &Quantization, scaling: &InputScaling) -> Result<(), Error> {
     let options = options(quantization, scaling);
-    if let Some(input) = options.input.filter(|input| input.scale.log2().fract() != 0.0)
-        && options.rounding == Rounding::PowerOfTwo
-    {
-        let problem = format!("the scale of the trained network's input is {}, which is no power of two", input.scale);
-        let remedy = "run `host-trainer train` with --resume: it makes another, without training again";
-        return Err(Problem::new(&["quantization", "rounding"], problem, remedy).into());
-    }
     crate::quantize::check(graph, &options).map_err(|error| match error {
+        // No field of a description: it follows from how the network was trained.
+        QuantizeError::Options { field: "input", problem, .. } => {
+            let remedy = "run `host-trainer train` with --resume: it makes another, without training again";
+            Problem::new(&["quantization", "rounding"], problem, remedy).into()
+        }
         QuantizeError::Options { field, problem, remedy } => {
             Problem::new(&["quantization", field], problem, remedy).into()
         }

@@ -17,11 +17,25 @@ fn locally_connected() -> Network {
     Network::new([4, 5, 3], &layers).unwrap()
 }
 
+/// Another layer, too, takes what dropout lets through in inference, as it is.
+fn dropout_before_an_activation() -> Network {
+    let mut net = NetworkBuilder::new([4, 5, 2]);
+    let x = net.input();
+    let first = net.add(Conv2d::new(3, [3, 3]), &[x]).unwrap();
+    let dropped = net.add(Layer::Dropout { rate: 0.5 }, &[first]).unwrap();
+    let positive = net.add(Layer::Relu, &[dropped]).unwrap();
+    let sum = net.add(Layer::Add, &[positive, first]).unwrap();
+    net.finish(sum).unwrap()
+}
+
 /// Graphs, run by `bareconv`, compute what the engine does in inference; so do networks whose normalization is folded.
 #[test]
 fn graphs_and_folded_networks_compute_the_same() {
-    let more = ("locally connected, normalized", locally_connected());
-    for (number, (name, network)) in networks().into_iter().chain([more]).enumerate() {
+    let more = [
+        ("locally connected, normalized", locally_connected()),
+        ("dropout before an activation", dropout_before_an_activation()),
+    ];
+    for (number, (name, network)) in networks().into_iter().chain(more).enumerate() {
         let seed = 10 * number as u64;
         let parameters = numbers(seed, network.parameters());
         let state: Vec<f32> = numbers(seed + 1, network.state()).iter().map(|x| x.abs() + 0.1).collect();

@@ -193,7 +193,7 @@ fn what_is_pooled_is_rounded_once() {
     let pool = || Layer::MaxPool2d(Pool2d::new([2, 2]));
     for (between, shapes) in [
         (vec![], vec![[2, 2, 3], [1, 1, 2]]),
-        (vec![Layer::Dropout { rate: 0.5 }], vec![[8, 8, 3], [1, 1, 2]]),
+        (vec![Layer::Dropout { rate: 0.5 }], vec![[2, 2, 3], [1, 1, 2]]),
         (vec![Layer::LeakyRelu { slope: 0.1 }], vec![[8, 8, 3], [2, 2, 3], [1, 1, 2]]),
     ] {
         let mut layers = vec![Conv2d::new(3, [1, 1]).into()];
@@ -203,6 +203,33 @@ fn what_is_pooled_is_rounded_once() {
         let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
         let rounded = aware.network.nodes().iter().filter(|node| matches!(node.layer, Layer::FakeQuantize));
         assert_eq!(rounded.map(|node| node.input).collect::<Vec<_>>(), shapes, "{layers:?}");
+    }
+}
+
+/// Dropout keeps no activation from the layer before it, nor hides who else takes that.
+#[test]
+fn dropout_is_as_if_it_were_not_there() {
+    for taken_twice in [false, true] {
+        let mut net = NetworkBuilder::new([4, 4, 1]);
+        let x = net.input();
+        let first = net.add_named("first", Conv2d::new(3, [3, 3]), &[x]).unwrap();
+        let dropped = net.add(Layer::Dropout { rate: 0.5 }, &[first]).unwrap();
+        let mut y = net.add(Layer::Relu, &[dropped]).unwrap();
+        if taken_twice {
+            y = net.add(Layer::Add, &[y, first]).unwrap();
+        }
+        let output = net.add(Layer::dense(2), &[y]).unwrap();
+        let network = net.finish(output).unwrap();
+        let aware = AwareNetwork::new(&network, &network.initialize(Initialization::He, 1), &[]).unwrap();
+        let samples: Vec<Vec<Numbers>> = (0..9)
+            .map(|i| vec![Numbers::F32((0..16).map(|j| ((i * 7 + j * 5) % 11) as f32 - 5.0).collect())])
+            .collect();
+        let inputs: Vec<f32> = samples.iter().flatten().flat_map(|numbers| to_reals(Element::F32, numbers)).collect();
+        let options = Options::default();
+        let ranges = aware.observe(&inputs, 0.9, &options);
+        let result = aware.quantize(&aware.parameters, &ranges, "net", &samples, &options).unwrap();
+        let alone = result.graph.nodes.iter().any(|node| node.name == "relu1");
+        assert_eq!(alone, taken_twice, "part of the convolution, where nothing else takes that");
     }
 }
 
